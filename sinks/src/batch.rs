@@ -1,0 +1,83 @@
+//! What the collector hands to the lanes.
+
+use std::sync::Arc;
+
+use arrow_array::RecordBatch;
+use weir_schema::Class;
+
+/// Names one load of the programs on one boot of one host.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Identity {
+    /// Column `host`.
+    pub host: Arc<str>,
+    /// Column `boot_id`.
+    pub boot_id: Arc<str>,
+    /// Column `epoch`: CLOCK_BOOTTIME in ns at which the programs were loaded.
+    pub epoch: i64,
+}
+
+/// Rows of one class in kernel-time order; closed and immutable.
+#[derive(Debug, Clone)]
+pub struct Batch {
+    /// The class of all rows; the schema of `rows` is `weir_schema::arrow::schema(class.id)`.
+    pub class: &'static Class,
+    /// The columns.
+    pub rows: RecordBatch,
+}
+
+/// How many numbers of one action on one CPU a cut holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Tally {
+    /// Column `cpu` of the rows.
+    pub cpu: i32,
+    /// `class << 8 | action`; 0 for numbers that become no row in any sink (void, context only).
+    pub action: u16,
+    /// Lowest number.
+    pub first_seq: i64,
+    /// Highest number.
+    pub last_seq: i64,
+    /// How many, at most the span.
+    pub count: i64,
+}
+
+/// How far the sequence of one CPU has come with a cut.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Position {
+    /// CPU, or -1 for the rows that the collector makes.
+    pub cpu: i32,
+    /// Every number below is in this cut or an earlier one: as a row, inside a gap row, or in a tally of action 0.
+    pub next_seq: i64,
+    /// Kernel time of the last record read, ns.
+    pub ktime_ns: i64,
+}
+
+/// A consistent cut of the stream: all rows of all classes below one watermark, and what they leave accounted for.
+#[derive(Debug)]
+pub struct Cut {
+    /// Counts the cuts of this run from 0.
+    pub number: u64,
+    /// Who made it.
+    pub identity: Identity,
+    /// At most one batch per class, loss last.
+    pub batches: Vec<Batch>,
+    /// Rows by CPU and action, with what was withheld.
+    pub tallies: Vec<Tally>,
+    /// Where every CPU stands behind this cut.
+    pub positions: Vec<Position>,
+    /// Wall clock minus CLOCK_BOOTTIME at the cut, ns.
+    pub clock_offset_ns: i64,
+    /// The last cut of the run: the lane ends with rows of action `end`.
+    pub last: bool,
+}
+
+impl Cut {
+    /// Bytes of Arrow memory that the cut holds.
+    pub fn bytes(&self) -> usize {
+        self.batches.iter().map(|b| b.rows.get_array_memory_size()).sum()
+    }
+
+    /// Rows of all classes.
+    pub fn rows(&self) -> usize {
+        self.batches.iter().map(|b| b.rows.num_rows()).sum()
+    }
+}

@@ -1,0 +1,17 @@
+//! What can go wrong in a sink, classified by what to do about it.
+
+use thiserror::Error;
+
+/// A failure of one sink.
+#[derive(Debug, Error)]
+pub enum SinkError {
+    /// The same rows may be accepted later (disk full, broker away).
+    #[error("{0}")]
+    Retry(String),
+    /// These rows will never be accepted, others may.
+    #[error("{0}")]
+    Refused(String),
+    /// The sink cannot go on.
+    #[error("{0}")]
+    Fatal(String),
+}
