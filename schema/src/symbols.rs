@@ -157,9 +157,16 @@ pub fn all() -> impl Iterator<Item = &'static Symbols> {
     .copied()
 }
 
-/// The set of this name. A search through all of them: for start-up, not for rows.
+/// The set of this name, as this machine's own programs mean it: on 64-bit ARM `open_flags` is `open_flags_arm`.
+/// A search through all of them: for start-up, not for rows.
 pub fn by_name(name: &str) -> Option<&'static Symbols> {
-    all().find(|symbols| symbols.name == name)
+    let arm = || all().find(|symbols| symbols.name.strip_suffix("_arm") == Some(name));
+    let own = if cfg!(target_arch = "aarch64") {
+        arm()
+    } else {
+        None
+    };
+    own.or_else(|| all().find(|symbols| symbols.name == name))
 }
 
 #[cfg(test)]

@@ -13,7 +13,8 @@ macro_rules! signatures {
     ($($name:ident($($arg:ident: $kind:expr),*);)*) => {
         $(#[allow(non_upper_case_globals)]
         pub(in crate::syscalls) const $name: &[crate::syscalls::Arg] =
-            &[$(crate::syscalls::Arg::new(stringify!($arg), $kind)),*];)*
+            &[$(crate::syscalls::Arg::new(
+                stringify!($arg), concat!(" ", stringify!($arg), "="), $kind)),*];)*
     };
 }
 
@@ -89,6 +90,8 @@ pub const fn native() -> Abi {
 pub struct Arg {
     /// The kernel's name for it.
     pub name: &'static str,
+    /// The name between a space and `=`, as rows show it.
+    label: &'static str,
     /// What it holds.
     pub kind: ArgKind,
     /// Whether all bits of the register count (`long`, pointers). The upper half of others is the caller's leftovers.
@@ -96,9 +99,10 @@ pub struct Arg {
 }
 
 impl Arg {
-    const fn new(name: &'static str, holds: kinds::Type) -> Self {
+    const fn new(name: &'static str, label: &'static str, holds: kinds::Type) -> Self {
         Self {
             name,
+            label,
             kind: holds.kind,
             wide: holds.wide,
         }

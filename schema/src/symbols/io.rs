@@ -4,54 +4,54 @@ use super::{ENUM, FLAGS, Symbols, flags};
 
 symbols! {
     /// Operations of epoll_ctl(2).
-    EPOLL_CTL = "epoll_ctl", ENUM => {
+    EPOLL_CTL = "epoll_ops", ENUM => {
         EPOLL_CTL_ADD = 1, EPOLL_CTL_DEL = 2, EPOLL_CTL_MOD = 3,
     }
 
     /// Flags of epoll_create1(2).
-    EPOLL_CREATE = "epoll_create", FLAGS => {
+    EPOLL_CREATE = "epoll_create_flags", FLAGS => {
         EPOLL_CLOEXEC = 0x8_0000,
     }
 
     /// Flags of eventfd2(2).
-    EVENTFD = "eventfd", FLAGS => {
+    EVENTFD = "eventfd_flags", FLAGS => {
         EFD_SEMAPHORE = 1, EFD_NONBLOCK = 0x800, EFD_CLOEXEC = 0x8_0000,
     }
 
     /// Flags of signalfd4(2).
-    SIGNALFD = "signalfd", FLAGS => {
+    SIGNALFD = "signalfd_flags", FLAGS => {
         SFD_NONBLOCK = 0x800, SFD_CLOEXEC = 0x8_0000,
     }
 
     /// Flags of timerfd_create(2).
-    TIMERFD = "timerfd", FLAGS => {
+    TIMERFD = "timerfd_flags", FLAGS => {
         TFD_NONBLOCK = 0x800, TFD_CLOEXEC = 0x8_0000,
     }
 
     /// Flags of timerfd_settime(2).
-    TIMERFD_SET = "timerfd_set", FLAGS => {
+    TIMERFD_SET = "timerfd_set_flags", FLAGS => {
         TFD_TIMER_ABSTIME = 1, TFD_TIMER_CANCEL_ON_SET = 2,
     }
 
     /// Flags of clock_nanosleep(2) and timer_settime(2).
-    TIMER_SET = "timer_set", FLAGS => {
+    TIMER_SET = "timer_set_flags", FLAGS => {
         TIMER_ABSTIME = 1,
     }
 
     /// Clocks; those of a process or thread are numbers.
-    CLOCK = "clock", ENUM => {
+    CLOCK = "clocks", ENUM => {
         CLOCK_REALTIME = 0, CLOCK_MONOTONIC = 1, CLOCK_PROCESS_CPUTIME_ID = 2, CLOCK_THREAD_CPUTIME_ID = 3,
         CLOCK_MONOTONIC_RAW = 4, CLOCK_REALTIME_COARSE = 5, CLOCK_MONOTONIC_COARSE = 6, CLOCK_BOOTTIME = 7,
         CLOCK_REALTIME_ALARM = 8, CLOCK_BOOTTIME_ALARM = 9, CLOCK_SGI_CYCLE = 10, CLOCK_TAI = 11,
     }
 
     /// Timers of setitimer(2).
-    ITIMER = "itimer", ENUM => {
+    ITIMER = "itimers", ENUM => {
         ITIMER_REAL = 0, ITIMER_VIRTUAL = 1, ITIMER_PROF = 2,
     }
 
     /// Operations of an io_uring submission.
-    IO_URING_OP = "io_uring_op", ENUM => {
+    IO_URING_OP = "io_uring_ops", ENUM => {
         IORING_OP_NOP = 0, IORING_OP_READV = 1, IORING_OP_WRITEV = 2, IORING_OP_FSYNC = 3, IORING_OP_READ_FIXED = 4,
         IORING_OP_WRITE_FIXED = 5, IORING_OP_POLL_ADD = 6, IORING_OP_POLL_REMOVE = 7, IORING_OP_SYNC_FILE_RANGE = 8,
         IORING_OP_SENDMSG = 9, IORING_OP_RECVMSG = 10, IORING_OP_TIMEOUT = 11, IORING_OP_TIMEOUT_REMOVE = 12,
@@ -71,14 +71,14 @@ symbols! {
     }
 
     /// Flags of io_uring_enter(2).
-    IO_URING_ENTER = "io_uring_enter", FLAGS => {
+    IO_URING_ENTER = "io_uring_enter_flags", FLAGS => {
         IORING_ENTER_GETEVENTS = 1, IORING_ENTER_SQ_WAKEUP = 2, IORING_ENTER_SQ_WAIT = 4, IORING_ENTER_EXT_ARG = 8,
         IORING_ENTER_REGISTERED_RING = 0x10, IORING_ENTER_ABS_TIMER = 0x20, IORING_ENTER_EXT_ARG_REG = 0x40,
         IORING_ENTER_NO_IOWAIT = 0x80,
     }
 
     /// Operations of io_uring_register(2).
-    IO_URING_REGISTER = "io_uring_register", flags(0x7fff_ffff) => {
+    IO_URING_REGISTER = "io_uring_register_ops", flags(0x7fff_ffff) => {
         IORING_REGISTER_BUFFERS = 0, IORING_REGISTER_SRC_REGISTERED = 1, IORING_REGISTER_DST_REPLACE = 2,
         IORING_UNREGISTER_FILES = 3, IORING_REGISTER_EVENTFD = 4, IORING_UNREGISTER_EVENTFD = 5,
         IORING_REGISTER_FILES_UPDATE = 6, IORING_REGISTER_EVENTFD_ASYNC = 7, IORING_REGISTER_PROBE = 8,

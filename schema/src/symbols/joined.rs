@@ -1,4 +1,4 @@
-//! Sets put together from parts: those that differ by architecture, and those that share signals or clone flags.
+//! Sets put together from parts: those that differ by architecture, and those that share their names.
 
 use super::{ENUM, FLAGS, Symbols, flags};
 
@@ -15,6 +15,17 @@ const fn join<const N: usize>(
         } else {
             second[at - first.len()]
         };
+        at += 1;
+    }
+    all
+}
+
+/// Names of numbers as names of the bits with these numbers.
+const fn bits<const N: usize>(numbers: &[(u64, &'static str)]) -> [(u64, &'static str); N] {
+    let mut all = [(0, ""); N];
+    let mut at = 0;
+    while at < N {
+        all[at] = (1 << numbers[at].0, numbers[at].1);
         at += 1;
     }
     all
@@ -42,7 +53,7 @@ const SIGNALS: &[(u64, &str)] = values! {
 
 /// Signals by number. `SIGRT_n` counts from the kernel's first real-time signal, 32; the C library keeps 0 and 1.
 pub static SIGNAL: Symbols = Symbols {
-    name: "signal",
+    name: "signals",
     kind: ENUM,
     values: SIGNALS,
 };
@@ -59,14 +70,14 @@ const CLONE_FLAGS: &[(u64, &str)] = values! {
 
 /// Flags of clone(2); the low byte is the signal that the parent gets at the end.
 pub static CLONE: Symbols = Symbols {
-    name: "clone",
+    name: "clone_flags",
     kind: flags(0xff),
     values: joined!(CLONE_FLAGS, SIGNALS),
 };
 
 /// Flags of unshare(2) and setns(2): no signal here, and bit 0x80 is a namespace.
 pub static UNSHARE: Symbols = Symbols {
-    name: "unshare",
+    name: "namespace_flags",
     kind: FLAGS,
     values: joined!(CLONE_FLAGS, values! { CLONE_NEWTIME = 0x80 }),
 };
@@ -79,7 +90,7 @@ const OPEN_COMMON: &[(u64, &str)] = values! {
 
 /// Flags of open(2) on x86; the low two bits are the access mode.
 pub static OPEN: Symbols = Symbols {
-    name: "open",
+    name: "open_flags",
     kind: flags(0x3),
     values: joined!(
         OPEN_COMMON,
@@ -91,7 +102,7 @@ pub static OPEN: Symbols = Symbols {
 
 /// Flags of open(2) on ARM: four of them sit elsewhere than on x86.
 pub static OPEN_ARM: Symbols = Symbols {
-    name: "open_arm",
+    name: "open_flags_arm",
     kind: flags(0x3),
     values: joined!(
         OPEN_COMMON,
@@ -106,14 +117,14 @@ const PIPE_COMMON: &[(u64, &str)] =
 
 /// Flags of pipe2(2) on x86.
 pub static PIPE: Symbols = Symbols {
-    name: "pipe",
+    name: "pipe_flags",
     kind: FLAGS,
     values: joined!(PIPE_COMMON, values! { O_DIRECT = 0x4000 }),
 };
 
 /// Flags of pipe2(2) on ARM.
 pub static PIPE_ARM: Symbols = Symbols {
-    name: "pipe_arm",
+    name: "pipe_flags_arm",
     kind: FLAGS,
     values: joined!(PIPE_COMMON, values! { O_DIRECT = 0x1_0000 }),
 };
@@ -134,7 +145,7 @@ const PTRACE_LAST: &[(u64, &str)] = values! {
 
 /// Requests of ptrace(2) on x86.
 pub static PTRACE: Symbols = Symbols {
-    name: "ptrace",
+    name: "ptrace_requests",
     kind: ENUM,
     values: joined!(
         joined!(
@@ -152,7 +163,7 @@ pub static PTRACE: Symbols = Symbols {
 
 /// Requests of ptrace(2) on ARM.
 pub static PTRACE_ARM: Symbols = Symbols {
-    name: "ptrace_arm",
+    name: "ptrace_requests_arm",
     kind: ENUM,
     values: joined!(
         joined!(
@@ -166,6 +177,34 @@ pub static PTRACE_ARM: Symbols = Symbols {
     ),
 };
 
+const CAPABILITIES: &[(u64, &str)] = values! {
+    CAP_CHOWN = 0, CAP_DAC_OVERRIDE = 1, CAP_DAC_READ_SEARCH = 2, CAP_FOWNER = 3, CAP_FSETID = 4, CAP_KILL = 5,
+    CAP_SETGID = 6, CAP_SETUID = 7, CAP_SETPCAP = 8, CAP_LINUX_IMMUTABLE = 9, CAP_NET_BIND_SERVICE = 10,
+    CAP_NET_BROADCAST = 11, CAP_NET_ADMIN = 12, CAP_NET_RAW = 13, CAP_IPC_LOCK = 14, CAP_IPC_OWNER = 15,
+    CAP_SYS_MODULE = 16, CAP_SYS_RAWIO = 17, CAP_SYS_CHROOT = 18, CAP_SYS_PTRACE = 19, CAP_SYS_PACCT = 20,
+    CAP_SYS_ADMIN = 21, CAP_SYS_BOOT = 22, CAP_SYS_NICE = 23, CAP_SYS_RESOURCE = 24, CAP_SYS_TIME = 25,
+    CAP_SYS_TTY_CONFIG = 26, CAP_MKNOD = 27, CAP_LEASE = 28, CAP_AUDIT_WRITE = 29, CAP_AUDIT_CONTROL = 30,
+    CAP_SETFCAP = 31, CAP_MAC_OVERRIDE = 32, CAP_MAC_ADMIN = 33, CAP_SYSLOG = 34, CAP_WAKE_ALARM = 35,
+    CAP_BLOCK_SUSPEND = 36, CAP_AUDIT_READ = 37, CAP_PERFMON = 38, CAP_BPF = 39, CAP_CHECKPOINT_RESTORE = 40,
+};
+
+/// One capability, by its number.
+pub static CAP: Symbols = Symbols {
+    name: "capability",
+    kind: ENUM,
+    values: CAPABILITIES,
+};
+
+/// A mask of capabilities: bit n is capability n.
+pub static CAPABILITY_MASK: Symbols = Symbols {
+    name: "capabilities",
+    kind: FLAGS,
+    values: {
+        const BITS: [(u64, &str); CAPABILITIES.len()] = bits(CAPABILITIES);
+        &BITS
+    },
+};
+
 pub(super) static SETS: &[&Symbols] = &[
     &SIGNAL,
     &CLONE,
@@ -176,4 +215,6 @@ pub(super) static SETS: &[&Symbols] = &[
     &PIPE_ARM,
     &PTRACE,
     &PTRACE_ARM,
+    &CAP,
+    &CAPABILITY_MASK,
 ];

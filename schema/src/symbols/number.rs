@@ -4,21 +4,26 @@
 const DIGITS_MAX: usize = 22;
 
 fn push_radix<const RADIX: u64>(value: u64, out: &mut String) {
+    if value < RADIX {
+        out.push(digit(value));
+        return;
+    }
     let mut digits = [0_u8; DIGITS_MAX];
     let mut at = DIGITS_MAX;
     let mut left = value;
-    loop {
+    while left != 0 {
         at -= 1;
-        digits[at] = b"0123456789abcdef"[(left % RADIX) as usize];
+        digits[at] = digit(left % RADIX) as u8;
         left /= RADIX;
-        if left == 0 {
-            break;
-        }
     }
-    // One digit at a time: they are ASCII, so that no check of the text is needed.
-    digits[at..]
-        .iter()
-        .for_each(|&digit| out.push(char::from(digit)));
+    match std::str::from_utf8(&digits[at..]) {
+        Ok(text) => out.push_str(text),
+        Err(_) => unreachable!("digits are ASCII"),
+    }
+}
+
+fn digit(value: u64) -> char {
+    char::from(b"0123456789abcdef"[value as usize])
 }
 
 /// `1234`

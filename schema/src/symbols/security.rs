@@ -1,40 +1,28 @@
-//! Names of capabilities, filters, keys, BPF and kernel images.
+//! Names of filters, keys, BPF and kernel images.
 
 use super::{ENUM, FLAGS, Symbols, flags};
 
 symbols! {
-    /// Capabilities, by number.
-    CAP = "cap", ENUM => {
-        CAP_CHOWN = 0, CAP_DAC_OVERRIDE = 1, CAP_DAC_READ_SEARCH = 2, CAP_FOWNER = 3, CAP_FSETID = 4, CAP_KILL = 5,
-        CAP_SETGID = 6, CAP_SETUID = 7, CAP_SETPCAP = 8, CAP_LINUX_IMMUTABLE = 9, CAP_NET_BIND_SERVICE = 10,
-        CAP_NET_BROADCAST = 11, CAP_NET_ADMIN = 12, CAP_NET_RAW = 13, CAP_IPC_LOCK = 14, CAP_IPC_OWNER = 15,
-        CAP_SYS_MODULE = 16, CAP_SYS_RAWIO = 17, CAP_SYS_CHROOT = 18, CAP_SYS_PTRACE = 19, CAP_SYS_PACCT = 20,
-        CAP_SYS_ADMIN = 21, CAP_SYS_BOOT = 22, CAP_SYS_NICE = 23, CAP_SYS_RESOURCE = 24, CAP_SYS_TIME = 25,
-        CAP_SYS_TTY_CONFIG = 26, CAP_MKNOD = 27, CAP_LEASE = 28, CAP_AUDIT_WRITE = 29, CAP_AUDIT_CONTROL = 30,
-        CAP_SETFCAP = 31, CAP_MAC_OVERRIDE = 32, CAP_MAC_ADMIN = 33, CAP_SYSLOG = 34, CAP_WAKE_ALARM = 35,
-        CAP_BLOCK_SUSPEND = 36, CAP_AUDIT_READ = 37, CAP_PERFMON = 38, CAP_BPF = 39, CAP_CHECKPOINT_RESTORE = 40,
-    }
-
     /// Operations of seccomp(2).
-    SECCOMP = "seccomp", ENUM => {
+    SECCOMP = "seccomp_ops", ENUM => {
         SECCOMP_SET_MODE_STRICT = 0, SECCOMP_SET_MODE_FILTER = 1, SECCOMP_GET_ACTION_AVAIL = 2,
         SECCOMP_GET_NOTIF_SIZES = 3,
     }
 
     /// Flags of seccomp SECCOMP_SET_MODE_FILTER.
-    SECCOMP_FILTER = "seccomp_filter", FLAGS => {
+    SECCOMP_FILTER = "seccomp_filter_flags", FLAGS => {
         SECCOMP_FILTER_FLAG_TSYNC = 1, SECCOMP_FILTER_FLAG_LOG = 2, SECCOMP_FILTER_FLAG_SPEC_ALLOW = 4,
         SECCOMP_FILTER_FLAG_NEW_LISTENER = 8, SECCOMP_FILTER_FLAG_TSYNC_ESRCH = 0x10,
         SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV = 0x20,
     }
 
     /// Mode of prctl PR_SET_SECCOMP.
-    SECCOMP_MODE = "seccomp_mode", ENUM => {
+    SECCOMP_MODE = "seccomp_modes", ENUM => {
         SECCOMP_MODE_DISABLED = 0, SECCOMP_MODE_STRICT = 1, SECCOMP_MODE_FILTER = 2,
     }
 
     /// Operations of keyctl(2).
-    KEYCTL = "keyctl", ENUM => {
+    KEYCTL = "keyctl_ops", ENUM => {
         KEYCTL_GET_KEYRING_ID = 0, KEYCTL_JOIN_SESSION_KEYRING = 1, KEYCTL_UPDATE = 2, KEYCTL_REVOKE = 3,
         KEYCTL_CHOWN = 4, KEYCTL_SETPERM = 5, KEYCTL_DESCRIBE = 6, KEYCTL_CLEAR = 7, KEYCTL_LINK = 8,
         KEYCTL_UNLINK = 9, KEYCTL_SEARCH = 10, KEYCTL_READ = 11, KEYCTL_INSTANTIATE = 12, KEYCTL_NEGATE = 13,
@@ -46,7 +34,7 @@ symbols! {
     }
 
     /// Keyrings with a number of their own: small negative C ints.
-    KEYRING = "keyring", ENUM => {
+    KEYRING = "keyrings", ENUM => {
         KEY_SPEC_REQUESTOR_KEYRING = 0xffff_fff8, KEY_SPEC_REQKEY_AUTH_KEY = 0xffff_fff9,
         KEY_SPEC_GROUP_KEYRING = 0xffff_fffa, KEY_SPEC_USER_SESSION_KEYRING = 0xffff_fffb,
         KEY_SPEC_USER_KEYRING = 0xffff_fffc, KEY_SPEC_SESSION_KEYRING = 0xffff_fffd,
@@ -54,34 +42,34 @@ symbols! {
     }
 
     /// Flags of landlock_create_ruleset(2).
-    LANDLOCK_CREATE = "landlock_create", FLAGS => {
+    LANDLOCK_CREATE = "landlock_create_flags", FLAGS => {
         LANDLOCK_CREATE_RULESET_VERSION = 1, LANDLOCK_CREATE_RULESET_ERRATA = 2,
     }
 
     /// Types of rules of landlock_add_rule(2).
-    LANDLOCK_RULE = "landlock_rule", ENUM => {
+    LANDLOCK_RULE = "landlock_rule_types", ENUM => {
         LANDLOCK_RULE_PATH_BENEATH = 1, LANDLOCK_RULE_NET_PORT = 2,
     }
 
     /// Flags of landlock_restrict_self(2).
-    LANDLOCK_RESTRICT = "landlock_restrict", FLAGS => {
+    LANDLOCK_RESTRICT = "landlock_restrict_flags", FLAGS => {
         LANDLOCK_RESTRICT_SELF_LOG_SAME_EXEC_OFF = 1, LANDLOCK_RESTRICT_SELF_LOG_NEW_EXEC_ON = 2,
         LANDLOCK_RESTRICT_SELF_LOG_SUBDOMAINS_OFF = 4,
     }
 
     /// Attributes of lsm_get_self_attr(2).
-    LSM_ATTR = "lsm_attr", ENUM => {
+    LSM_ATTR = "lsm_attributes", ENUM => {
         LSM_ATTR_UNDEF = 0, LSM_ATTR_CURRENT = 100, LSM_ATTR_EXEC = 101, LSM_ATTR_FSCREATE = 102,
         LSM_ATTR_KEYCREATE = 103, LSM_ATTR_PREV = 104, LSM_ATTR_SOCKCREATE = 105,
     }
 
     /// Flags of getrandom(2).
-    GETRANDOM = "getrandom", FLAGS => {
+    GETRANDOM = "getrandom_flags", FLAGS => {
         GRND_NONBLOCK = 1, GRND_RANDOM = 2, GRND_INSECURE = 4,
     }
 
     /// Commands of bpf(2).
-    BPF_CMD = "bpf_cmd", ENUM => {
+    BPF_CMD = "bpf_commands", ENUM => {
         BPF_MAP_CREATE = 0, BPF_MAP_LOOKUP_ELEM = 1, BPF_MAP_UPDATE_ELEM = 2, BPF_MAP_DELETE_ELEM = 3,
         BPF_MAP_GET_NEXT_KEY = 4, BPF_PROG_LOAD = 5, BPF_OBJ_PIN = 6, BPF_OBJ_GET = 7, BPF_PROG_ATTACH = 8,
         BPF_PROG_DETACH = 9, BPF_PROG_TEST_RUN = 10, BPF_PROG_GET_NEXT_ID = 11, BPF_MAP_GET_NEXT_ID = 12,
@@ -95,7 +83,7 @@ symbols! {
     }
 
     /// Types of BPF programs.
-    BPF_PROG_TYPE = "bpf_prog_type", ENUM => {
+    BPF_PROG_TYPE = "bpf_prog_types", ENUM => {
         BPF_PROG_TYPE_UNSPEC = 0, BPF_PROG_TYPE_SOCKET_FILTER = 1, BPF_PROG_TYPE_KPROBE = 2,
         BPF_PROG_TYPE_SCHED_CLS = 3, BPF_PROG_TYPE_SCHED_ACT = 4, BPF_PROG_TYPE_TRACEPOINT = 5,
         BPF_PROG_TYPE_XDP = 6, BPF_PROG_TYPE_PERF_EVENT = 7, BPF_PROG_TYPE_CGROUP_SKB = 8,
@@ -110,7 +98,7 @@ symbols! {
     }
 
     /// Types of BPF maps.
-    BPF_MAP_TYPE = "bpf_map_type", ENUM => {
+    BPF_MAP_TYPE = "bpf_map_types", ENUM => {
         BPF_MAP_TYPE_UNSPEC = 0, BPF_MAP_TYPE_HASH = 1, BPF_MAP_TYPE_ARRAY = 2, BPF_MAP_TYPE_PROG_ARRAY = 3,
         BPF_MAP_TYPE_PERF_EVENT_ARRAY = 4, BPF_MAP_TYPE_PERCPU_HASH = 5, BPF_MAP_TYPE_PERCPU_ARRAY = 6,
         BPF_MAP_TYPE_STACK_TRACE = 7, BPF_MAP_TYPE_CGROUP_ARRAY = 8, BPF_MAP_TYPE_LRU_HASH = 9,
@@ -126,18 +114,18 @@ symbols! {
     }
 
     /// Types of perf events.
-    PERF_TYPE = "perf_type", ENUM => {
+    PERF_TYPE = "perf_types", ENUM => {
         PERF_TYPE_HARDWARE = 0, PERF_TYPE_SOFTWARE = 1, PERF_TYPE_TRACEPOINT = 2, PERF_TYPE_HW_CACHE = 3,
         PERF_TYPE_RAW = 4, PERF_TYPE_BREAKPOINT = 5,
     }
 
     /// Flags of perf_event_open(2).
-    PERF_OPEN = "perf_open", FLAGS => {
+    PERF_OPEN = "perf_open_flags", FLAGS => {
         PERF_FLAG_FD_NO_GROUP = 1, PERF_FLAG_FD_OUTPUT = 2, PERF_FLAG_PID_CGROUP = 4, PERF_FLAG_FD_CLOEXEC = 8,
     }
 
     /// Flags of kexec_load(2), with the architecture (its ELF number) in the high half.
-    KEXEC = "kexec", flags(0xffff_0000) => {
+    KEXEC = "kexec_flags", flags(0xffff_0000) => {
         KEXEC_ARCH_DEFAULT = 0, KEXEC_ARCH_386 = 0x3_0000, KEXEC_ARCH_ARM = 0x28_0000,
         KEXEC_ARCH_X86_64 = 0x3e_0000, KEXEC_ARCH_AARCH64 = 0xb7_0000, KEXEC_ARCH_RISCV = 0xf3_0000,
         KEXEC_ON_CRASH = 1, KEXEC_PRESERVE_CONTEXT = 2, KEXEC_UPDATE_ELFCOREHDR = 4,
@@ -145,18 +133,18 @@ symbols! {
     }
 
     /// Flags of kexec_file_load(2).
-    KEXEC_FILE = "kexec_file", FLAGS => {
+    KEXEC_FILE = "kexec_file_flags", FLAGS => {
         KEXEC_FILE_UNLOAD = 1, KEXEC_FILE_ON_CRASH = 2, KEXEC_FILE_NO_INITRAMFS = 4, KEXEC_FILE_DEBUG = 8,
         KEXEC_FILE_NO_CMA = 0x10,
     }
 
     /// Flags of finit_module(2).
-    MODULE_INIT = "module_init", FLAGS => {
+    MODULE_INIT = "module_init_flags", FLAGS => {
         MODULE_INIT_IGNORE_MODVERSIONS = 1, MODULE_INIT_IGNORE_VERMAGIC = 2, MODULE_INIT_COMPRESSED_FILE = 4,
     }
 
     /// Flags of delete_module(2).
-    MODULE_DELETE = "module_delete", FLAGS => {
+    MODULE_DELETE = "module_delete_flags", FLAGS => {
         O_NONBLOCK = 0x800, O_TRUNC = 0x200,
     }
 }

@@ -4,7 +4,7 @@ use super::{ENUM, FLAGS, Symbols, flags};
 
 symbols! {
     /// Address families.
-    FAMILY = "family", ENUM => {
+    FAMILY = "socket_families", ENUM => {
         AF_UNSPEC = 0, AF_UNIX = 1, AF_INET = 2, AF_AX25 = 3, AF_IPX = 4, AF_APPLETALK = 5, AF_NETROM = 6,
         AF_BRIDGE = 7, AF_ATMPVC = 8, AF_X25 = 9, AF_INET6 = 10, AF_ROSE = 11, AF_DECnet = 12, AF_NETBEUI = 13,
         AF_SECURITY = 14, AF_KEY = 15, AF_NETLINK = 16, AF_PACKET = 17, AF_ASH = 18, AF_ECONET = 19, AF_ATMSVC = 20,
@@ -15,18 +15,18 @@ symbols! {
     }
 
     /// Type of socket(2) and its flags.
-    SOCKET = "socket", flags(0xf) => {
+    SOCKET = "socket_types", flags(0xf) => {
         SOCK_STREAM = 1, SOCK_DGRAM = 2, SOCK_RAW = 3, SOCK_RDM = 4, SOCK_SEQPACKET = 5, SOCK_DCCP = 6,
         SOCK_PACKET = 0xa, SOCK_NONBLOCK = 0x800, SOCK_CLOEXEC = 0x8_0000,
     }
 
     /// Flags of accept4(2).
-    ACCEPT = "accept", FLAGS => {
+    ACCEPT = "accept_flags", FLAGS => {
         SOCK_NONBLOCK = 0x800, SOCK_CLOEXEC = 0x8_0000,
     }
 
     /// Protocols of AF_INET and AF_INET6 sockets.
-    IPPROTO = "ipproto", ENUM => {
+    IPPROTO = "ip_protocols", ENUM => {
         IPPROTO_IP = 0, IPPROTO_ICMP = 1, IPPROTO_IGMP = 2, IPPROTO_IPIP = 4, IPPROTO_TCP = 6, IPPROTO_EGP = 8,
         IPPROTO_PUP = 12, IPPROTO_UDP = 17, IPPROTO_IDP = 22, IPPROTO_TP = 29, IPPROTO_DCCP = 33, IPPROTO_IPV6 = 41,
         IPPROTO_ROUTING = 43, IPPROTO_FRAGMENT = 44, IPPROTO_RSVP = 46, IPPROTO_GRE = 47, IPPROTO_ESP = 50,
@@ -37,7 +37,7 @@ symbols! {
     }
 
     /// Protocols of AF_NETLINK sockets.
-    NETLINK = "netlink", ENUM => {
+    NETLINK = "netlink_protocols", ENUM => {
         NETLINK_ROUTE = 0, NETLINK_UNUSED = 1, NETLINK_USERSOCK = 2, NETLINK_FIREWALL = 3, NETLINK_SOCK_DIAG = 4,
         NETLINK_NFLOG = 5, NETLINK_XFRM = 6, NETLINK_SELINUX = 7, NETLINK_ISCSI = 8, NETLINK_AUDIT = 9,
         NETLINK_FIB_LOOKUP = 10, NETLINK_CONNECTOR = 11, NETLINK_NETFILTER = 12, NETLINK_IP6_FW = 13,
@@ -46,7 +46,7 @@ symbols! {
     }
 
     /// Flags of send(2) and recv(2).
-    MSG = "msg", FLAGS => {
+    MSG = "msg_flags", FLAGS => {
         MSG_OOB = 1, MSG_PEEK = 2, MSG_DONTROUTE = 4, MSG_CTRUNC = 8, MSG_PROBE = 0x10, MSG_TRUNC = 0x20,
         MSG_DONTWAIT = 0x40, MSG_EOR = 0x80, MSG_WAITALL = 0x100, MSG_FIN = 0x200, MSG_SYN = 0x400,
         MSG_CONFIRM = 0x800, MSG_RST = 0x1000, MSG_ERRQUEUE = 0x2000, MSG_NOSIGNAL = 0x4000, MSG_MORE = 0x8000,
@@ -55,12 +55,12 @@ symbols! {
     }
 
     /// How shutdown(2) closes.
-    SHUTDOWN = "shutdown", ENUM => {
+    SHUTDOWN = "shutdown_how", ENUM => {
         SHUT_RD = 0, SHUT_WR = 1, SHUT_RDWR = 2,
     }
 
     /// Levels of socket options.
-    SOL = "sol", ENUM => {
+    SOL = "socket_levels", ENUM => {
         SOL_IP = 0, SOL_SOCKET = 1, SOL_TCP = 6, SOL_UDP = 17, SOL_IPV6 = 41, SOL_ICMPV6 = 58, SOL_SCTP = 132,
         SOL_UDPLITE = 136, SOL_RAW = 255, SOL_PACKET = 263, SOL_ATM = 264, SOL_NETLINK = 270, SOL_TIPC = 271,
         SOL_RXRPC = 272, SOL_PPPOL2TP = 273, SOL_BLUETOOTH = 274, SOL_RDS = 276, SOL_CAIF = 278, SOL_ALG = 279,
@@ -69,7 +69,7 @@ symbols! {
     }
 
     /// Options of level SOL_SOCKET.
-    SO = "so", ENUM => {
+    SO = "socket_options", ENUM => {
         SO_DEBUG = 1, SO_REUSEADDR = 2, SO_TYPE = 3, SO_ERROR = 4, SO_DONTROUTE = 5, SO_BROADCAST = 6,
         SO_SNDBUF = 7, SO_RCVBUF = 8, SO_KEEPALIVE = 9, SO_OOBINLINE = 10, SO_NO_CHECK = 11, SO_PRIORITY = 12,
         SO_LINGER = 13, SO_BSDCOMPAT = 14, SO_REUSEPORT = 15, SO_PASSCRED = 16, SO_PEERCRED = 17, SO_RCVLOWAT = 18,
@@ -90,7 +90,7 @@ symbols! {
     }
 
     /// Options of level SOL_TCP.
-    TCP = "tcp", ENUM => {
+    TCP = "tcp_options", ENUM => {
         TCP_NODELAY = 1, TCP_MAXSEG = 2, TCP_CORK = 3, TCP_KEEPIDLE = 4, TCP_KEEPINTVL = 5, TCP_KEEPCNT = 6,
         TCP_SYNCNT = 7, TCP_LINGER2 = 8, TCP_DEFER_ACCEPT = 9, TCP_WINDOW_CLAMP = 10, TCP_INFO = 11,
         TCP_QUICKACK = 12, TCP_CONGESTION = 13, TCP_MD5SIG = 14, TCP_THIN_LINEAR_TIMEOUTS = 16,
@@ -104,7 +104,7 @@ symbols! {
     }
 
     /// Calls behind socketcall(2) of 32-bit programs.
-    SOCKETCALL = "socketcall", ENUM => {
+    SOCKETCALL = "socketcalls", ENUM => {
         SYS_SOCKET = 1, SYS_BIND = 2, SYS_CONNECT = 3, SYS_LISTEN = 4, SYS_ACCEPT = 5, SYS_GETSOCKNAME = 6,
         SYS_GETPEERNAME = 7, SYS_SOCKETPAIR = 8, SYS_SEND = 9, SYS_RECV = 10, SYS_SENDTO = 11, SYS_RECVFROM = 12,
         SYS_SHUTDOWN = 13, SYS_SETSOCKOPT = 14, SYS_GETSOCKOPT = 15, SYS_SENDMSG = 16, SYS_RECVMSG = 17,
