@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * How variable records are put together: fixed part first, tails behind it in the order of the definition.
+ * Each append returns the bytes it added, which is the tail's length.
+ */
+#ifndef WEIR_DRAFT_H
+#define WEIR_DRAFT_H
+
+#include "emit.h"
+#include "filter.h"
+#include "path.h"
+
+/* Tails other than paths end below this, so that an append never runs off the record. */
+#define DRAFT_BYTES_MAX (WEIR_RECORD_BYTES_MAX - TEXT_BYTES_MAX)
+
+/* Takes this CPU's draft and zeroes the fixed part; NULL (with a number and a loss) when it is in use. */
+static __always_inline struct draft *draft_begin(__u32 fixed, __u16 action)
+{
+	__u32 cpu = bpf_get_smp_processor_id();
+	struct cpu_state *state = &cpus[cpu & (CPUS_MAX - 1)];
+	struct draft *draft = bpf_map_lookup_elem(&drafts, &cpu);
+
+	if (!draft || state->in_draft) {
+		__sync_fetch_and_add(&state->seq, 1);
+		lose(state, cpu, action, draft ? WEIR_LOST_PROBE_REENTERED : WEIR_LOST_NO_RING);
+		return NULL;
+	}
+	state->in_draft = 1;
+	draft->at = fixed;
+	((struct weir_header *)draft->bytes)->action = action;
+	return draft;
+}
+
+/* Begins a record of this type; `draft` is set to where its tails go. */
+#define draft_of(draft, type, action_)                                                             \
+	({                                                                                         \
+		struct type *record_ = NULL;                                                       \
+		(draft) = draft_begin(sizeof(struct type), action_);                               \
+		if (draft) {                                                                       \
+			record_ = (void *)(draft)->bytes;                                          \
+			__builtin_memset((void *)record_ + sizeof(struct weir_header), 0,           \
+					 sizeof(struct type) - sizeof(struct weir_header));         \
+		}                                                                                  \
+		record_;                                                                           \
+	})
+
+static __always_inline void draft_drop(void)
+{
+	this_cpu()->in_draft = 0;
+}
+
+static __always_inline void draft_send(struct draft *draft)
+{
+	emit_draft((void *)draft->bytes, draft->at);
+	draft_drop();
+}
+
+/* A NUL-terminated text of the program, without its NUL; 0 when it cannot be read. */
+static __always_inline __u16 add_user_text(struct draft *draft, const void *text)
+{
+	long bytes;
+
+	if (!text || draft->at >= DRAFT_BYTES_MAX)
+		return 0;
+	bytes = bpf_probe_read_user_str(AT(draft), TEXT_BYTES_MAX, text);
+	if (bytes <= 1)
+		return 0;
+	draft->at += (bytes - 1) & (TEXT_BYTES_MAX - 1);
+	return bytes - 1;
+}
+
+static __always_inline __u16 add_kernel_text(struct draft *draft, const void *text)
+{
+	long bytes;
+
+	if (!text || draft->at >= DRAFT_BYTES_MAX)
+		return 0;
+	bytes = bpf_probe_read_kernel_str(AT(draft), TEXT_BYTES_MAX, text);
+	if (bytes <= 1)
+		return 0;
+	draft->at += (bytes - 1) & (TEXT_BYTES_MAX - 1);
+	return bytes - 1;
+}
+
+static __always_inline __u16 add_walk(struct draft *draft, struct file *file, __u8 *state)
+{
+	__u32 start = draft->at;
+
+	if (start >= DRAFT_BYTES_MAX - WALK_BYTES_MAX)
+		return 0;
+	*state |= walk_file(draft, file);
+	return draft->at - start;
+}
+
+#define AT_FDCWD -100
+
+/* The directory that a relative text is relative to: of the descriptor, or the working directory. */
+static __always_inline __u16 add_directory(struct draft *draft, struct task_struct *task, int dirfd, __u8 *state)
+{
+	__u32 start = draft->at;
+
+	if (start >= DRAFT_BYTES_MAX - WALK_BYTES_MAX)
+		return 0;
+	if (dirfd == AT_FDCWD) {
+		struct path *pwd = &task->fs->pwd;
+
+		*state |= walk(draft, pwd->mnt, pwd->dentry) & ~PATH_DELETED;
+	} else {
+		struct file *file = file_of(task, dirfd);
+
+		if (file)
+			*state |= walk_file(draft, file) & ~PATH_DELETED;
+	}
+	return draft->at - start;
+}
+
+/* The root directory of a program that has changed it; nothing for all others. An absolute text starts there. */
+static __always_inline bool is_absolute(struct draft *draft, __u32 start, __u16 length)
+{
+	return length && draft->bytes[start & (WEIR_RECORD_BYTES_MAX - 1)] == '/';
+}
+
+static __always_inline __u16 add_root(struct draft *draft, struct task_struct *task, __u8 *state)
+{
+	struct path *root = &task->fs->root;
+	struct dentry *dentry = root->dentry;
+	struct vfsmount *mnt = root->mnt;
+	struct mount *mount = mount_of(mnt);
+	__u32 start = draft->at;
+
+	if (dentry == LOAD(mnt, mnt_root) && LOAD(mount, mnt_parent) == mount)
+		return 0;
+	if (start >= DRAFT_BYTES_MAX - WALK_BYTES_MAX)
+		return 0;
+	*state |= walk(draft, mnt, dentry);
+	return draft->at - start;
+}
+
+/* Text and directory of one path argument: the directory where the text is relative, a changed root where it is not. */
+static __always_inline void add_argument(struct draft *draft, struct task_struct *task, int dirfd, const void *text,
+					 __u16 *raw_len, __u16 *dir_len, __u8 *state)
+{
+	__u32 start = draft->at;
+
+	*raw_len = add_user_text(draft, text);
+	if (*raw_len == TEXT_BYTES_MAX - 1)
+		*state |= PATH_TRUNCATED;
+	*dir_len = is_absolute(draft, start, *raw_len) ? add_root(draft, task, state)
+						       : add_directory(draft, task, dirfd, state);
+}
+
+#endif

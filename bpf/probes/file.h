@@ -1,0 +1,322 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Class file.
+ *
+ * Hooks: the exit of the system calls, through weir_exit; sys_enter for close. Why these: the opened file is there at the
+ * exit, so its path is walked from the kernel's own object; where only a text exists (unlink, rename, mkdir) the text is
+ * resident by then, and the row says that it is the program's.
+ * Kernel floor: 5.15. Without them: no file events. Not seen: opens by io_uring; a close by exit, exec or dup.
+ */
+
+#define FMODE_WRITE 0x2
+#define FMODE_CREATED 0x100000
+#define O_TRUNC 01000
+#define O_CREAT_FLAGS (01 | 0100 | 01000) /* what creat(2) stands for */
+#define AT_REMOVEDIR 0x200
+#define S_IFMT 0170000
+#define S_IFREG 0100000
+
+#define SOURCE_KERNEL 1
+#define SOURCE_ARGUMENT 2
+
+static __always_inline struct weir_file *file_draft(struct draft **draft, struct call *call, __u16 action)
+{
+	struct weir_file *record = draft_of(*draft, weir_file, action);
+
+	if (!record)
+		return NULL;
+	fill_task(&record->header, call->task);
+	record->ret = call->ret;
+	record->fd = -1;
+	record->length = -1;
+	record->new_uid = -1;
+	record->new_gid = -1;
+	record->path_source = SOURCE_ARGUMENT;
+	return record;
+}
+
+/* Sends it, unless a path filter says no. */
+static __always_inline void file_send(struct draft *draft, struct weir_file *record)
+{
+	record->path_odd = record->path_state >> 1;
+	if (config.filters & (FILTER_PATH | FILTER_NOT_PATH) && !passes_path(draft, record)) {
+		draft_drop();
+		return;
+	}
+	draft_send(draft);
+}
+
+/* Path, device and inode from the kernel's own file. */
+static __always_inline void from_file(struct draft *draft, struct weir_file *record, struct file *file)
+{
+	struct inode *inode = LOAD(file, f_inode);
+	struct super_block *super = LOAD(inode, i_sb);
+
+	record->path_source = SOURCE_KERNEL;
+	record->ino = LOAD(inode, i_ino);
+	record->dev = stat_dev(LOAD(super, s_dev));
+	record->path_len = add_walk(draft, file, &record->path_state);
+}
+
+static __always_inline void opened(struct call *call, int dirfd, const void *path, __u64 flags, __u32 mode)
+{
+	struct draft *draft;
+	struct weir_file *record = file_draft(&draft, call, WEIR_FILE_OPEN);
+	struct file *file = NULL;
+
+	if (!record)
+		return;
+	record->flags = flags;
+	record->mode = mode;
+	if (call->ret >= 0) {
+		record->fd = call->ret;
+		file = file_of(call->task, call->ret);
+	}
+	if (file) {
+		if (LOAD(file, f_mode) & FMODE_CREATED)
+			record->bits |= 1;
+		else if (flags & O_TRUNC)
+			record->bits |= 2;
+		from_file(draft, record, file);
+	} else {
+		add_argument(draft, call->task, dirfd, path, &record->path_raw_len, &record->path_dir_len,
+			     &record->path_state);
+	}
+	file_send(draft, record);
+}
+
+HANDLER(open) { opened(call, AT_FDCWD, (void *)ARG(call, 0), (__u32)ARG(call, 1), ARG(call, 2)); }
+HANDLER(openat) { opened(call, ARG(call, 0), (void *)ARG(call, 1), (__u32)ARG(call, 2), ARG(call, 3)); }
+HANDLER(creat) { opened(call, AT_FDCWD, (void *)ARG(call, 0), O_CREAT_FLAGS, ARG(call, 1)); }
+HANDLER(open_by_handle_at) { opened(call, AT_FDCWD, NULL, (__u32)ARG(call, 2), 0); }
+
+HANDLER(openat2)
+{
+	struct {
+		__u64 flags, mode;
+	} how = {};
+
+	bpf_probe_read_user(&how, sizeof(how), (void *)ARG(call, 2));
+	opened(call, ARG(call, 0), (void *)ARG(call, 1), how.flags, how.mode);
+}
+
+/* One path argument and nothing else. */
+static __always_inline void named(struct call *call, __u16 action, int dirfd, const void *path, __u32 mode, __u64 flags)
+{
+	struct draft *draft;
+	struct weir_file *record = file_draft(&draft, call, action);
+
+	if (!record)
+		return;
+	record->mode = mode;
+	record->flags = flags;
+	add_argument(draft, call->task, dirfd, path, &record->path_raw_len, &record->path_dir_len, &record->path_state);
+	file_send(draft, record);
+}
+
+HANDLER(unlink)
+{
+	if (selected(WEIR_FILE_UNLINK))
+		named(call, WEIR_FILE_UNLINK, AT_FDCWD, (void *)ARG(call, 0), 0, 0);
+}
+
+HANDLER(rmdir) { named(call, WEIR_FILE_RMDIR, AT_FDCWD, (void *)ARG(call, 0), 0, 0); }
+
+HANDLER(unlinkat)
+{
+	__u16 action = ARG(call, 2) & AT_REMOVEDIR ? WEIR_FILE_RMDIR : WEIR_FILE_UNLINK;
+
+	if (selected(action))
+		named(call, action, ARG(call, 0), (void *)ARG(call, 1), 0, 0);
+}
+
+HANDLER(mkdir) { named(call, WEIR_FILE_MKDIR, AT_FDCWD, (void *)ARG(call, 0), ARG(call, 1), 0); }
+HANDLER(mkdirat) { named(call, WEIR_FILE_MKDIR, ARG(call, 0), (void *)ARG(call, 1), ARG(call, 2), 0); }
+HANDLER(umount2) { named(call, WEIR_FILE_UMOUNT, AT_FDCWD, (void *)ARG(call, 0), 0, ARG(call, 1)); }
+
+/* Two path arguments: the old name and the new one. */
+static __always_inline void two_names(struct call *call, __u16 action, int dirfd, const void *path, int new_dirfd,
+				      const void *new_path, __u32 flags)
+{
+	struct draft *draft;
+	struct weir_file *record = file_draft(&draft, call, action);
+
+	if (!record)
+		return;
+	record->flags = flags;
+	add_argument(draft, call->task, dirfd, path, &record->path_raw_len, &record->path_dir_len, &record->path_state);
+	add_argument(draft, call->task, new_dirfd, new_path, &record->new_path_raw_len, &record->new_path_dir_len,
+		     &record->path_state);
+	file_send(draft, record);
+}
+
+#define TWO(call, a, b, c, d, flags)                                                               \
+	(call), (a), (void *)ARG(call, b), (c), (void *)ARG(call, d), (flags)
+
+HANDLER(rename)
+{
+	two_names(call, WEIR_FILE_RENAME, AT_FDCWD, (void *)ARG(call, 0), AT_FDCWD, (void *)ARG(call, 1), 0);
+}
+
+HANDLER(renameat)
+{
+	two_names(call, WEIR_FILE_RENAME, ARG(call, 0), (void *)ARG(call, 1), ARG(call, 2), (void *)ARG(call, 3), 0);
+}
+
+HANDLER(renameat2)
+{
+	two_names(call, WEIR_FILE_RENAME, ARG(call, 0), (void *)ARG(call, 1), ARG(call, 2), (void *)ARG(call, 3),
+		  ARG(call, 4));
+}
+
+HANDLER(link)
+{
+	two_names(call, WEIR_FILE_LINK, AT_FDCWD, (void *)ARG(call, 0), AT_FDCWD, (void *)ARG(call, 1), 0);
+}
+
+HANDLER(linkat)
+{
+	two_names(call, WEIR_FILE_LINK, ARG(call, 0), (void *)ARG(call, 1), ARG(call, 2), (void *)ARG(call, 3),
+		  ARG(call, 4));
+}
+
+/* The target of a symbolic link is only a text: the reader makes it absolute with the directory of the link. */
+static __always_inline void symbolic_link(struct call *call, const void *target, int dirfd, const void *path)
+{
+	struct draft *draft;
+	struct weir_file *record = file_draft(&draft, call, WEIR_FILE_SYMLINK);
+
+	if (!record)
+		return;
+	record->path_raw_len = add_user_text(draft, target);
+	add_argument(draft, call->task, dirfd, path, &record->new_path_raw_len, &record->new_path_dir_len,
+		     &record->path_state);
+	file_send(draft, record);
+}
+
+HANDLER(symlink) { symbolic_link(call, (void *)ARG(call, 0), AT_FDCWD, (void *)ARG(call, 1)); }
+HANDLER(symlinkat) { symbolic_link(call, (void *)ARG(call, 0), ARG(call, 1), (void *)ARG(call, 2)); }
+
+/* Attributes by name, or by descriptor (path NULL): there the file is the kernel's own. */
+static __always_inline struct weir_file *attribute(struct draft **out, struct call *call, __u16 action, int fd,
+						   const void *path)
+{
+	struct weir_file *record = file_draft(out, call, action);
+	struct draft *draft = *out;
+	struct file *file;
+
+	if (!record)
+		return NULL;
+	if (path) {
+		add_argument(draft, call->task, fd, path, &record->path_raw_len, &record->path_dir_len,
+			     &record->path_state);
+		return record;
+	}
+	record->fd = fd;
+	file = file_of(call->task, fd);
+	if (file)
+		from_file(draft, record, file);
+	return record;
+}
+
+static __always_inline void change_mode(struct call *call, int fd, const void *path, __u32 mode)
+{
+	struct draft *draft;
+	struct weir_file *record = attribute(&draft, call, WEIR_FILE_CHMOD, fd, path);
+
+	if (!record)
+		return;
+	record->mode = mode;
+	file_send(draft, record);
+}
+
+HANDLER(chmod) { change_mode(call, AT_FDCWD, (void *)ARG(call, 0), ARG(call, 1)); }
+HANDLER(fchmod) { change_mode(call, ARG(call, 0), NULL, ARG(call, 1)); }
+HANDLER(fchmodat) { change_mode(call, ARG(call, 0), (void *)ARG(call, 1), ARG(call, 2)); }
+HANDLER(fchmodat2) { change_mode(call, ARG(call, 0), (void *)ARG(call, 1), ARG(call, 2)); }
+
+static __always_inline void change_owner(struct call *call, int fd, const void *path, int uid, int gid)
+{
+	struct draft *draft;
+	struct weir_file *record = attribute(&draft, call, WEIR_FILE_CHOWN, fd, path);
+
+	if (!record)
+		return;
+	record->new_uid = uid;
+	record->new_gid = gid;
+	file_send(draft, record);
+}
+
+HANDLER(chown) { change_owner(call, AT_FDCWD, (void *)ARG(call, 0), ARG(call, 1), ARG(call, 2)); }
+HANDLER(lchown) { change_owner(call, AT_FDCWD, (void *)ARG(call, 0), ARG(call, 1), ARG(call, 2)); }
+HANDLER(fchown) { change_owner(call, ARG(call, 0), NULL, ARG(call, 1), ARG(call, 2)); }
+HANDLER(fchownat) { change_owner(call, ARG(call, 0), (void *)ARG(call, 1), ARG(call, 2), ARG(call, 3)); }
+
+static __always_inline void change_length(struct call *call, int fd, const void *path, __s64 length)
+{
+	struct draft *draft;
+	struct weir_file *record = attribute(&draft, call, WEIR_FILE_TRUNCATE, fd, path);
+
+	if (!record)
+		return;
+	record->length = length;
+	file_send(draft, record);
+}
+
+HANDLER(truncate) { change_length(call, AT_FDCWD, (void *)ARG(call, 0), ARG(call, 1)); }
+HANDLER(ftruncate) { change_length(call, ARG(call, 0), NULL, ARG(call, 1)); }
+
+HANDLER(mount)
+{
+	struct draft *draft;
+	struct weir_file *record = file_draft(&draft, call, WEIR_FILE_MOUNT);
+
+	if (!record)
+		return;
+	record->flags = ARG(call, 3);
+	add_argument(draft, call->task, AT_FDCWD, (void *)ARG(call, 1), &record->path_raw_len, &record->path_dir_len,
+		     &record->path_state);
+	record->source_len = add_user_text(draft, (void *)ARG(call, 0));
+	record->fs_type_len = add_user_text(draft, (void *)ARG(call, 2));
+	file_send(draft, record);
+}
+
+HANDLER(move_mount)
+{
+	struct draft *draft;
+	struct weir_file *record = file_draft(&draft, call, WEIR_FILE_MOUNT);
+
+	if (!record)
+		return;
+	add_argument(draft, call->task, ARG(call, 2), (void *)ARG(call, 3), &record->path_raw_len,
+		     &record->path_dir_len, &record->path_state);
+	record->source_len = add_user_text(draft, (void *)ARG(call, 1));
+	file_send(draft, record);
+}
+
+/* Only this descriptor holds the file: its close is the last one. */
+static __always_inline bool is_last(struct file *file)
+{
+	if (bpf_core_field_exists(struct file___ref, f_ref))
+		return LOAD((struct file___ref *)file, f_ref.refcnt.counter) == 0;
+	return LOAD((struct file___count *)file, f_count.counter) == 1;
+}
+
+/* At the enter of close: the call has not returned, so the row has no result. */
+static __always_inline void closing_file(struct task_struct *task, int fd, struct file *file, struct inode *inode)
+{
+	struct call call = { .task = task };
+	struct draft *draft;
+	struct weir_file *record;
+
+	if (!selected(WEIR_FILE_CLOSE) || !(LOAD(file, f_mode) & FMODE_WRITE))
+		return;
+	record = file_draft(&draft, &call, WEIR_FILE_CLOSE);
+	if (!record)
+		return;
+	record->fd = fd;
+	record->flags = LOAD(file, f_flags);
+	record->length = LOAD(inode, i_size);
+	from_file(draft, record, file);
+	file_send(draft, record);
+}

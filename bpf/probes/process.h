@@ -1,0 +1,324 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Class process.
+ *
+ * Hooks: tp_btf sched_process_exec, _fork, _exit for what succeeds; the exit of the system call for what fails and for
+ * credentials, namespaces, ptrace, signals; an iterator over tasks for what was there before.
+ * Why these: a successful exec has no exit with the old arguments, a 32-bit one has another number; fork is known to the
+ * parent before the child runs, so a subtree cannot be left.
+ * Kernel floor: 5.15 with BTF. Without them: no names, no tree.
+ */
+
+#define SIGNAL_GROUP_EXIT 4
+
+static __always_inline void fill_ids(struct weir_process *record, struct task_struct *task)
+{
+	const struct cred *cred = task->cred;
+
+	record->ruid = cred->uid.val;
+	record->euid = cred->euid.val;
+	record->suid = cred->suid.val;
+	record->rgid = cred->gid.val;
+	record->egid = cred->egid.val;
+	record->sgid = cred->sgid.val;
+	record->cap_effective = cred->cap_effective.val;
+}
+
+/* Bytes [from, to) of the program's memory, at most `max`; what cannot be read is left out and marked. */
+static __always_inline __u16 add_user_bytes(struct draft *draft, unsigned long from, unsigned long to, __u32 max,
+					    __u8 *bits)
+{
+	__u64 bytes = to - from;
+	__u32 start = draft->at;
+
+	if (to <= from || start >= WEIR_RECORD_BYTES_MAX / 2)
+		return 0;
+	if (bytes > max) {
+		bytes = max;
+		*bits |= 1;
+	}
+	if (bytes > 32767)
+		bytes = 32767;
+	if (bpf_probe_read_user(AT(draft), bytes, (void *)from)) {
+		*bits |= 1;
+		return 0;
+	}
+	draft->at += bytes;
+	return bytes;
+}
+
+SEC("tp_btf/sched_process_exec")
+int BPF_PROG(weir_exec, struct task_struct *task, int old_pid, struct linux_binprm *bprm)
+{
+	struct weir_process *record;
+	struct mm_struct *mm = task->mm;
+	struct draft *draft;
+	__u32 start;
+
+	if (!selected(WEIR_PROCESS_EXEC) || !wanted(task))
+		return 0;
+	record = draft_of(draft, weir_process, WEIR_PROCESS_EXEC);
+	if (!record)
+		return 0;
+	fill_task(&record->header, task);
+	fill_ids(record, task);
+	record->fd = -1;
+	record->exe_len = add_walk(draft, mm->exe_file, &record->path_state);
+	start = draft->at;
+	record->path_raw_len = add_kernel_text(draft, bprm->filename);
+	record->path_dir_len = is_absolute(draft, start, record->path_raw_len)
+				       ? add_root(draft, task, &record->path_state)
+				       : add_directory(draft, task, AT_FDCWD, &record->path_state);
+	record->args_len = add_user_bytes(draft, mm->arg_start, mm->arg_end, config.args_bytes_max, &record->bits);
+	if (config.env)
+		record->env_len =
+			add_user_bytes(draft, mm->env_start, mm->env_end, config.args_bytes_max, &record->bits);
+	draft_send(draft);
+	return 0;
+}
+
+#define ARGV_MAX 64 /* arguments of a failed exec that are read */
+
+/* A failed exec: the arguments are still the program's, read one by one. */
+static __always_inline void failed_exec(struct call *call, int dirfd, const char *path, __u64 argv, __u32 flags)
+{
+	struct draft *draft;
+	struct weir_process *record;
+	__u32 start, width = call->abi == WEIR_ABI_COMPAT ? 4 : 8;
+
+	if (call->ret >= 0)
+		return;
+	record = draft_of(draft, weir_process, WEIR_PROCESS_EXEC);
+	if (!record)
+		return;
+	fill_task(&record->header, call->task);
+	fill_ids(record, call->task);
+	record->ret = call->ret;
+	record->flags = flags;
+	record->fd = dirfd == AT_FDCWD ? -1 : dirfd;
+	add_argument(draft, call->task, dirfd, path, &record->path_raw_len, &record->path_dir_len, &record->path_state);
+	start = draft->at;
+	for (int i = 0; i < ARGV_MAX; i++) {
+		__u64 text = 0;
+		long bytes;
+
+		if (!argv || bpf_probe_read_user(&text, width, (void *)(argv + i * width)) || !text)
+			break;
+		if (draft->at >= WEIR_RECORD_BYTES_MAX / 2 || i == ARGV_MAX - 1) {
+			record->bits |= 1;
+			break;
+		}
+		bytes = bpf_probe_read_user_str(AT(draft), TEXT_BYTES_MAX, (void *)text);
+		if (bytes <= 0) {
+			record->bits |= 1;
+			continue;
+		}
+		if (bytes == TEXT_BYTES_MAX)
+			record->bits |= 1;
+		draft->at += bytes & (2 * TEXT_BYTES_MAX - 1);
+	}
+	record->args_len = draft->at - start;
+	draft_send(draft);
+}
+
+HANDLER(execve)
+{
+	failed_exec(call, AT_FDCWD, (void *)ARG(call, 0), ARG(call, 1), 0);
+}
+
+HANDLER(execveat)
+{
+	failed_exec(call, ARG(call, 0), (void *)ARG(call, 1), ARG(call, 2), ARG(call, 4));
+}
+
+/* A child is followed from before its first instruction, and left out of the same subtrees. */
+static __always_inline void inherit(void *set, __u32 parent, __u32 child)
+{
+	__u8 one = 1;
+
+	if (bpf_map_lookup_elem(set, &parent) && bpf_map_update_elem(set, &child, &one, BPF_ANY))
+		this_cpu()->filter_full++;
+}
+
+SEC("tp_btf/sched_process_fork")
+int BPF_PROG(weir_fork, struct task_struct *parent, struct task_struct *child)
+{
+	__u32 parent_tgid = parent->tgid, child_tgid = child->tgid;
+	struct weir_process *record;
+
+	if (parent_tgid == child_tgid)
+		return 0;
+	if (config.filters & FILTER_TREE)
+		inherit(&followed, parent_tgid, child_tgid);
+	if (config.filters & FILTER_NOT_TREE)
+		inherit(&not_followed, parent_tgid, child_tgid);
+	if (!selected(WEIR_PROCESS_FORK) || !wanted(parent))
+		return 0;
+	record = take_fixed(weir_process, WEIR_PROCESS_FORK);
+	if (!record)
+		return 0;
+	fill_task(&record->header, parent);
+	record->ret = child_tgid;
+	record->child_pid = child_tgid;
+	record->child_key = process_key(child->start_boottime, child_tgid);
+	submit(record);
+	return 0;
+}
+
+#define CLONE_THREAD 0x00010000
+
+static __always_inline void failed_fork(struct call *call, __u64 flags)
+{
+	struct weir_process *record;
+
+	if (call->ret >= 0 || flags & CLONE_THREAD)
+		return;
+	record = take_fixed(weir_process, WEIR_PROCESS_FORK);
+	if (!record)
+		return;
+	fill_task(&record->header, call->task);
+	record->ret = call->ret;
+	record->flags = flags;
+	submit(record);
+}
+
+HANDLER(fork)
+{
+	failed_fork(call, 0);
+}
+
+HANDLER(vfork)
+{
+	failed_fork(call, 0);
+}
+
+HANDLER(clone)
+{
+	failed_fork(call, ARG(call, 0));
+}
+
+HANDLER(clone3)
+{
+	__u64 flags = 0;
+
+	bpf_probe_read_user(&flags, sizeof(flags), (void *)ARG(call, 0));
+	failed_fork(call, flags);
+}
+
+#define NO_EXIT_CODE (-2147483647 - 1)
+#define CORE_DUMPED 0x80
+
+SEC("tp_btf/sched_process_exit")
+int BPF_PROG(weir_process_exit, struct task_struct *task)
+{
+	struct signal_struct *signal = task->signal;
+	struct weir_process *record;
+	__u32 tgid = task->tgid;
+	int code;
+
+	if (signal->live.counter > 0)
+		return 0;
+	if (selected(WEIR_PROCESS_EXIT) && wanted(task)) {
+		record = take_fixed(weir_process, WEIR_PROCESS_EXIT);
+		if (record) {
+			fill_task(&record->header, task);
+			code = signal->flags & SIGNAL_GROUP_EXIT ? signal->group_exit_code : task->exit_code;
+			record->exit_signal = code & 0x7f;
+			record->exit_code = code & 0x7f ? NO_EXIT_CODE : code >> 8 & 0xff;
+			record->bits = code & CORE_DUMPED ? 2 : 0;
+			record->duration_ns = record->header.ktime_ns - task->group_leader->start_boottime;
+			submit(record);
+		}
+	}
+	if (config.filters & FILTER_TREE)
+		bpf_map_delete_elem(&followed, &tgid);
+	if (config.filters & FILTER_NOT_TREE)
+		bpf_map_delete_elem(&not_followed, &tgid);
+	return 0;
+}
+
+static __always_inline struct weir_process *process_record(struct call *call, __u16 action)
+{
+	struct weir_process *record = take_fixed(weir_process, action);
+
+	if (!record)
+		return NULL;
+	fill_task(&record->header, call->task);
+	fill_ids(record, call->task);
+	record->ret = call->ret;
+	record->fd = -1;
+	return record;
+}
+
+/* setfsuid returns the old id, never an error. */
+static __always_inline void set_ids(struct call *call, __u16 action)
+{
+	struct weir_process *record = process_record(call, action);
+
+	if (!record)
+		return;
+	record->requested = ARG(call, 0);
+	submit(record);
+}
+
+HANDLER(setuid) { set_ids(call, WEIR_PROCESS_SETUID); }
+HANDLER(setreuid) { set_ids(call, WEIR_PROCESS_SETUID); }
+HANDLER(setresuid) { set_ids(call, WEIR_PROCESS_SETUID); }
+HANDLER(setfsuid) { set_ids(call, WEIR_PROCESS_SETUID); }
+HANDLER(setgid) { set_ids(call, WEIR_PROCESS_SETGID); }
+HANDLER(setregid) { set_ids(call, WEIR_PROCESS_SETGID); }
+HANDLER(setresgid) { set_ids(call, WEIR_PROCESS_SETGID); }
+HANDLER(setfsgid) { set_ids(call, WEIR_PROCESS_SETGID); }
+HANDLER(setgroups) { set_ids(call, WEIR_PROCESS_SETGROUPS); }
+HANDLER(capset) { set_ids(call, WEIR_PROCESS_CAPSET); }
+
+HANDLER(setns)
+{
+	struct weir_process *record = process_record(call, WEIR_PROCESS_SETNS);
+
+	if (!record)
+		return;
+	record->fd = ARG(call, 0);
+	record->flags = (__u32)ARG(call, 1);
+	submit(record);
+}
+
+HANDLER(unshare)
+{
+	struct weir_process *record = process_record(call, WEIR_PROCESS_UNSHARE);
+
+	if (!record)
+		return;
+	record->flags = ARG(call, 0);
+	submit(record);
+}
+
+HANDLER(ptrace)
+{
+	struct weir_process *record = process_record(call, WEIR_PROCESS_PTRACE);
+
+	if (!record)
+		return;
+	record->request = ARG(call, 0);
+	record->target_pid = ARG(call, 1);
+	submit(record);
+}
+
+static __always_inline void send_signal(struct call *call, int target, int signal, int fd)
+{
+	struct weir_process *record = process_record(call, WEIR_PROCESS_KILL);
+
+	if (!record)
+		return;
+	record->target_pid = target;
+	record->signal = signal;
+	record->fd = fd;
+	submit(record);
+}
+
+HANDLER(kill) { send_signal(call, ARG(call, 0), ARG(call, 1), -1); }
+HANDLER(tkill) { send_signal(call, ARG(call, 0), ARG(call, 1), -1); }
+HANDLER(tgkill) { send_signal(call, ARG(call, 0), ARG(call, 2), -1); }
+HANDLER(rt_sigqueueinfo) { send_signal(call, ARG(call, 0), ARG(call, 1), -1); }
+HANDLER(rt_tgsigqueueinfo) { send_signal(call, ARG(call, 0), ARG(call, 2), -1); }
+HANDLER(pidfd_send_signal) { send_signal(call, 0, ARG(call, 1), ARG(call, 0)); }

@@ -1,0 +1,285 @@
+//! Opens the object, loads what the plan says, attaches it, and keeps it alive.
+
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::Read;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::sync::Mutex;
+
+use libbpf_rs::{Iter, Link, MapCore, MapFlags, Object, ObjectBuilder, OpenObject, PrintLevel, set_print};
+
+use crate::filter::{self, Filters};
+use crate::plan::{Plan, Selection};
+use crate::ring::{self, Ring};
+use crate::shared::{LOST_LOG_ENTRIES, Mapping, Shared};
+use crate::skel::types::{config, data_config};
+use crate::{Error, btf};
+
+/// The compiled programs.
+static OBJECT: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/weir.bpf.o"));
+
+/// Programs that weir cannot do without.
+const NEEDED: &[&str] = &["weir_exec", "weir_fork", "weir_process_exit"];
+
+/// Lines of the verifier's log that are kept of a refused program.
+const LOG_LINES_MAX: usize = 20;
+
+/// Everything that is decided before the load.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// What to see.
+    pub selection: Selection,
+    /// What to leave out.
+    pub filters: Filters,
+    /// Bytes of each ring, a power of two.
+    pub ring_bytes: u32,
+    /// Bytes of each ring that only process records may use.
+    pub lifecycle_bytes: u32,
+    /// Bytes of argv, and of the environment, that an exec record keeps; at most 32767.
+    pub args_bytes_max: u32,
+    /// Record the environment of exec.
+    pub env: bool,
+    /// Processes that can be followed at once.
+    pub followed_max: u32,
+    /// CPUs of the machine, online or not.
+    pub possible_cpus: usize,
+    /// CPUs that are online.
+    pub online_cpus: Vec<usize>,
+    /// Root of the cgroup v2 hierarchy, for closes of sockets that are not TCP.
+    pub cgroup_root: Option<std::path::PathBuf>,
+}
+
+/// Loaded and attached programs, with their shared memory.
+pub struct Loaded {
+    object: Object,
+    links: Vec<(String, Link)>,
+    /// What runs and what does not.
+    pub plan: Plan,
+    /// Programs that the verifier refused, with the last lines of its log.
+    pub refused: Vec<(String, String)>,
+    /// Counters and flags.
+    pub shared: Shared,
+    config: Mapping,
+    ring_bytes: u32,
+}
+
+static LOG: Mutex<Vec<String>> = Mutex::new(Vec::new());
+
+fn keep_log(_: PrintLevel, line: String) {
+    if let Ok(mut log) = LOG.lock() {
+        log.push(line);
+    }
+}
+
+fn take_log() -> String {
+    LOG.lock().map(|mut log| log.drain(..).collect()).unwrap_or_default()
+}
+
+/// The program that libbpf names in its log as not loaded, with the verifier's last lines.
+fn refused_program(log: &str) -> Option<(String, String)> {
+    let line = log.lines().rev().find(|l| l.contains("': BPF program load failed") || l.contains("': failed to load"))?;
+    let name = line.split("prog '").nth(1)?.split('\'').next()?.to_owned();
+    let verifier: Vec<&str> = log.lines().filter(|l| !l.starts_with("libbpf: ")).collect();
+    let tail = verifier[verifier.len().saturating_sub(LOG_LINES_MAX)..].join("\n");
+    Some((name, tail))
+}
+
+fn open() -> Result<OpenObject, Error> {
+    set_print(Some((PrintLevel::Debug, keep_log)));
+    let mut builder = ObjectBuilder::default();
+    builder.name("weir").map_err(Error::libbpf("name the object"))?;
+    builder.open_memory(OBJECT).map_err(Error::libbpf("open the compiled programs"))
+}
+
+fn program_names(object: &OpenObject) -> BTreeSet<String> {
+    object.progs().map(|p| p.name().to_string_lossy().into_owned()).collect()
+}
+
+fn prepare(object: &mut OpenObject, settings: &Settings, plan: &Plan) -> Result<(), Error> {
+    let wanted = plan.programs();
+    for mut program in object.progs_mut() {
+        let name = program.name().to_string_lossy().into_owned();
+        program.set_autoload(wanted.contains(name.as_str()));
+    }
+    let cpus = settings.possible_cpus as u32;
+    for mut map in object.maps_mut() {
+        let entries = match map.name().to_string_lossy().as_ref() {
+            "rings" | "drafts" => cpus,
+            "lost_log" => cpus * LOST_LOG_ENTRIES as u32,
+            "followed" | "not_followed" => settings.followed_max,
+            _ => continue,
+        };
+        map.set_max_entries(entries).map_err(Error::libbpf("size a map"))?;
+    }
+    Ok(())
+}
+
+impl Loaded {
+    /// Loads and configures the programs, one ring per online CPU; nothing is attached yet.
+    ///
+    /// A program that the verifier refuses is left out, unless weir cannot do without it.
+    ///
+    /// # Errors
+    /// No BTF, a refused program that is needed, missing capabilities, no memory.
+    pub fn load(settings: &Settings) -> Result<Loaded, Error> {
+        let kernel = btf::Kernel::load()?;
+        let mut refused: Vec<(String, String)> = vec![];
+        loop {
+            let mut object = open()?;
+            let names = program_names(&object);
+            let refused_names: Vec<String> = refused.iter().map(|(name, _)| name.clone()).collect();
+            let plan = Plan::new(&settings.selection, &kernel, &names, &refused_names);
+            prepare(&mut object, settings, &plan)?;
+            take_log();
+            match object.load() {
+                Ok(object) => return Loaded::configure(object, plan, refused, settings),
+                Err(e) => {
+                    let Some((program, log)) = refused_program(&take_log()) else {
+                        return Err(Error::libbpf("load the programs")(e));
+                    };
+                    if NEEDED.contains(&program.as_str()) || refused_names.contains(&program) {
+                        return Err(Error::Refused { program, log });
+                    }
+                    refused.push((program, log));
+                }
+            }
+        }
+    }
+
+    fn configure(
+        object: Object,
+        plan: Plan,
+        refused: Vec<(String, String)>,
+        settings: &Settings,
+    ) -> Result<Loaded, Error> {
+        let fd = |name: &str| map_fd(&object, name);
+        let shared = Shared::map(
+            fd(".data.cpus")?.as_fd(),
+            fd(".data.reader")?.as_fd(),
+            fd("lost_log")?.as_fd(),
+            settings.possible_cpus,
+        )?;
+        let len = size_of::<data_config>().next_multiple_of(rustix::param::page_size());
+        let config =
+            Mapping::new(fd(".data.config")?.as_fd(), 0, len, true).map_err(Error::io("map the configuration"))?;
+        let mut loaded =
+            Loaded { object, links: vec![], plan, refused, shared, config, ring_bytes: settings.ring_bytes };
+        for (slot, program) in &loaded.plan.handlers {
+            let fd = loaded.program_fd(program)?;
+            loaded.update("handlers", &slot.to_ne_bytes(), &fd.to_ne_bytes())?;
+        }
+        loaded.write_config(settings)?;
+        Ok(loaded)
+    }
+
+    fn program_fd(&self, name: &str) -> Result<i32, Error> {
+        let program = self.object.progs().find(|p| p.name() == name);
+        let program = program.ok_or_else(|| Error::Libbpf { what: format!("find program {name}"), why: "not there".into() })?;
+        Ok(program.as_fd().as_raw_fd())
+    }
+
+    fn update(&self, map: &str, key: &[u8], value: &[u8]) -> Result<(), Error> {
+        let found = self.object.maps().find(|m| m.name() == map);
+        let found = found.ok_or_else(|| Error::Libbpf { what: format!("find map {map}"), why: "not there".into() })?;
+        found.update(key, value, MapFlags::ANY).map_err(Error::libbpf(format!("update map {map}")))
+    }
+
+    fn write_config(&mut self, settings: &Settings) -> Result<(), Error> {
+        let mut next = config {
+            filters: filter::bits(&settings.filters),
+            args_bytes_max: settings.args_bytes_max,
+            env: u32::from(settings.env),
+            lifecycle_bytes: settings.lifecycle_bytes,
+            ring_bytes: settings.ring_bytes,
+            ..config::default()
+        };
+        self.plan.fill(&mut next);
+        filter::fill(self, &settings.filters, &mut next)?;
+        // SAFETY: `.data.config` holds exactly one `struct config`, mapped writable; programs read it word by word.
+        unsafe { self.config.pointer().cast::<config>().write_volatile(next) };
+        Ok(())
+    }
+
+    pub(crate) fn put(&self, map: &str, key: &[u8], value: &[u8]) -> Result<(), Error> {
+        self.update(map, key, value)
+    }
+
+    /// Creates the ring of a CPU. The caller reads it from now on; [`Loaded::install_ring`] lets the programs write.
+    ///
+    /// # Errors
+    /// No memory, no capability.
+    pub fn create_ring(&self, cpu: usize) -> Result<Ring, Error> {
+        let fd = ring::create(&format!("weir_{cpu}"), self.ring_bytes)?;
+        Ring::map(fd, self.ring_bytes as usize)
+    }
+
+    /// Lets the programs of a CPU write into its ring.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn install_ring(&self, cpu: usize, ring: &Ring) -> Result<(), Error> {
+        self.update("rings", &(cpu as u32).to_ne_bytes(), &ring.raw_fd().to_ne_bytes())
+    }
+
+    /// Attaches everything that the plan runs, lifecycle first.
+    ///
+    /// # Errors
+    /// When a needed program cannot be attached; others become missing in the plan.
+    pub fn attach(&mut self, cgroup_root: Option<&std::path::Path>) -> Result<(), Error> {
+        let names: Vec<String> = self.plan.programs().into_iter().map(String::from).collect();
+        let attachable = |name: &str| !name.starts_with("call_") && name != "weir_tasks";
+        let (needed, others): (Vec<_>, Vec<_>) =
+            names.iter().filter(|n| attachable(n)).partition(|n| NEEDED.contains(&n.as_str()));
+        for name in needed.into_iter().chain(others) {
+            if let Err(e) = self.attach_one(name, cgroup_root) {
+                if NEEDED.contains(&name.as_str()) {
+                    return Err(e);
+                }
+                let probe = self.plan.probes.iter_mut().filter(|p| &p.program == name);
+                probe.for_each(|p| p.state = crate::plan::State::Missing(e.to_string()));
+            }
+        }
+        Ok(())
+    }
+
+    fn attach_one(&mut self, name: &str, cgroup_root: Option<&std::path::Path>) -> Result<(), Error> {
+        let Some(program) = self.object.progs_mut().find(|p| p.name() == name) else { return Ok(()) };
+        let link = if name == "weir_socket_release" {
+            let root = cgroup_root.ok_or_else(|| Error::Libbpf {
+                what: format!("attach {name}"),
+                why: "no cgroup v2 hierarchy is mounted".into(),
+            })?;
+            let dir = File::open(root).map_err(Error::io(format!("open {}", root.display())))?;
+                program.attach_cgroup(dir.as_raw_fd())
+        } else {
+            program.attach()
+        };
+        let link = link.map_err(Error::libbpf(format!("attach {name}")))?;
+        self.links.push((name.to_owned(), link));
+        Ok(())
+    }
+
+    /// Detaches everything: no record is begun after this returns.
+    pub fn detach(&mut self) {
+        self.links.clear();
+    }
+
+    /// Runs the task iterator and returns what it wrote: records of `process.running` one behind the other.
+    ///
+    /// # Errors
+    /// When the kernel refuses the iterator.
+    pub fn tasks(&self) -> Result<Vec<u8>, Error> {
+        let Some(program) = self.object.progs_mut().find(|p| p.name() == "weir_tasks") else { return Ok(vec![]) };
+        let link = program.attach().map_err(Error::libbpf("attach the task iterator"))?;
+        let mut iterator = Iter::new(&link).map_err(Error::libbpf("open the task iterator"))?;
+        let mut bytes = vec![];
+        iterator.read_to_end(&mut bytes).map_err(Error::io("read the task iterator"))?;
+        Ok(bytes)
+    }
+}
+
+fn map_fd(object: &Object, name: &str) -> Result<OwnedFd, Error> {
+    let map = object.maps().find(|m| m.name() == name);
+    let map = map.ok_or_else(|| Error::Libbpf { what: format!("find map {name}"), why: "not there".into() })?;
+    map.as_fd().try_clone_to_owned().map_err(Error::io("keep a map's descriptor"))
+}

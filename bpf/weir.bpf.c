@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/*
+ * All programs of weir, in one object so that they share their maps. What each family hooks and why stands at the head of
+ * its file; the path of an event is filter -> draft or fixed record -> emit.
+ */
+#include "include/kernel.h"
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_core_read.h>
+#include <bpf/bpf_tracing.h>
+#include "include/records.h"
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";
+
+#include "probes/syscalls.h"
+#include "probes/paths.h"
+#include "probes/process.h"
+#include "probes/file.h"
+#include "probes/iterate.h"
+#include "probes/close.h"
