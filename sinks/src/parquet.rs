@@ -1,0 +1,193 @@
+//! The Parquet sink: rolling files that appear whole or not at all.
+//!
+//! All classes roll together: a flush finishes and syncs the files of every class, and only then gives them their names,
+//! class by class and `loss`, which has the checkpoints, last. What fails before the last name takes the names of the
+//! same flush back, so that the rows of a flush are all there or all lost. See `docs` of the data for the layout:
+//! `<dir>/class=<class>/date=YYYY-MM-DD/hour=HH/<host>-<boot id>-<epoch>-<first ktime_ns>-<n>.parquet`, UTC; date and
+//! hour are those of a file's first row.
+
+mod encode;
+mod failure;
+mod file;
+mod footer;
+mod limits;
+mod names;
+mod options;
+mod target;
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::time::Instant;
+
+use weir_schema::CLASSES;
+
+use self::encode::Codec;
+use self::failure::Failure;
+use self::file::{ClassFile, Whole};
+use self::limits::Limits;
+use self::target::{Target, sync_dir};
+use crate::{Batch, Identity, Sink, SinkError};
+
+pub use self::options::ParquetOptions;
+
+/// Encoded bytes in memory, of the open row groups of all classes: beyond it the largest row group is written early.
+const OPEN_BYTES_MAX: usize = 32 * 1024 * 1024;
+
+/// Writes rolling Parquet files into one directory.
+pub struct ParquetSink {
+    options: ParquetOptions,
+    identity: Identity,
+    collector_version: String,
+    target: Target,
+    limits: Limits,
+    codec: Codec,
+    /// By class.
+    open: [Option<ClassFile>; CLASSES.len()],
+    opened_at: Option<Instant>,
+    /// Files of this epoch by class.
+    published: [u64; CLASSES.len()],
+    leftovers: u64,
+}
+
+impl ParquetSink {
+    /// Makes and tries out the directory, and removes the unfinished files of collectors that are gone.
+    ///
+    /// # Errors
+    /// [`SinkError::Fatal`] with what to do about it: the directory cannot be made or written, or the disk is full.
+    pub fn open(
+        options: ParquetOptions,
+        identity: Identity,
+        collector_version: impl Into<String>,
+    ) -> Result<ParquetSink, SinkError> {
+        let fatal = |failure: Failure| SinkError::Fatal(failure.to_string());
+        let level = options.compression;
+        let codec = Codec::new(level)
+            .map_err(|error| SinkError::Fatal(format!("zstd has no level {level}: {error}; choose 1 to 22")))?;
+        let (target, leftovers) = Target::open(&options.dir, options.owner).map_err(fatal)?;
+        Ok(ParquetSink {
+            limits: Limits::new(&options, target.clone()),
+            options,
+            identity,
+            collector_version: collector_version.into(),
+            target,
+            codec,
+            open: Default::default(),
+            opened_at: None,
+            published: [0; CLASSES.len()],
+            leftovers,
+        })
+    }
+
+    /// How many unfinished files of collectors that are gone were removed at the start.
+    pub fn leftovers(&self) -> u64 {
+        self.leftovers
+    }
+
+    /// How many files were published.
+    pub fn files_published(&self) -> u64 {
+        self.published.iter().sum()
+    }
+
+    /// Encoded bytes of the open row groups in memory, of all classes.
+    pub fn open_bytes(&self) -> usize {
+        self.open.iter().flatten().map(ClassFile::open_bytes).sum()
+    }
+
+    fn try_write(&mut self, batch: &Batch) -> Result<(), Failure> {
+        let slot = &mut self.open[batch.class.id.index()];
+        let file = match slot {
+            Some(file) => file,
+            None => slot.insert(ClassFile::start(batch, &self.target, &self.identity, &self.codec)?),
+        };
+        file.append(&batch.rows, &self.options, &mut self.codec)?;
+        self.opened_at.get_or_insert_with(Instant::now);
+        while self.open_bytes() > OPEN_BYTES_MAX {
+            let Some(largest) = self.open.iter_mut().flatten().max_by_key(|file| file.open_bytes()) else { break };
+            largest.finish_group(&mut self.codec)?;
+        }
+        Ok(())
+    }
+
+    fn try_flush(&mut self) -> Result<(), Failure> {
+        self.opened_at = None;
+        let mut whole = Vec::new();
+        for file in std::mem::take(&mut self.open).into_iter().flatten() {
+            whole.push(file.finish(&self.identity, &self.collector_version, &mut self.codec)?);
+        }
+        let mut names = Vec::new();
+        let published = self.publish(&mut whole, &mut names);
+        if published.is_err() {
+            take_back(&names);
+        }
+        published
+    }
+
+    /// `names` has what became visible, also on failure.
+    fn publish(&mut self, files: &mut [Whole], names: &mut Vec<PathBuf>) -> Result<(), Failure> {
+        let mut changed = BTreeSet::new();
+        for file in files.iter() {
+            let dir = self.target.dir().join(file.partition());
+            changed.extend(self.target.make_dirs(&dir)?);
+            changed.insert(dir);
+        }
+        for file in files {
+            let published = &mut self.published[file.class.id.index()];
+            let (path, n) = file.publish(&self.target, &self.identity, *published)?;
+            *published = n + 1;
+            names.push(path);
+        }
+        changed.iter().try_for_each(|dir| sync_dir(dir))
+    }
+
+    /// Drops what was accepted since the last flush.
+    fn discard(&mut self) {
+        self.open = Default::default();
+        self.opened_at = None;
+    }
+}
+
+/// Removes what a failing flush made visible: its rows count as lost.
+fn take_back(names: &[PathBuf]) {
+    for path in names.iter().rev() {
+        if let Err(error) = std::fs::remove_file(path) {
+            tracing::warn!(%error, path = %path.display(), "a file of a failed flush stays: its rows count as lost too");
+        }
+    }
+}
+
+impl Sink for ParquetSink {
+    fn name(&self) -> &str {
+        "parquet"
+    }
+
+    fn write(&mut self, batch: &Batch) -> Result<(), SinkError> {
+        if batch.rows.num_rows() == 0 {
+            return Ok(());
+        }
+        self.try_write(batch).map_err(|failure| {
+            self.discard();
+            failure.into()
+        })
+    }
+
+    fn wants_flush(&self, now: Instant) -> bool {
+        let is_full = |file: &ClassFile| {
+            file.rows() >= self.options.rows_max || file.bytes() >= self.options.bytes_max || file.is_past_its_hour()
+        };
+        self.flush_due().is_some_and(|due| now >= due) || self.open.iter().flatten().any(is_full)
+    }
+
+    fn flush_due(&self) -> Option<Instant> {
+        self.opened_at.map(|at| at + self.options.age_max)
+    }
+
+    fn flush(&mut self) -> Result<(), SinkError> {
+        let flushed = self.try_flush();
+        if flushed.is_err() {
+            self.discard();
+        }
+        // Also after a failure: on a full disk this is what makes room for the next flush.
+        self.limits.enforce();
+        Ok(flushed?)
+    }
+}

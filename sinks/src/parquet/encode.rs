@@ -1,0 +1,29 @@
+//! Arrow batches into Parquet row groups, dictionary keys passed through.
+//!
+//! The general writer of the `parquet` crate hashes the text of every row again although the batch already knows which
+//! rows share a text. Here a column takes over the keys of a batch by a table from the batch's dictionary to the row
+//! group's (a text is hashed once per batch), and whole numbers go through a small table of their own. Only lists are
+//! left to the general writer. The pages follow the format's document (`Encodings.md`, data pages of version 1).
+//!
+//! A column chunk starts with a dictionary and leaves it when it does not pay: text for plain pages, numbers for
+//! `DELTA_BINARY_PACKED`. Statistics are per column chunk; there is no page index: row groups are small and sorted by
+//! time, so the chunk's minimum and maximum prune as well.
+
+mod boolean;
+mod chunk;
+mod delta;
+mod hybrid;
+mod int;
+mod int_table;
+mod row_group;
+mod text;
+mod text_table;
+
+pub(super) use chunk::Codec;
+pub(super) use row_group::{Layout, RowGroup};
+
+/// Rows in one data page; a page with only one value or only nulls may have more.
+const PAGE_ROWS: usize = 16 * 1024;
+
+/// Bytes of text in one plain data page.
+const PAGE_BYTES: usize = 1024 * 1024;

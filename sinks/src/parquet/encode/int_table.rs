@@ -1,0 +1,97 @@
+//! Distinct whole numbers of a row group, in the order of first use.
+
+/// Slots of an empty table; a power of two.
+const SLOTS_FIRST: usize = 64;
+/// Multiplier of Fibonacci hashing: 2^64 divided by the golden ratio.
+const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
+/// Marks an empty slot.
+const EMPTY: u32 = u32::MAX;
+
+/// An open-addressing table from number to key, at most half full.
+///
+/// Numbers that a program chooses (system-call arguments) can be made to collide: the cost of a look-up is bounded by
+/// giving up the dictionary, see [`IntTable::key`].
+pub(super) struct IntTable {
+    slots: Vec<(i64, u32)>,
+    values: Vec<i64>,
+    /// 64 minus the number of bits of a slot's index.
+    shift: u32,
+}
+
+/// Steps of one look-up before the table counts as attacked.
+const STEPS_MAX: usize = 64;
+
+impl IntTable {
+    /// An empty table.
+    pub(super) fn new() -> IntTable {
+        IntTable { slots: Vec::new(), values: Vec::new(), shift: 0 }
+    }
+
+    /// The numbers by key.
+    pub(super) fn values(&self) -> &[i64] {
+        &self.values
+    }
+
+    /// Forgets all numbers.
+    pub(super) fn clear(&mut self) {
+        *self = IntTable::new();
+    }
+
+    /// Heap bytes in use.
+    pub(super) fn bytes(&self) -> usize {
+        self.slots.capacity() * size_of::<(i64, u32)>() + self.values.capacity() * size_of::<i64>()
+    }
+
+    /// The key of a number; `None` when its neighbourhood is crowded beyond chance.
+    #[inline]
+    pub(super) fn key(&mut self, value: i64) -> Option<u32> {
+        if self.slots.is_empty() {
+            self.grow();
+        }
+        let mask = self.slots.len() - 1;
+        let mut at = self.slot(value);
+        for _ in 0..STEPS_MAX {
+            let (known, key) = self.slots[at & mask];
+            if key == EMPTY {
+                return Some(self.insert(at & mask, value));
+            }
+            if known == value {
+                return Some(key);
+            }
+            at += 1;
+        }
+        None
+    }
+
+    #[inline]
+    fn slot(&self, value: i64) -> usize {
+        // Fold the high half in: process keys and addresses differ there.
+        let mixed = (value as u64 ^ (value as u64 >> 32)).wrapping_mul(GOLDEN);
+        (mixed >> self.shift) as usize
+    }
+
+    #[cold]
+    fn insert(&mut self, at: usize, value: i64) -> u32 {
+        let key = self.values.len() as u32;
+        self.slots[at] = (value, key);
+        self.values.push(value);
+        if self.values.len() * 2 > self.slots.len() {
+            self.grow();
+        }
+        key
+    }
+
+    #[cold]
+    fn grow(&mut self) {
+        let slots = (self.slots.len() * 2).max(SLOTS_FIRST);
+        self.shift = u64::BITS - slots.trailing_zeros();
+        self.slots = vec![(0, EMPTY); slots];
+        for (key, value) in self.values.iter().enumerate() {
+            let mut at = self.slot(*value);
+            while self.slots[at & (slots - 1)].1 != EMPTY {
+                at += 1;
+            }
+            self.slots[at & (slots - 1)] = (*value, key as u32);
+        }
+    }
+}

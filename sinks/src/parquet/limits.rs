@@ -1,0 +1,181 @@
+//! Limits of the whole directory: the oldest files go, and a note of what they held stays.
+//!
+//! Every removed file is a line of `removed.jsonl` at the top of the directory, written and synced before the file
+//! goes: its name, class, rows and the numbers per CPU that it had, so that a later count can tell removed from lost.
+
+use std::collections::BTreeMap;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use parquet::file::reader::{FileReader, SerializedFileReader};
+use serde_json::{Value, json};
+
+use super::failure::Failure;
+use super::footer::SEQ_KEY;
+use super::names::FINISHED;
+use super::options::ParquetOptions;
+use super::target::Target;
+
+/// Notes of what was removed, one JSON object per line.
+pub(super) const NOTES: &str = "removed.jsonl";
+/// Bytes of notes; beyond it the older half goes, with a line that says how many.
+const NOTES_BYTES_MAX: u64 = 16 * 1024 * 1024;
+/// Levels of directories below the data directory: class, date, hour.
+const LEVELS: usize = 3;
+
+/// The limits and the directory that they hold for.
+pub(super) struct Limits {
+    target: Target,
+    bytes_max: Option<u64>,
+    age_max: Option<Duration>,
+    free_bytes_min: Option<u64>,
+}
+
+struct Published {
+    path: PathBuf,
+    bytes: u64,
+    modified: SystemTime,
+}
+
+impl Limits {
+    /// The limits of `options`.
+    pub(super) fn new(options: &ParquetOptions, target: Target) -> Limits {
+        Limits {
+            target,
+            bytes_max: options.dir_bytes_max,
+            age_max: options.dir_age_max,
+            free_bytes_min: options.free_bytes_min,
+        }
+    }
+
+    /// Removes files until the limits hold; what fails is logged and tried again at the next flush.
+    pub(super) fn enforce(&self) {
+        if self.bytes_max.is_none() && self.age_max.is_none() && self.free_bytes_min.is_none() {
+            return;
+        }
+        if let Err(failure) = self.try_enforce() {
+            tracing::warn!(%failure, "the limits of the data directory do not hold");
+        }
+    }
+
+    fn try_enforce(&self) -> Result<(), Failure> {
+        let dir = self.target.dir();
+        let mut files = Vec::new();
+        list(dir, LEVELS, &mut files).map_err(Failure::io("list", dir))?;
+        files.sort_by(|a, b| (a.modified, &a.path).cmp(&(b.modified, &b.path)));
+        let mut bytes: u64 = files.iter().map(|file| file.bytes).sum();
+        let now = SystemTime::now();
+        for file in &files {
+            let age = now.duration_since(file.modified).unwrap_or_default();
+            let reason = if self.age_max.is_some_and(|max| age > max) {
+                "dir_age_max"
+            } else if self.bytes_max.is_some_and(|max| bytes > max) {
+                "dir_bytes_max"
+            } else if self.lacks_room()? {
+                "free_bytes_min"
+            } else {
+                break;
+            };
+            self.remove(&file.path, reason)?;
+            bytes -= file.bytes;
+        }
+        Ok(())
+    }
+
+    fn lacks_room(&self) -> Result<bool, Failure> {
+        let Some(min) = self.free_bytes_min else { return Ok(false) };
+        let dir = self.target.dir();
+        let stat = rustix::fs::statvfs(dir).map_err(Failure::io("ask for the free space of", dir))?;
+        Ok(stat.f_bavail * stat.f_frsize < min)
+    }
+
+    fn remove(&self, path: &Path, reason: &str) -> Result<(), Failure> {
+        let notes = self.target.dir().join(NOTES);
+        self.note(&notes, path, reason).map_err(Failure::io("note a removed file in", &notes))?;
+        std::fs::remove_file(path).map_err(Failure::io("remove", path))?;
+        tracing::info!(path = %path.display(), reason, "removed the oldest file");
+        // The hour, the date and the class go with their last file; a directory that is not empty refuses.
+        let parents = path.ancestors().skip(1).take(LEVELS);
+        parents.take_while(|dir| std::fs::remove_dir(dir).is_ok()).for_each(drop);
+        Ok(())
+    }
+
+    fn note(&self, notes: &Path, path: &Path, reason: &str) -> io::Result<()> {
+        shorten(notes)?;
+        let name = path.strip_prefix(self.target.dir()).unwrap_or(path);
+        let mut line = describe(path);
+        line["file"] = json!(name.to_string_lossy());
+        line["reason"] = json!(reason);
+        line["removed_at"] = json!(chrono::DateTime::<chrono::Utc>::from(SystemTime::now()).to_rfc3339());
+        let mut out = OpenOptions::new().append(true).create(true).mode(0o640).open(notes)?;
+        self.target.give(&out, notes).map_err(io::Error::other)?;
+        out.write_all(format!("{line}\n").as_bytes())?;
+        out.sync_all()
+    }
+}
+
+/// What the footer says about the rows; a file that cannot be read is noted by name alone.
+fn describe(path: &Path) -> Value {
+    let read = || -> Option<Value> {
+        let reader = SerializedFileReader::new(File::open(path).ok()?).ok()?;
+        let metadata = reader.metadata().file_metadata();
+        let pairs: BTreeMap<&str, &str> = metadata
+            .key_value_metadata()?
+            .iter()
+            .filter_map(|pair| Some((pair.key.as_str(), pair.value.as_deref()?)))
+            .collect();
+        let seq: BTreeMap<&str, [i64; 2]> = pairs
+            .iter()
+            .filter_map(|(key, span)| Some((key.strip_prefix(SEQ_KEY)?, span.split_once('-')?)))
+            .filter_map(|(cpu, (first, last))| Some((cpu, [first.parse().ok()?, last.parse().ok()?])))
+            .collect();
+        let text = |key: &str| pairs.get(key).copied().unwrap_or_default();
+        let class = path.components().find_map(|c| c.as_os_str().to_str()?.strip_prefix("class="));
+        Some(json!({
+            "class": class,
+            "host": text("weir.host"),
+            "boot_id": text("weir.boot_id"),
+            "epoch": text("weir.epoch").parse::<i64>().ok(),
+            "rows": metadata.num_rows(),
+            "gaps": text("weir.gaps").parse::<u64>().ok(),
+            "seq": seq,
+        }))
+    };
+    read().unwrap_or_else(|| json!({}))
+}
+
+/// Keeps the notes within [`NOTES_BYTES_MAX`].
+fn shorten(notes: &Path) -> io::Result<()> {
+    if std::fs::metadata(notes).map_or(0, |metadata| metadata.len()) <= NOTES_BYTES_MAX {
+        return Ok(());
+    }
+    let text = std::fs::read_to_string(notes)?;
+    let lines: Vec<&str> = text.lines().collect();
+    let (dropped, kept) = lines.split_at(lines.len() / 2);
+    let earlier = |line: &&str| serde_json::from_str::<Value>(line).ok()?.get("dropped_notes")?.as_u64();
+    let count = dropped.iter().map(|line| earlier(line).unwrap_or(1)).sum::<u64>();
+    let short = format!("{}\n{}\n", json!({ "dropped_notes": count }), kept.join("\n"));
+    let new = notes.with_extension("new");
+    std::fs::write(&new, short)?;
+    File::open(&new)?.sync_all()?;
+    std::fs::rename(&new, notes)
+}
+
+/// All published files, `levels` directories down.
+fn list(dir: &Path, levels: usize, files: &mut Vec<Published>) -> io::Result<()> {
+    for entry in std::fs::read_dir(dir)? {
+        let entry = entry?;
+        let (name, kind) = (entry.file_name(), entry.file_type()?);
+        let name = name.to_string_lossy();
+        if kind.is_dir() && levels > 0 && name.contains('=') {
+            list(&entry.path(), levels - 1, files)?;
+        } else if kind.is_file() && levels == 0 && name.ends_with(FINISHED) {
+            let metadata = entry.metadata()?;
+            files.push(Published { path: entry.path(), bytes: metadata.len(), modified: metadata.modified()? });
+        }
+    }
+    Ok(())
+}
