@@ -21,8 +21,8 @@ static __always_inline struct draft *draft_begin(__u32 fixed, __u16 action)
 	struct draft *draft = bpf_map_lookup_elem(&drafts, &cpu);
 
 	if (!draft || state->in_draft) {
-		__sync_fetch_and_add(&state->seq, 1);
 		lose(state, cpu, action, draft ? WEIR_LOST_PROBE_REENTERED : WEIR_LOST_NO_RING);
+		__sync_fetch_and_add(&state->seq, 1);
 		return NULL;
 	}
 	state->in_draft = 1;
@@ -91,6 +91,20 @@ static __always_inline __u16 add_walk(struct draft *draft, struct file *file, __
 	*state |= walk_file(draft, file);
 	return draft->at - start;
 }
+
+#define SOURCE_KERNEL 1
+#define SOURCE_ARGUMENT 2
+
+/* Path, device and inode from the kernel's own file, for any record that has these fields. */
+#define from_file(draft, record, file)                                                             \
+	({                                                                                         \
+		struct inode *inode_ = LOAD(file, f_inode);                                        \
+		struct super_block *super_ = LOAD(inode_, i_sb);                                   \
+		(record)->path_source = SOURCE_KERNEL;                                             \
+		(record)->ino = LOAD(inode_, i_ino);                                               \
+		(record)->dev = stat_dev(LOAD(super_, s_dev));                                     \
+		(record)->path_len = add_walk(draft, file, &(record)->path_state);                 \
+	})
 
 #define AT_FDCWD -100
 

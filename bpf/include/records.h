@@ -58,8 +58,9 @@ enum weir_action {
 	WEIR_KERNEL_MODULE_UNLOAD = 0x0502, /* a module was unloaded */
 	WEIR_KERNEL_BPF_LOAD = 0x0503, /* a BPF program was loaded */
 	WEIR_KERNEL_PERF_EVENT_OPEN = 0x0504, /* a perf event was opened */
-	WEIR_KERNEL_KEXEC_LOAD = 0x0505, /* another kernel was loaded */
+	WEIR_KERNEL_KEXEC_LOAD = 0x0505, /* another kernel was loaded from memory */
 	WEIR_KERNEL_IO_URING_SUBMIT = 0x0506, /* an operation was handed to io_uring */
+	WEIR_KERNEL_KEXEC_FILE_LOAD = 0x0507, /* another kernel was loaded from a file */
 	WEIR_SYSCALL_CALL = 0x0601, /* a system call returned */
 };
 

@@ -16,9 +16,6 @@
 #define S_IFMT 0170000
 #define S_IFREG 0100000
 
-#define SOURCE_KERNEL 1
-#define SOURCE_ARGUMENT 2
-
 static __always_inline struct weir_file *file_draft(struct draft **draft, struct call *call, __u16 action)
 {
 	struct weir_file *record = draft_of(*draft, weir_file, action);
@@ -44,18 +41,6 @@ static __always_inline void file_send(struct draft *draft, struct weir_file *rec
 		return;
 	}
 	draft_send(draft);
-}
-
-/* Path, device and inode from the kernel's own file. */
-static __always_inline void from_file(struct draft *draft, struct weir_file *record, struct file *file)
-{
-	struct inode *inode = LOAD(file, f_inode);
-	struct super_block *super = LOAD(inode, i_sb);
-
-	record->path_source = SOURCE_KERNEL;
-	record->ino = LOAD(inode, i_ino);
-	record->dev = stat_dev(LOAD(super, s_dev));
-	record->path_len = add_walk(draft, file, &record->path_state);
 }
 
 static __always_inline void opened(struct call *call, int dirfd, const void *path, __u64 flags, __u32 mode)
@@ -263,8 +248,21 @@ static __always_inline void change_length(struct call *call, int fd, const void 
 	file_send(draft, record);
 }
 
-HANDLER(truncate) { change_length(call, AT_FDCWD, (void *)ARG(call, 0), ARG(call, 1)); }
-HANDLER(ftruncate) { change_length(call, ARG(call, 0), NULL, ARG(call, 1)); }
+#define I386_TRUNCATE64 193
+#define I386_FTRUNCATE64 194
+
+/* 32-bit programs hand over the length as one signed word, or as two. */
+static __always_inline __s64 length_of(struct call *call)
+{
+	if (call->abi != WEIR_ABI_COMPAT)
+		return ARG(call, 1);
+	if (call->nr == I386_TRUNCATE64 || call->nr == I386_FTRUNCATE64)
+		return (__u32)ARG(call, 1) | ARG(call, 2) << 32;
+	return (__s32)ARG(call, 1);
+}
+
+HANDLER(truncate) { change_length(call, AT_FDCWD, (void *)ARG(call, 0), length_of(call)); }
+HANDLER(ftruncate) { change_length(call, ARG(call, 0), NULL, length_of(call)); }
 
 HANDLER(mount)
 {

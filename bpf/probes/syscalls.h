@@ -57,6 +57,14 @@ struct call {
 	__u32 slot;
 };
 
+/* The kernel's own bound: an address that mmap returns is no error, whatever its sign. */
+#define ERRNO_MAX 4095
+
+static __always_inline bool failed(long ret)
+{
+	return ret < 0 && ret >= -ERRNO_MAX;
+}
+
 #define ARG(call, i) call_argument((call)->regs, (call)->abi, i)
 
 static __always_inline void fill_call(struct weir_syscall *record, const struct call *call, __s64 duration)

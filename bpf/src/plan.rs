@@ -95,7 +95,11 @@ const TRACEPOINTS: &[(&str, &str, &[u16])] = &[
     ("weir_socket_sent", "sock_send_length", &[0x0307]),
     ("weir_socket_received", "sock_recv_length", &[0x0307]),
     ("weir_uring_request", "io_uring_submit_req", &[0x0506]),
+    ("weir_uring_sqe", "io_uring_submit_sqe", &[0x0506]),
 ];
+
+/// Tracepoints by their older and their newer name: the older one is not missed where the newer one is.
+const RENAMED: &[(&str, &str)] = &[("io_uring_submit_sqe", "io_uring_submit_req")];
 
 /// Programs on cgroup hooks, attached to the root of the hierarchy.
 const CGROUP_PROGRAMS: &[(&str, &str, &[u16])] = &[("weir_socket_release", "cgroup/sock_release", &[0x0307])];
@@ -111,9 +115,11 @@ fn action_name(id: u16) -> String {
 }
 
 fn numbers_of(abi: Abi, name: &str) -> impl Iterator<Item = &'static Syscall> {
-    // The 32-bit table names the calls with today's widths `setuid32`, `mmap2`: the same arguments in the same places.
+    // The 32-bit table names the calls with today's widths `setuid32`, `mmap2`: the same arguments in the same places,
+    // or where the handler of the call looks for them.
     let names = match (abi, name) {
-        (Abi::I386, "mmap") => vec!["mmap2".to_owned()],
+        (Abi::I386, "mmap") => vec!["mmap".to_owned(), "mmap2".to_owned()],
+        (Abi::I386, "truncate" | "ftruncate") => vec![name.to_owned(), format!("{name}64")],
         (Abi::I386, _) => vec![name.to_owned(), format!("{name}32")],
         _ => vec![name.to_owned()],
     };
@@ -152,6 +158,10 @@ impl Plan {
         for (program, tracepoint, actions) in TRACEPOINTS {
             let context = actions.iter().any(|a| CONTEXT_ACTIONS.contains(a));
             if !context && !actions.iter().any(|a| selection.actions.contains(a)) {
+                continue;
+            }
+            let renamed = |(older, newer): &(&str, &str)| older == tracepoint && kernel.has_tracepoint(newer);
+            if RENAMED.iter().any(renamed) {
                 continue;
             }
             let state = if !kernel.has_tracepoint(tracepoint) {

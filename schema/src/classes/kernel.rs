@@ -28,7 +28,7 @@ pub(super) static KERNEL: Class = Class {
         RET,
         ERROR,
         column("name", Text, Source::Text { tail: "name" }, "module or BPF program"),
-        column("params", Text, Source::Text { tail: "params" }, "module_load: parameters"),
+        column("params", Text, Source::Text { tail: "params" }, "module_load: parameters; kexec_file_load: command line of the new kernel"),
         column("path", Text, Source::Walk { tail: "path" }, "file that was loaded, the kernel's own; null when from memory"),
         column(
             "path_source",
@@ -71,7 +71,7 @@ pub(super) static KERNEL: Class = Class {
         Action::new(0x0502, "module_unload", "a module was unloaded")
             .calls(&["delete_module"])
             .sets(&["ret", "error", "name", "flags", "flags_text"])
-            .symbols(&[("flags_text", "open_flags")])
+            .symbols(&[("flags_text", "module_delete_flags")])
             .trigger(Trigger::Machine("success needs a loaded module")),
         Action::new(0x0503, "bpf_load", "a BPF program was loaded")
             .calls(&["bpf"])
@@ -79,15 +79,43 @@ pub(super) static KERNEL: Class = Class {
             .symbols(&[("kind_text", "bpf_prog_types")]),
         Action::new(0x0504, "perf_event_open", "a perf event was opened")
             .calls(&["perf_event_open"])
-            .sets(&["ret", "error", "kind", "kind_text", "config", "target_pid", "target_cpu", "flags", "fd"])
-            .symbols(&[("kind_text", "perf_types")]),
-        Action::new(0x0505, "kexec_load", "another kernel was loaded")
-            .calls(&["kexec_load", "kexec_file_load"])
-            .sets(&["ret", "error", "path", "path_source", "path_truncated", "dev", "ino", "flags", "flags_text", "fd"])
+            .sets(&[
+                "ret",
+                "error",
+                "kind",
+                "kind_text",
+                "config",
+                "target_pid",
+                "target_cpu",
+                "flags",
+                "flags_text",
+                "fd",
+            ])
+            .symbols(&[("kind_text", "perf_types"), ("flags_text", "perf_open_flags")]),
+        Action::new(0x0505, "kexec_load", "another kernel was loaded from memory")
+            .calls(&["kexec_load"])
+            .sets(&["ret", "error", "flags", "flags_text"])
             .symbols(&[("flags_text", "kexec_flags")])
             .trigger(Trigger::Machine("success replaces the kernel to boot")),
         Action::new(0x0506, "io_uring_submit", "an operation was handed to io_uring")
-            .sets(&["kind", "kind_text", "fd"])
+            .sets(&["kind", "kind_text"])
             .symbols(&[("kind_text", "io_uring_ops")]),
+        Action::new(0x0507, "kexec_file_load", "another kernel was loaded from a file")
+            .calls(&["kexec_file_load"])
+            .sets(&[
+                "ret",
+                "error",
+                "params",
+                "path",
+                "path_source",
+                "path_truncated",
+                "dev",
+                "ino",
+                "flags",
+                "flags_text",
+                "fd",
+            ])
+            .symbols(&[("flags_text", "kexec_file_flags")])
+            .trigger(Trigger::Machine("success replaces the kernel to boot")),
     ],
 };
