@@ -5,8 +5,19 @@
 
 pub mod batch;
 pub mod error;
+pub mod json;
+pub mod lane;
+pub mod loss_rows;
+mod order;
 pub mod sink;
+pub mod stdout;
+pub mod table;
+pub mod text;
+mod time;
 
 pub use batch::{Batch, Cut, Identity, Position, Tally};
 pub use error::SinkError;
+pub use lane::{ClassSet, Lane, LaneOptions, LaneReport, LaneWatch, Ledger, Policy};
+pub use loss_rows::{LossAction, LossRow, loss_batch};
 pub use sink::Sink;
+pub use stdout::{Format, StdoutSink};

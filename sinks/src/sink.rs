@@ -5,6 +5,9 @@ use std::time::Instant;
 use crate::{Batch, SinkError};
 
 /// A destination. Only [`Sink::flush`] makes rows durable; one thread owns a sink.
+///
+/// After any error the sink drops what it accepted since the last flush that succeeded: the lane counts those rows as
+/// lost, uses the numbers of its own rows among them again, and writes on.
 pub trait Sink: Send {
     /// Short name for logs and the ledger, such as `parquet`.
     fn name(&self) -> &str;
@@ -14,6 +17,14 @@ pub trait Sink: Send {
     /// # Errors
     /// Everything accepted since the last flush counts as lost when this fails.
     fn write(&mut self, batch: &Batch) -> Result<(), SinkError>;
+
+    /// Accepts the batches of one cut at once, for a sink that puts rows of several classes in one order.
+    ///
+    /// # Errors
+    /// As [`Sink::write`].
+    fn write_cut(&mut self, batches: &[&Batch]) -> Result<(), SinkError> {
+        batches.iter().try_for_each(|batch| self.write(batch))
+    }
 
     /// Whether the sink should be flushed now (files full, hour over), asked after every cut and at [`Sink::flush_due`].
     fn wants_flush(&self, now: Instant) -> bool;

@@ -1,0 +1,211 @@
+//! Sums of sequence numbers by CPU and by what became of them.
+
+use arrow_array::Int64Array;
+use weir_schema::{ClassId, Reason};
+
+use super::select::ClassSet;
+use crate::loss_rows::{Counted, exact_gaps};
+use crate::{Batch, Cut, Identity, Position};
+
+/// Numbers of one CPU that share a fate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Span {
+    pub cpu: i32,
+    pub first_seq: i64,
+    pub last_seq: i64,
+    pub count: i64,
+    /// Kernel time before the first of them, if known.
+    pub since_ktime_ns: Option<i64>,
+}
+
+/// Numbers of all CPUs that share a fate; as large as there are CPUs and actions.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Account {
+    /// One per CPU, ascending.
+    spans: Vec<Span>,
+    /// One per CPU and thing counted, ascending.
+    counts: Vec<(i32, Counted, i64)>,
+}
+
+impl Account {
+    pub fn is_empty(&self) -> bool {
+        self.spans.is_empty()
+    }
+
+    pub fn clear(&mut self) {
+        self.spans.clear();
+        self.counts.clear();
+    }
+
+    pub fn spans(&self) -> &[Span] {
+        &self.spans
+    }
+
+    pub fn counts(&self) -> &[(i32, Counted, i64)] {
+        &self.counts
+    }
+
+    /// The counts of one CPU, as `by_action` shows them.
+    pub fn by_action(&self, cpu: i32) -> impl Iterator<Item = (Counted, i64)> {
+        self.counts.iter().filter(move |(c, _, _)| *c == cpu).map(|(_, what, n)| (*what, *n))
+    }
+
+    fn span(&mut self, span: Span) {
+        match self.spans.binary_search_by_key(&span.cpu, |s| s.cpu) {
+            Err(at) => self.spans.insert(at, span),
+            Ok(at) => {
+                let known = &mut self.spans[at];
+                if span.first_seq < known.first_seq {
+                    known.since_ktime_ns = span.since_ktime_ns;
+                }
+                known.first_seq = known.first_seq.min(span.first_seq);
+                known.last_seq = known.last_seq.max(span.last_seq);
+                known.count += span.count;
+            }
+        }
+    }
+
+    fn count(&mut self, cpu: i32, what: Counted, n: i64) {
+        match self.counts.binary_search_by_key(&(cpu, what.key()), |(c, w, _)| (*c, w.key())) {
+            Err(at) => self.counts.insert(at, (cpu, what, n)),
+            Ok(at) => self.counts[at].2 += n,
+        }
+    }
+
+    fn add(&mut self, span: Span, what: Counted) {
+        if span.count > 0 {
+            self.count(span.cpu, what, span.count);
+            self.span(span);
+        }
+    }
+
+    pub fn merge(&mut self, other: &Account) {
+        other.spans.iter().for_each(|s| self.span(*s));
+        other.counts.iter().for_each(|(cpu, what, n)| self.count(*cpu, *what, *n));
+    }
+}
+
+/// The numbers of a cut, as one lane sees them.
+#[derive(Debug, Default)]
+pub(super) struct Split {
+    /// Rows for the sink, and numbers inside the exact gaps that its loss rows name.
+    pub selected: Account,
+    /// Numbers that the sink's selection leaves out, void ones included.
+    pub withheld: Account,
+}
+
+impl Split {
+    /// `before` is where the stream stood before the cut.
+    pub fn of(cut: &Cut, classes: ClassSet, before: Option<&Frontier>) -> Split {
+        let since = |cpu| before.and_then(|f| f.position(cpu)).map(|p| p.ktime_ns);
+        let mut split = Split::default();
+        for t in &cut.tallies {
+            let account = if classes.has_action(t.action) { &mut split.selected } else { &mut split.withheld };
+            let span = Span {
+                cpu: t.cpu,
+                first_seq: t.first_seq,
+                last_seq: t.last_seq,
+                count: t.count,
+                since_ktime_ns: since(t.cpu),
+            };
+            account.add(span, Counted::Action(t.action));
+        }
+        for batch in cut.batches.iter().filter(|b| b.class.id == ClassId::Loss) {
+            for gap in exact_gaps(&batch.rows) {
+                let span = Span {
+                    cpu: gap.cpu,
+                    first_seq: gap.first_seq,
+                    last_seq: gap.last_seq,
+                    count: gap.count,
+                    since_ktime_ns: since(gap.cpu),
+                };
+                split.selected.add(span, Counted::Gap(gap.reason));
+            }
+        }
+        split
+    }
+}
+
+/// Where the stream stands.
+#[derive(Debug, Clone)]
+pub(super) struct Frontier {
+    pub identity: Identity,
+    pub clock_offset_ns: i64,
+    /// No row so far is later: kernel time of the rows that the lane makes here, ns.
+    pub ktime_ns: i64,
+    /// One per CPU, ascending.
+    positions: Vec<Position>,
+}
+
+impl Frontier {
+    /// The frontier behind `cut`, which follows `before`.
+    pub fn behind(cut: &Cut, before: Option<Frontier>) -> Frontier {
+        let mut frontier = before.unwrap_or_else(|| Frontier {
+            identity: cut.identity.clone(),
+            clock_offset_ns: cut.clock_offset_ns,
+            ktime_ns: 0,
+            positions: Vec::new(),
+        });
+        frontier.clock_offset_ns = cut.clock_offset_ns;
+        frontier.identity = cut.identity.clone();
+        for p in &cut.positions {
+            frontier.ktime_ns = frontier.ktime_ns.max(p.ktime_ns);
+            match frontier.positions.binary_search_by_key(&p.cpu, |known| known.cpu) {
+                Ok(at) => frontier.positions[at] = *p,
+                Err(at) => frontier.positions.insert(at, *p),
+            }
+        }
+        for batch in &cut.batches {
+            frontier.ktime_ns = frontier.ktime_ns.max(last_ktime_ns(batch).unwrap_or(0));
+        }
+        frontier
+    }
+
+    pub fn positions(&self) -> &[Position] {
+        &self.positions
+    }
+
+    fn position(&self, cpu: i32) -> Option<&Position> {
+        self.positions.iter().find(|p| p.cpu == cpu)
+    }
+
+    pub fn ktime_of(&self, cpu: i32) -> i64 {
+        self.position(cpu).map_or(self.ktime_ns, |p| p.ktime_ns)
+    }
+}
+
+/// Kernel time of the last row, ns.
+fn last_ktime_ns(batch: &Batch) -> Option<i64> {
+    let column = batch.rows.column_by_name("ktime_ns")?;
+    let times = column.as_any().downcast_ref::<Int64Array>()?;
+    times.values().last().copied()
+}
+
+/// Losses of one sink that its data does not show yet, by reason.
+#[derive(Debug, Default)]
+pub(super) struct Losses {
+    pub lane_full: Account,
+    pub sink_refused: Account,
+}
+
+impl Losses {
+    pub fn is_empty(&self) -> bool {
+        self.lane_full.is_empty() && self.sink_refused.is_empty()
+    }
+
+    pub fn by_reason(&self) -> [(Reason, &Account); 2] {
+        [(Reason::LaneFull, &self.lane_full), (Reason::SinkRefused, &self.sink_refused)]
+    }
+
+    /// Moves everything to `to`.
+    pub fn drain_into(&mut self, to: &mut Losses) {
+        to.lane_full.merge(&self.lane_full);
+        to.sink_refused.merge(&self.sink_refused);
+        self.clear();
+    }
+
+    pub fn clear(&mut self) {
+        self.lane_full.clear();
+        self.sink_refused.clear();
+    }
+}

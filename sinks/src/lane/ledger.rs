@@ -1,0 +1,253 @@
+//! What one lane did with every number it was handed, readable while it runs.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde_json::{Map, Value, json};
+use weir_schema::loss::{CPU_SINK, REASONS};
+use weir_schema::{CLASSES, Reason};
+
+use super::account::{Account, Split};
+use crate::Cut;
+use crate::loss_rows::Counted;
+
+/// Rows of one class.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ClassCount {
+    /// Rows that the sink took, durable or not; grows with every cut.
+    pub rows_written: u64,
+    /// Rows that a flush made durable.
+    pub rows_delivered: u64,
+    /// Arrow memory of the delivered rows, bytes.
+    pub bytes_delivered: u64,
+}
+
+/// Numbers of one CPU: `produced = delivered + withheld + pending + lost` at any moment.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct CpuCount {
+    /// Numbers handed to the lane, by the positions of the cuts.
+    pub produced: i64,
+    /// Rows made durable.
+    pub delivered: i64,
+    /// Left out by the sink's selection, or void.
+    pub withheld: i64,
+    /// In the queue, or written and not flushed yet.
+    pub pending: i64,
+    /// Lost, by [`Reason::number`](Reason) minus one, as the sink's own loss rows say it.
+    pub lost: [i64; REASONS.len()],
+}
+
+impl CpuCount {
+    /// Lost for any reason.
+    pub fn lost_total(&self) -> i64 {
+        self.lost.iter().sum()
+    }
+}
+
+/// How a lane is.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum LaneState {
+    /// Nothing is wrong.
+    #[default]
+    Working,
+    /// The last attempt failed with this message; the lane tries again.
+    Failing(String),
+    /// The sink cannot go on, for this reason.
+    Fatal(String),
+}
+
+/// Every count of one lane.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Ledger {
+    /// Cuts handed to the lane.
+    pub cuts: u64,
+    /// Cuts that found no room in the queue.
+    pub cuts_refused: u64,
+    /// Rows by class, in the order of [`CLASSES`].
+    pub classes: [ClassCount; CLASSES.len()],
+    /// Numbers by CPU.
+    pub cpus: BTreeMap<i32, CpuCount>,
+    /// Successful flushes.
+    pub flushes: u64,
+    /// Failed writes and flushes.
+    pub errors: u64,
+    /// Attempts after a failure.
+    pub retries: u64,
+    /// How the lane is.
+    pub state: LaneState,
+}
+
+/// An equation of the ledger that does not hold.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Imbalance {
+    /// Of what: a CPU, or the rows of all classes.
+    pub what: String,
+    /// The one side.
+    pub expected: i64,
+    /// The other side.
+    pub found: i64,
+}
+
+impl fmt::Display for Imbalance {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {} expected, {} accounted for", self.what, self.expected, self.found)
+    }
+}
+
+impl Ledger {
+    fn cpu(&mut self, cpu: i32) -> &mut CpuCount {
+        self.cpus.entry(cpu).or_default()
+    }
+
+    /// A cut is handed to the lane.
+    pub(super) fn offered(&mut self, cut: &Cut, split: &Split) {
+        self.cuts += 1;
+        for p in &cut.positions {
+            self.cpu(p.cpu).produced = p.next_seq;
+        }
+        for account in [&split.selected, &split.withheld] {
+            account.spans().iter().for_each(|s| self.cpu(s.cpu).pending += s.count);
+        }
+    }
+
+    /// Pending numbers that the sink's selection leaves out.
+    pub(super) fn withheld(&mut self, account: &Account) {
+        for s in account.spans() {
+            let cpu = self.cpu(s.cpu);
+            cpu.pending -= s.count;
+            cpu.withheld += s.count;
+        }
+    }
+
+    /// Pending numbers that this sink will never have.
+    pub(super) fn lost(&mut self, account: &Account, reason: Reason) {
+        for s in account.spans() {
+            let cpu = self.cpu(s.cpu);
+            cpu.pending -= s.count;
+            cpu.lost[reason as usize - 1] += s.count;
+        }
+    }
+
+    /// Pending numbers that are durable now, as rows or inside exact gaps.
+    pub(super) fn delivered(&mut self, account: &Account) {
+        for (cpu, what, n) in account.counts() {
+            let cpu = self.cpu(*cpu);
+            cpu.pending -= n;
+            match what {
+                Counted::Action(_) => cpu.delivered += n,
+                Counted::Gap(reason) => cpu.lost[*reason as usize - 1] += n,
+            }
+        }
+    }
+
+    /// Rows that the lane made itself are durable now.
+    pub(super) fn own_rows(&mut self, rows: i64) {
+        let own = self.cpu(CPU_SINK);
+        own.produced += rows;
+        own.delivered += rows;
+    }
+
+    /// Numbers of all CPUs lost for a reason.
+    pub fn lost_for(&self, reason: Reason) -> i64 {
+        self.cpus.values().map(|c| c.lost[reason as usize - 1]).sum()
+    }
+
+    /// Numbers of all CPUs lost for any reason.
+    pub fn lost_total(&self) -> i64 {
+        self.cpus.values().map(CpuCount::lost_total).sum()
+    }
+
+    /// Numbers of all CPUs that the selection left out.
+    pub fn withheld_total(&self) -> i64 {
+        self.cpus.values().map(|c| c.withheld).sum()
+    }
+
+    /// Durable rows of all classes.
+    pub fn rows_delivered(&self) -> u64 {
+        self.classes.iter().map(|c| c.rows_delivered).sum()
+    }
+
+    /// Rows of all classes that the sink took.
+    pub fn rows_written(&self) -> u64 {
+        self.classes.iter().map(|c| c.rows_written).sum()
+    }
+
+    /// The equations that do not hold: per CPU `produced = delivered + withheld + pending + lost`, and as many rows
+    /// of all classes as numbers of all CPUs delivered. Empty when all is well, which is at any moment.
+    pub fn balance(&self) -> Vec<Imbalance> {
+        let rows = self.rows_delivered() as i64;
+        let numbers = self.cpus.values().map(|c| c.delivered).sum();
+        let all = ("rows delivered".to_owned(), rows, numbers);
+        let per_cpu = self.cpus.iter().map(|(cpu, c)| {
+            (format!("cpu {cpu}"), c.produced, c.delivered + c.withheld + c.pending + c.lost_total())
+        });
+        per_cpu
+            .chain([all])
+            .filter(|(_, expected, found)| expected != found)
+            .map(|(what, expected, found)| Imbalance { what, expected, found })
+            .collect()
+    }
+
+    /// For reports: counts as numbers, classes, CPUs and reasons by name, zeros left out.
+    pub fn to_json(&self) -> Value {
+        let mut classes = Map::new();
+        for (class, c) in CLASSES.iter().zip(&self.classes).filter(|(_, c)| **c != ClassCount::default()) {
+            let value = json!({"rows_written": c.rows_written, "rows_delivered": c.rows_delivered,
+                               "bytes_delivered": c.bytes_delivered});
+            classes.insert(class.name.into(), value);
+        }
+        let mut cpus = Map::new();
+        for (cpu, c) in &self.cpus {
+            let lost: Map<String, Value> = (REASONS.iter().zip(c.lost).filter(|(_, n)| *n != 0))
+                .map(|((_, name), n)| ((*name).into(), json!(n)))
+                .collect();
+            let value = json!({"produced": c.produced, "delivered": c.delivered, "withheld": c.withheld,
+                               "pending": c.pending, "lost": lost});
+            cpus.insert(cpu.to_string(), value);
+        }
+        let (state, message) = match &self.state {
+            LaneState::Working => ("working", None),
+            LaneState::Failing(message) => ("failing", Some(message)),
+            LaneState::Fatal(message) => ("fatal", Some(message)),
+        };
+        json!({
+            "state": state, "error": message,
+            "cuts": self.cuts, "cuts_refused": self.cuts_refused,
+            "flushes": self.flushes, "errors": self.errors, "retries": self.retries,
+            "classes": classes, "cpus": cpus,
+            "imbalances": self.balance().iter().map(Imbalance::to_string).collect::<Vec<_>>(),
+        })
+    }
+}
+
+/// What a lane did until it stopped.
+#[derive(Debug, Clone)]
+pub struct LaneReport {
+    /// Name of the sink.
+    pub name: String,
+    /// The counts.
+    pub ledger: Ledger,
+    /// The worker came to its end within the time given; else the sink hangs, and what is pending is not delivered.
+    pub finished: bool,
+    /// The sink's data ends with rows of action `end`: every number is accounted for in it.
+    pub ended: bool,
+}
+
+impl LaneReport {
+    /// Why the sink could not go on, if so.
+    pub fn fatal(&self) -> Option<&str> {
+        match &self.ledger.state {
+            LaneState::Fatal(message) => Some(message),
+            _ => None,
+        }
+    }
+
+    /// For reports: the ledger with name, `finished` and `ended`.
+    pub fn to_json(&self) -> Value {
+        let mut value = self.ledger.to_json();
+        value["name"] = json!(self.name);
+        value["finished"] = json!(self.finished);
+        value["ended"] = json!(self.ended);
+        value
+    }
+}
