@@ -24,8 +24,8 @@ mod text;
 pub use command::Args;
 pub use input::Input;
 pub use report::{
-    Contradiction, CpuReport, Duplicate, GapReport, Inversion, Missing, Moment, Named, Place,
-    Problems, RemovedReport, Report, RunReport, SinkReport, Unbalanced, Unreadable, Verdict,
+    Contradiction, CpuReport, Duplicate, GapReport, Inversion, Missing, Moment, Named, Place, Problems, RemovedReport,
+    Report, RunReport, SinkReport, Unbalanced, Unreadable, Verdict,
 };
 pub use spans::Span;
 
@@ -43,9 +43,7 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Options {
-        Options {
-            named_max: NAMED_MAX,
-        }
+        Options { named_max: NAMED_MAX }
     }
 }
 
@@ -72,7 +70,5 @@ pub fn verify(inputs: &[Input], options: &Options) -> Result<Report, VerifyError
     if stdin > 1 {
         return Err(VerifyError::StdinTwice(stdin));
     }
-    Ok(Report::new(
-        inputs.iter().map(|input| input.read(options)).collect(),
-    ))
+    Ok(Report::new(inputs.iter().map(|input| input.read(options)).collect()))
 }

@@ -30,10 +30,7 @@ pub struct Stream {
 impl Stream {
     /// A stream of which nothing was read yet.
     pub fn new(file: String) -> Stream {
-        Stream {
-            file,
-            before: Vec::new(),
-        }
+        Stream { file, before: Vec::new() }
     }
 
     fn before(&mut self, run: usize, class: usize) -> &mut i64 {
@@ -51,12 +48,7 @@ impl Stream {
 impl Account {
     /// Nothing read yet.
     pub fn new(named_max: usize) -> Account {
-        Account {
-            runs: Vec::new(),
-            index: HashMap::new(),
-            classes: Vec::new(),
-            named_max,
-        }
+        Account { runs: Vec::new(), index: HashMap::new(), classes: Vec::new(), named_max }
     }
 
     /// Position of the run with this identity.
@@ -69,32 +61,21 @@ impl Account {
             return Err(RowError::Runs(RUNS_MAX));
         }
         let run = self.runs.len();
-        self.runs
-            .push(Run::new(host, boot_id, epoch, self.named_max));
+        self.runs.push(Run::new(host, boot_id, epoch, self.named_max));
         self.index.insert(key, run);
         Ok(run)
     }
 
     /// Position of the class with this name.
     pub fn class(&mut self, name: &str) -> usize {
-        self.classes
-            .iter()
-            .position(|c| c == name)
-            .unwrap_or_else(|| {
-                self.classes.push(name.to_owned());
-                self.classes.len() - 1
-            })
+        self.classes.iter().position(|c| c == name).unwrap_or_else(|| {
+            self.classes.push(name.to_owned());
+            self.classes.len() - 1
+        })
     }
 
     /// Adds a row; true if its number is new.
-    pub fn row(
-        &mut self,
-        stream: &mut Stream,
-        at: u64,
-        run: usize,
-        class: usize,
-        row: Row,
-    ) -> Result<bool, RowError> {
+    pub fn row(&mut self, stream: &mut Stream, at: u64, run: usize, class: usize, row: Row) -> Result<bool, RowError> {
         let before = std::mem::replace(stream.before(run, class), row.ktime_ns);
         let account = &mut self.runs[run];
         let seq = number("seq", row.seq)?;
@@ -105,10 +86,7 @@ impl Account {
                 class: self.classes[class].clone(),
                 ktime_ns: row.ktime_ns,
                 previous_ktime_ns: before,
-                at: Place {
-                    file: stream.file.clone(),
-                    row: at,
-                },
+                at: Place { file: stream.file.clone(), row: at },
             });
         }
         account.row(&stream.file, at, class, row, seq)

@@ -18,9 +18,7 @@ pub struct Clock {
 impl Clock {
     /// Learns from a row's `time` (µs since 1970) and `ktime_ns`.
     pub fn sample(&mut self, time_us: i64, ktime_ns: i64) {
-        self.offset_ns = time_us
-            .checked_mul(1_000)
-            .and_then(|ns| ns.checked_sub(ktime_ns));
+        self.offset_ns = time_us.checked_mul(1_000).and_then(|ns| ns.checked_sub(ktime_ns));
     }
 
     /// Whether any row has told the offset.
@@ -33,20 +31,14 @@ impl Clock {
         let time = self
             .offset_ns
             .and_then(|offset| ktime_ns.checked_add(offset))
-            .map(|ns| {
-                DateTime::from_timestamp_nanos(ns)
-                    .format("%Y-%m-%dT%H:%M:%S%.6fZ")
-                    .to_string()
-            });
+            .map(|ns| DateTime::from_timestamp_nanos(ns).format("%Y-%m-%dT%H:%M:%S%.6fZ").to_string());
         Moment { ktime_ns, time }
     }
 }
 
 /// Microseconds since 1970 of an RFC 3339 text.
 pub fn parse_us(text: &str) -> Option<i64> {
-    DateTime::parse_from_rfc3339(text)
-        .ok()
-        .map(|t| t.timestamp_micros())
+    DateTime::parse_from_rfc3339(text).ok().map(|t| t.timestamp_micros())
 }
 
 /// One row's number and kernel time.
@@ -106,21 +98,14 @@ impl Times {
     /// Kernel time of the nearest known row below a number.
     pub fn below(&mut self, seq: u64) -> Option<i64> {
         self.close();
-        let mut ends = self
-            .blocks
-            .range(..=seq >> BLOCK_BITS)
-            .rev()
-            .flat_map(|(_, e)| [e.high, e.low]);
+        let mut ends = self.blocks.range(..=seq >> BLOCK_BITS).rev().flat_map(|(_, e)| [e.high, e.low]);
         ends.find(|at| at.seq < seq).map(|at| at.ktime_ns)
     }
 
     /// Kernel time of the nearest known row above a number.
     pub fn above(&mut self, seq: u64) -> Option<i64> {
         self.close();
-        let mut ends = self
-            .blocks
-            .range(seq >> BLOCK_BITS..)
-            .flat_map(|(_, e)| [e.low, e.high]);
+        let mut ends = self.blocks.range(seq >> BLOCK_BITS..).flat_map(|(_, e)| [e.low, e.high]);
         ends.find(|at| at.seq > seq).map(|at| at.ktime_ns)
     }
 }
@@ -135,10 +120,7 @@ mod tests {
         assert_eq!(clock.moment(5).time, None);
         let us = parse_us("2026-11-20T13:42:07.123456Z").expect("a valid time");
         clock.sample(us, 1_000_000);
-        assert_eq!(
-            clock.moment(3_000_000).time.as_deref(),
-            Some("2026-11-20T13:42:07.125456Z")
-        );
+        assert_eq!(clock.moment(3_000_000).time.as_deref(), Some("2026-11-20T13:42:07.125456Z"));
     }
 
     #[test]

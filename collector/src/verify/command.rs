@@ -27,12 +27,7 @@ impl Args {
     /// When the arguments make no sense together.
     pub fn verify(&self) -> Result<Report, VerifyError> {
         let inputs: Vec<Input> = self.paths.iter().cloned().map(Input::from).collect();
-        verify(
-            &inputs,
-            &Options {
-                named_max: self.named,
-            },
-        )
+        verify(&inputs, &Options { named_max: self.named })
     }
 
     /// Writes the report in the form that was asked for.

@@ -27,11 +27,7 @@ pub enum Input {
 
 impl From<OsString> for Input {
     fn from(argument: OsString) -> Input {
-        if argument == "-" {
-            Input::Stdin
-        } else {
-            Input::Path(argument.into())
-        }
+        if argument == "-" { Input::Stdin } else { Input::Path(argument.into()) }
     }
 }
 
@@ -80,11 +76,7 @@ impl Reader {
     }
 
     fn refuse(&mut self, file: &str, reason: impl ToString) {
-        self.unreadable.push(1, || Unreadable {
-            file: file.to_owned(),
-            row: None,
-            reason: reason.to_string(),
-        });
+        self.unreadable.push(1, || Unreadable { file: file.to_owned(), row: None, reason: reason.to_string() });
     }
 
     fn lines(&mut self, input: impl BufRead, name: &str) {
@@ -104,28 +96,19 @@ impl Reader {
 
     /// A single file: by its extension, else by its first bytes.
     fn file(&mut self, path: &Path) {
-        let name = path
-            .file_name()
-            .unwrap_or(path.as_os_str())
-            .to_string_lossy()
-            .into_owned();
+        let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
         let file = match File::open(path) {
             Ok(file) => file,
             Err(error) => return self.refuse(&name, error),
         };
         let mut input = BufReader::with_capacity(READ_BYTES, file);
-        let extension = path
-            .extension()
-            .and_then(|e| e.to_str())
-            .unwrap_or_default();
+        let extension = path.extension().and_then(|e| e.to_str()).unwrap_or_default();
         match (extension, input.fill_buf()) {
             ("parquet", _) => self.parquet(path, &name),
             ("json" | "jsonl", _) => self.lines(input, &name),
             (_, Err(error)) => self.refuse(&name, error),
             (_, Ok(start)) if start.starts_with(PARQUET_MAGIC) => self.parquet(path, &name),
-            (_, Ok(start)) if start.trim_ascii_start().starts_with(b"{") => {
-                self.lines(input, &name)
-            }
+            (_, Ok(start)) if start.trim_ascii_start().starts_with(b"{") => self.lines(input, &name),
             _ => self.refuse(&name, "neither Parquet nor JSON lines"),
         }
     }
@@ -154,9 +137,7 @@ impl Reader {
             match entry.and_then(|entry| Ok((entry.path(), entry.file_type()?))) {
                 Err(error) => self.refuse(&relative(top, directory), error),
                 Ok((path, kind)) if kind.is_dir() => self.list(top, &path, files),
-                Ok((path, _)) if path.extension().is_some_and(|e| e == "parquet") => {
-                    files.push(path)
-                }
+                Ok((path, _)) if path.extension().is_some_and(|e| e == "parquet") => files.push(path),
                 Ok((path, _)) if path.parent() == Some(top) && path.ends_with(removed::FILE) => {}
                 Ok((path, _)) => self.ignored.push(1, || relative(top, &path)),
             }
@@ -165,40 +146,21 @@ impl Reader {
 
     fn judge(mut self, input: String) -> SinkReport {
         let (runs, classes) = self.account.into_parts();
-        let mut runs: Vec<_> = runs
-            .into_iter()
-            .map(|run| check::judge(run, &classes))
-            .collect();
+        let mut runs: Vec<_> = runs.into_iter().map(|run| check::judge(run, &classes)).collect();
         runs.sort_by(|a, b| (&a.host, &a.boot_id, a.epoch).cmp(&(&b.host, &b.boot_id, b.epoch)));
         if runs.is_empty() && self.unreadable.total == 0 {
             let reason = "no weir rows found".to_owned();
-            self.unreadable.push(1, || Unreadable {
-                file: input.clone(),
-                row: None,
-                reason,
-            });
+            self.unreadable.push(1, || Unreadable { file: input.clone(), row: None, reason });
         }
         // A killed collector cuts its last line; behind an end that cannot be the reason.
         let ended = runs.iter().all(|run| run.cpus.iter().all(|cpu| cpu.ended));
         if let Some(torn) = self.torn.take_if(|_| ended) {
             let reason = "cut in the middle".to_owned();
-            self.unreadable.push(1, || Unreadable {
-                file: torn.file,
-                row: Some(torn.row),
-                reason,
-            });
+            self.unreadable.push(1, || Unreadable { file: torn.file, row: Some(torn.row), reason });
         }
-        let gravest = runs
-            .iter()
-            .map(|run| run.verdict)
-            .max()
-            .unwrap_or(Verdict::Unreadable);
+        let gravest = runs.iter().map(|run| run.verdict).max().unwrap_or(Verdict::Unreadable);
         SinkReport {
-            verdict: if self.unreadable.total > 0 {
-                Verdict::Unreadable
-            } else {
-                gravest
-            },
+            verdict: if self.unreadable.total > 0 { Verdict::Unreadable } else { gravest },
             files: self.files,
             rows: runs.iter().flat_map(|run| run.rows.values()).sum(),
             ignored: self.ignored,

@@ -78,10 +78,7 @@ pub fn read(
     let mut line = Vec::new();
     for number in 1.. {
         line.clear();
-        input
-            .by_ref()
-            .take(LINE_BYTES_MAX + 1)
-            .read_until(b'\n', &mut line)?;
+        input.by_ref().take(LINE_BYTES_MAX + 1).read_until(b'\n', &mut line)?;
         if line.is_empty() {
             break;
         }
@@ -97,17 +94,10 @@ pub fn read(
         };
         let Err(error) = result else { continue };
         if !whole && matches!(&error, LineError::Json(e) if e.is_eof()) {
-            return Ok(Some(Place {
-                file: name.to_owned(),
-                row: number,
-            }));
+            return Ok(Some(Place { file: name.to_owned(), row: number }));
         }
         let reason = error.to_string();
-        unreadable.push(1, || Unreadable {
-            file: name.to_owned(),
-            row: Some(number),
-            reason,
-        });
+        unreadable.push(1, || Unreadable { file: name.to_owned(), row: Some(number), reason });
     }
     Ok(None)
 }
@@ -134,17 +124,12 @@ fn add(
 ) -> Result<(), LineError> {
     let line: Line<'_> = serde_json::from_slice(bytes)?;
     let (run, class) = before.find(&line, account)?;
-    let row = Row {
-        cpu: line.cpu,
-        seq: line.seq,
-        ktime_ns: line.ktime_ns,
-    };
+    let row = Row { cpu: line.cpu, seq: line.seq, ktime_ns: line.ktime_ns };
     let new = account.row(stream, number, run, class, row)?;
     let run = &mut account.runs()[run];
-    if number % CLOCK_LINES == 0 || !run.clock.is_set() {
-        if let Some(us) = line.time.as_deref().and_then(parse_us) {
-            run.clock.sample(us, line.ktime_ns);
-        }
+    let look = number.is_multiple_of(CLOCK_LINES) || !run.clock.is_set();
+    if let Some(us) = line.time.as_deref().filter(|_| look).and_then(parse_us) {
+        run.clock.sample(us, line.ktime_ns);
     }
     if new && line.class == weir_schema::CLASSES[ClassId::Loss.index()].name {
         run.loss(stream, number, row, line.loss())?;
@@ -170,17 +155,11 @@ impl Line<'_> {
 impl Before {
     fn find(&mut self, line: &Line<'_>, account: &mut Account) -> Result<(usize, usize), RowError> {
         let (host, boot_id, epoch, class) = &self.key;
-        let same = *host == line.host
-            && *boot_id == line.boot_id
-            && *epoch == line.epoch
-            && *class == line.class;
+        let same = *host == line.host && *boot_id == line.boot_id && *epoch == line.epoch && *class == line.class;
         if let Some(found) = self.found.filter(|_| same) {
             return Ok(found);
         }
-        let found = (
-            account.run(&line.host, &line.boot_id, line.epoch)?,
-            account.class(&line.class),
-        );
+        let found = (account.run(&line.host, &line.boot_id, line.epoch)?, account.class(&line.class));
         self.key = (
             line.host.clone().into_owned(),
             line.boot_id.clone().into_owned(),

@@ -8,9 +8,7 @@ use arrow_array::types::{Int32Type, Int64Type, TimestampMicrosecondType};
 use arrow_array::{Array, Int32Array, Int64Array, RecordBatch, StringArray};
 use arrow_schema::{ArrowError, DataType, Schema};
 use parquet::arrow::ProjectionMask;
-use parquet::arrow::arrow_reader::{
-    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder,
-};
+use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
 use parquet::errors::ParquetError;
 use thiserror::Error;
 use weir_schema::{CLASSES, Class};
@@ -23,16 +21,7 @@ const BATCH_ROWS: usize = 16_384;
 /// Columns of every class that are read.
 const COMMON: &[&str] = &["time", "ktime_ns", "host", "boot_id", "epoch", "cpu", "seq"];
 /// Columns of class `loss` that are read besides.
-const LOSS: &[&str] = &[
-    "action",
-    "gap_cpu",
-    "first_seq",
-    "last_seq",
-    "last_ktime_ns",
-    "count",
-    "by_action",
-    "reason",
-];
+const LOSS: &[&str] = &["action", "gap_cpu", "first_seq", "last_seq", "last_ktime_ns", "count", "by_action", "reason"];
 
 /// Why a file could not be read, or not to its end.
 #[derive(Debug, Error)]
@@ -75,10 +64,7 @@ fn read_all(path: &Path, name: &str, account: &mut Account) -> Result<(), FileEr
     let metadata = metadata(&file)?;
     let is_loss = metadata.schema().column_with_name("gap_cpu").is_some();
     let class = account.class(class_name(path, metadata.schema()));
-    let wanted = COMMON
-        .iter()
-        .chain(if is_loss { LOSS } else { &[] })
-        .copied();
+    let wanted = COMMON.iter().chain(if is_loss { LOSS } else { &[] }).copied();
     let mask = ProjectionMask::columns(metadata.parquet_schema(), wanted);
     let batches = ParquetRecordBatchReaderBuilder::new_with_metadata(file, metadata)
         .with_batch_size(BATCH_ROWS)
@@ -89,19 +75,8 @@ fn read_all(path: &Path, name: &str, account: &mut Account) -> Result<(), FileEr
     for batch in batches {
         let batch = batch?;
         let columns = Columns::of(&batch)?;
-        let loss = if is_loss {
-            Some(LossColumns::of(&batch)?)
-        } else {
-            None
-        };
-        add(
-            &columns,
-            loss.as_ref(),
-            first_row,
-            class,
-            &mut stream,
-            account,
-        )?;
+        let loss = if is_loss { Some(LossColumns::of(&batch)?) } else { None };
+        add(&columns, loss.as_ref(), first_row, class, &mut stream, account)?;
         first_row += batch.num_rows() as u64;
     }
     Ok(())
@@ -111,20 +86,12 @@ fn read_all(path: &Path, name: &str, account: &mut Account) -> Result<(), FileEr
 fn metadata(file: &File) -> Result<ArrowReaderMetadata, FileError> {
     let metadata = ArrowReaderMetadata::load(file, ArrowReaderOptions::new())?;
     let texts = ["host", "boot_id", "action", "by_action", "reason"];
-    let fields = texts
-        .iter()
-        .filter_map(|text| metadata.schema().column_with_name(text));
-    if fields
-        .into_iter()
-        .all(|(_, field)| is_text(field.data_type()))
-    {
+    let fields = texts.iter().filter_map(|text| metadata.schema().column_with_name(text));
+    if fields.into_iter().all(|(_, field)| is_text(field.data_type())) {
         return Ok(metadata);
     }
     let plain = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
-    Ok(ArrowReaderMetadata::try_new(
-        metadata.metadata().clone(),
-        plain,
-    )?)
+    Ok(ArrowReaderMetadata::try_new(metadata.metadata().clone(), plain)?)
 }
 
 fn is_text(ty: &DataType) -> bool {
@@ -137,25 +104,10 @@ fn is_text(ty: &DataType) -> bool {
 
 /// Name of the class: the Hive folder, else the class with the most columns of which all are in the file.
 fn class_name<'a>(path: &'a Path, schema: &Schema) -> &'a str {
-    let folders = path
-        .components()
-        .rev()
-        .filter_map(|part| part.as_os_str().to_str());
-    let by_folder = folders
-        .filter_map(|part| part.strip_prefix("class="))
-        .next();
-    let fits = |class: &&&Class| {
-        class
-            .all_columns()
-            .all(|c| schema.column_with_name(c.name).is_some())
-    };
-    let by_columns = || {
-        CLASSES
-            .iter()
-            .filter(fits)
-            .max_by_key(|class| class.columns.len())
-            .map(|class| class.name)
-    };
+    let folders = path.components().rev().filter_map(|part| part.as_os_str().to_str());
+    let by_folder = folders.filter_map(|part| part.strip_prefix("class=")).next();
+    let fits = |class: &&&Class| class.all_columns().all(|c| schema.column_with_name(c.name).is_some());
+    let by_columns = || CLASSES.iter().filter(fits).max_by_key(|class| class.columns.len()).map(|class| class.name);
     by_folder.or_else(by_columns).unwrap_or("unknown")
 }
 
@@ -176,16 +128,10 @@ fn add(
             None => columns.run(i, account).map_err(bad)?,
         };
         run = Some(this);
-        let row = Row {
-            cpu: columns.cpu[i],
-            seq: columns.seq[i],
-            ktime_ns: columns.ktime[i],
-        };
+        let row = Row { cpu: columns.cpu[i], seq: columns.seq[i], ktime_ns: columns.ktime[i] };
         let new = account.row(stream, at, this, class, row).map_err(bad)?;
         if let Some(loss) = loss.filter(|_| new) {
-            account.runs()[this]
-                .loss(stream, at, row, loss.get(i).map_err(bad)?)
-                .map_err(bad)?;
+            account.runs()[this].loss(stream, at, row, loss.get(i).map_err(bad)?).map_err(bad)?;
         }
     }
     Ok(())
@@ -288,10 +234,7 @@ impl<'a> Texts<'a> {
             return Ok(Texts::Plain(plain));
         }
         let dictionary = column.as_dictionary_opt::<Int32Type>().ok_or_else(wrong)?;
-        let values = dictionary
-            .values()
-            .as_string_opt::<i32>()
-            .ok_or_else(wrong)?;
+        let values = dictionary.values().as_string_opt::<i32>().ok_or_else(wrong)?;
         Ok(Texts::Dictionary(dictionary.keys(), values))
     }
 
@@ -308,9 +251,7 @@ impl<'a> Texts<'a> {
     /// Whether a row has the text of the row before it.
     fn same(&self, i: usize) -> bool {
         match self {
-            Texts::Dictionary(keys, _) if keys.null_count() == 0 => {
-                keys.value(i) == keys.value(i - 1)
-            }
+            Texts::Dictionary(keys, _) if keys.null_count() == 0 => keys.value(i) == keys.value(i - 1),
             _ => self.get(i) == self.get(i - 1),
         }
     }
@@ -318,22 +259,14 @@ impl<'a> Texts<'a> {
 
 fn int64<'a>(batch: &'a RecordBatch, name: &'static str) -> Result<&'a Int64Array, FileError> {
     let column = batch.column_by_name(name).ok_or(FileError::Missing(name))?;
-    column
-        .as_primitive_opt::<Int64Type>()
-        .ok_or_else(|| FileError::Type(name, column.data_type().clone()))
+    column.as_primitive_opt::<Int64Type>().ok_or_else(|| FileError::Type(name, column.data_type().clone()))
 }
 
 fn int32<'a>(batch: &'a RecordBatch, name: &'static str) -> Result<&'a Int32Array, FileError> {
     let column = batch.column_by_name(name).ok_or(FileError::Missing(name))?;
-    column
-        .as_primitive_opt::<Int32Type>()
-        .ok_or_else(|| FileError::Type(name, column.data_type().clone()))
+    column.as_primitive_opt::<Int32Type>().ok_or_else(|| FileError::Type(name, column.data_type().clone()))
 }
 
 fn full<'a, A: Array>(column: &'a A, name: &'static str) -> Result<&'a A, FileError> {
-    if column.null_count() > 0 {
-        Err(FileError::Nulls(name))
-    } else {
-        Ok(column)
-    }
+    if column.null_count() > 0 { Err(FileError::Nulls(name)) } else { Ok(column) }
 }

@@ -1,7 +1,8 @@
 //! `removed.jsonl` at the top of a Parquet directory: what the directory limits removed.
 //!
-//! One JSON object per removed file: `file`, `class`, `rows`, and per CPU under `seq` the first and last number and how
-//! many; a file of class `loss` may say the same of its gaps under `gaps`. Those numbers count as removed, not as missing.
+//! One JSON object per removed file: `file`, `class`, `rows`, the identity, and per CPU under `seq` the first and the last
+//! number and how many there were. Those numbers count as removed, not as missing. Where a note says less (no count, no
+//! numbers of the gaps that a file of class `loss` named), less can be proven, and the report says so.
 
 use std::collections::BTreeMap;
 use std::io::{self, BufRead, BufReader};
@@ -20,16 +21,26 @@ pub const FILE: &str = "removed.jsonl";
 /// Digits of the boot id in a file's name.
 const BOOT_DIGITS: usize = 8;
 
-/// First number, last number, count; by CPU.
-type Numbers = BTreeMap<i32, (u64, u64, u64)>;
+/// First number, last number, and how many, if known; by CPU.
+type Numbers = BTreeMap<i32, Vec<u64>>;
 
 #[derive(Debug, Deserialize)]
-struct Removed {
-    file: String,
-    class: String,
-    rows: u64,
+struct Note {
+    file: Option<String>,
+    class: Option<String>,
+    host: Option<String>,
+    boot_id: Option<String>,
+    epoch: Option<i64>,
+    rows: Option<u64>,
+    #[serde(default)]
     seq: Numbers,
-    gaps: Option<Numbers>,
+    /// Rows of action `gap` in it.
+    gaps: Option<u64>,
+    /// The numbers that those rows named.
+    #[serde(default)]
+    gap_seq: Numbers,
+    /// Stands alone: that many older notes were dropped.
+    dropped_notes: Option<u64>,
 }
 
 /// Adds what `top/removed.jsonl` says, if there is one. To be called when all files were read: the runs are known then.
@@ -51,65 +62,63 @@ pub fn read(
         if line.trim_ascii().is_empty() {
             continue;
         }
-        match serde_json::from_slice::<Removed>(&line)
-            .map_err(|e| e.to_string())
-            .and_then(Removed::checked)
-        {
-            // Noted first, removed then: a file that is still there counts as itself.
-            Ok(removed) if top.join(&removed.file).exists() => {}
-            Ok(removed) => add(&removed, account, &mut report),
-            Err(reason) => {
-                unreadable.push(1, || Unreadable {
-                    file: FILE.to_owned(),
-                    row: Some(number),
-                    reason,
-                });
-            }
+        let note = serde_json::from_slice::<Note>(&line).map_err(|e| e.to_string());
+        if let Err(reason) = note.and_then(|note| add(top, &note, account, &mut report)) {
+            unreadable.push(1, || Unreadable { file: FILE.to_owned(), row: Some(number), reason });
         }
     }
     Ok(Some(report))
 }
 
-impl Removed {
-    fn checked(self) -> Result<Removed, String> {
-        let sane = |(first, last, count): &(u64, u64, u64)| {
-            first <= last && *last < i64::MAX as u64 && count > &0
-        };
-        if self
-            .seq
-            .values()
-            .chain(self.gaps.iter().flat_map(BTreeMap::values))
-            .all(sane)
-        {
-            Ok(self)
-        } else {
-            Err("numbers are not [first, last, count]".to_owned())
-        }
+fn add(top: &Path, note: &Note, account: &mut Account, report: &mut RemovedReport) -> Result<(), String> {
+    if let Some(dropped) = note.dropped_notes {
+        report.files += dropped;
+        report.files_without_note += dropped;
+        account.runs().iter_mut().for_each(|run| run.notes_dropped = true);
+        return Ok(());
     }
+    let file = note.file.as_deref().ok_or("no file is named")?;
+    // Noted first, removed then: a file that is still there speaks for itself.
+    if top.join(file).exists() {
+        return Ok(());
+    }
+    let numbers: Vec<(i32, Counted)> =
+        note.seq.iter().chain(&note.gap_seq).map(|(cpu, n)| Ok((*cpu, counted(n)?))).collect::<Result<_, String>>()?;
+    let rows = note.rows.unwrap_or(0);
+    report.files += 1;
+    report.rows += rows;
+    let Some(run) = account.runs().iter_mut().find(|run| note.is_of(run, file)) else {
+        report.rows_of_removed_runs += rows;
+        return Ok(());
+    };
+    let is_loss = note.class.as_deref().is_none_or(|class| class == CLASSES[ClassId::Loss.index()].name);
+    run.gaps_removed |= is_loss && note.gaps != Some(0) && note.gap_seq.is_empty();
+    for (cpu, counted) in numbers {
+        run.cpu("seq", cpu).map_err(|e| e.to_string())?.removed.push(counted);
+    }
+    Ok(())
 }
 
-fn add(removed: &Removed, account: &mut Account, report: &mut RemovedReport) {
-    report.files += 1;
-    report.rows += removed.rows;
-    let run =
-        Name::of(&removed.file).and_then(|name| account.runs().iter_mut().find(|run| name.is(run)));
-    let Some(run) = run else {
-        report.rows_of_removed_runs += removed.rows;
-        return;
+fn counted(numbers: &[u64]) -> Result<Counted, String> {
+    let (first, last, count) = match *numbers {
+        [first, last] => (first, last, None),
+        [first, last, count] => (first, last, Some(count)),
+        _ => return Err("numbers are not [first, last, count]".to_owned()),
     };
-    if removed.class == CLASSES[ClassId::Loss.index()].name && removed.gaps.is_none() {
-        run.gaps_removed = true;
+    if first > last || last >= i64::MAX as u64 {
+        return Err(format!("numbers {first} to {last} are no span"));
     }
-    for (cpu, (first, last, count)) in removed.seq.iter().chain(removed.gaps.iter().flatten()) {
-        // A CPU that cannot be has no rows that could be missing.
-        if let Ok(cpu) = run.cpu("seq", *cpu) {
-            cpu.removed.push(Counted {
-                span: Span {
-                    first: *first,
-                    last: *last,
-                },
-                count: *count,
-            });
+    let span = Span { first, last };
+    Ok(count.map_or(Counted { span, least: 0, most: span.numbers() }, |count| Counted::exactly(span, count)))
+}
+
+impl Note {
+    fn is_of(&self, run: &Run, file: &str) -> bool {
+        match (&self.host, &self.boot_id, self.epoch) {
+            (Some(host), Some(boot_id), Some(epoch)) => {
+                (&*run.host, &*run.boot_id, run.epoch) == (&**host, &**boot_id, epoch)
+            }
+            _ => Name::of(file).is_some_and(|name| name.is(run)),
         }
     }
 }
@@ -127,24 +136,14 @@ impl Name<'_> {
         let mut parts = stem.rsplitn(5, '-').skip(2);
         let epoch = parts.next()?.parse().ok()?;
         let boot_id = parts.next()?;
-        Some(Name {
-            host: parts.next()?,
-            boot_id,
-            epoch,
-        })
+        Some(Name { host: parts.next()?, boot_id, epoch })
     }
 
-    /// The host's name may have been made fit for a file name; boot and epoch decide then.
+    /// Characters of the host that no file name should have are not compared.
     fn is(&self, run: &Run) -> bool {
         let fit = |name: &str| name.replace(|c: char| !c.is_ascii_alphanumeric(), "_");
-        let digits = run
-            .boot_id
-            .chars()
-            .filter(char::is_ascii_hexdigit)
-            .take(BOOT_DIGITS);
-        run.epoch == self.epoch
-            && digits.eq(self.boot_id.chars())
-            && fit(&run.host) == fit(self.host)
+        let boot_id: String = run.boot_id.chars().take(BOOT_DIGITS).collect();
+        run.epoch == self.epoch && boot_id == self.boot_id && fit(&run.host) == fit(self.host)
     }
 }
 
@@ -154,13 +153,19 @@ mod tests {
 
     #[test]
     fn identity_is_read_from_the_name_whatever_the_host_is_called() {
-        let name =
-            Name::of("class=file/date=2026-11-20/hour=13/my-host.lan-0123abcd-77-990-4.parquet");
+        let name = Name::of("class=file/date=2026-11-20/hour=13/my-host.lan-0123abcd-77-990-4.parquet");
         let name = name.expect("a name of ours");
-        assert_eq!(
-            (name.host, name.boot_id, name.epoch),
-            ("my-host.lan", "0123abcd", 77)
-        );
+        assert_eq!((name.host, name.boot_id, name.epoch), ("my-host.lan", "0123abcd", 77));
+        assert!(name.is(&Run::new("my-host.lan", "0123abcd-ef", 77, 1)));
+        assert!(!name.is(&Run::new("my-host.lan", "0123abcd-ef", 78, 1)));
         assert!(Name::of("class=file/other.parquet").is_none());
+    }
+
+    #[test]
+    fn a_span_without_a_count_may_hold_any_number_of_rows() {
+        let of = |numbers: &[u64]| counted(numbers).map(|c| (c.span.first, c.span.last, c.least, c.most));
+        assert_eq!(of(&[3, 9]), Ok((3, 9, 0, 7)));
+        assert_eq!(of(&[3, 9, 2]), Ok((3, 9, 2, 2)));
+        assert!(of(&[9, 3]).is_err() && of(&[1]).is_err() && of(&[0, u64::MAX]).is_err());
     }
 }

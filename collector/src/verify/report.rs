@@ -47,16 +47,8 @@ pub struct Report {
 
 impl Report {
     pub(super) fn new(sinks: Vec<SinkReport>) -> Report {
-        let verdict = sinks
-            .iter()
-            .map(|s| s.verdict)
-            .max()
-            .unwrap_or(Verdict::Unreadable);
-        Report {
-            verdict,
-            exit_code: verdict.exit_code(),
-            sinks,
-        }
+        let verdict = sinks.iter().map(|s| s.verdict).max().unwrap_or(Verdict::Unreadable);
+        Report { verdict, exit_code: verdict.exit_code(), sinks }
     }
 
     /// Exit code of `weir verify`: 0 complete; 1 missing, duplicate or inverted; 2 unreadable; 3 open end.
@@ -93,9 +85,11 @@ pub struct SinkReport {
 pub struct RemovedReport {
     /// Files.
     pub files: u64,
-    /// Rows in them.
+    /// Of these, files whose note was dropped because there were too many.
+    pub files_without_note: u64,
+    /// Rows in the files that have a note.
     pub rows: u64,
-    /// Rows in them that belong to runs of which nothing is left.
+    /// Of these, rows that belong to runs of which nothing is left.
     pub rows_of_removed_runs: u64,
 }
 
@@ -158,7 +152,7 @@ pub struct CpuReport {
     pub counted: u64,
     /// Numbers in files that the directory limits removed.
     pub removed: u64,
-    /// Numbers whose gap rows may have been in a removed file of class `loss`.
+    /// Numbers whose row or gap may have been in a removed file that no note describes well enough.
     pub unexplained: u64,
     /// Rows at or above `judged_below`.
     pub rows_beyond: u64,
@@ -220,11 +214,7 @@ pub struct Named<T> {
 
 impl<T> Named<T> {
     pub(super) fn new(max: usize) -> Named<T> {
-        Named {
-            total: 0,
-            named: Vec::new(),
-            max,
-        }
+        Named { total: 0, named: Vec::new(), max }
     }
 
     /// Counts `weight`, and keeps the entry while there is room.

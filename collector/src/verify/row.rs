@@ -84,13 +84,11 @@ pub fn cpu_index(column: &'static str, cpu: i32) -> Result<usize, RowError> {
 
 /// Names and numbers of `by_action`.
 pub fn by_action(text: &str) -> impl Iterator<Item = Result<(&str, u64), RowError>> {
-    text.split(',')
-        .filter(|part| !part.is_empty())
-        .map(move |part| {
-            part.rsplit_once('=')
-                .and_then(|(name, count)| Some((name, count.parse().ok()?)))
-                .ok_or_else(|| RowError::ByAction(text.to_owned()))
-        })
+    text.split(',').filter(|part| !part.is_empty()).map(move |part| {
+        part.rsplit_once('=')
+            .and_then(|(name, count)| Some((name, count.parse().ok()?)))
+            .ok_or_else(|| RowError::ByAction(text.to_owned()))
+    })
 }
 
 #[cfg(test)]
@@ -102,14 +100,8 @@ mod tests {
         assert_eq!(cpu_index("cpu", -2), Ok(0));
         assert_eq!(cpu_index("cpu", 3), Ok(5));
         assert_eq!(cpu_index("cpu", -3), Err(RowError::Cpu("cpu", -3)));
-        assert_eq!(
-            cpu_index("cpu", CPU_MAX + 1),
-            Err(RowError::Cpu("cpu", CPU_MAX + 1))
-        );
-        assert_eq!(
-            cpu_index("cpu", i32::MIN),
-            Err(RowError::Cpu("cpu", i32::MIN))
-        );
+        assert_eq!(cpu_index("cpu", CPU_MAX + 1), Err(RowError::Cpu("cpu", CPU_MAX + 1)));
+        assert_eq!(cpu_index("cpu", i32::MIN), Err(RowError::Cpu("cpu", i32::MIN)));
     }
 
     #[test]

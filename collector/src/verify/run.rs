@@ -35,8 +35,10 @@ pub struct Run {
     pub problems: Problems,
     /// Behind the sink's own last checkpoint or end row: its own rows are complete below this number.
     pub sink_marked_to: u64,
-    /// A loss file was removed that did not note its gaps.
+    /// A loss file with gaps was removed, and what they were is not known.
     pub gaps_removed: bool,
+    /// Files were removed, and which is not known any more.
+    pub notes_dropped: bool,
     cpus: Vec<Option<Box<Cpu>>>,
 }
 
@@ -84,6 +86,7 @@ impl Run {
             problems: Problems::new(named_max),
             sink_marked_to: 0,
             gaps_removed: false,
+            notes_dropped: false,
             cpus: Vec::new(),
         }
     }
@@ -100,20 +103,11 @@ impl Run {
     /// All CPUs, the collector's and the sink's rows first.
     pub fn take_cpus(&mut self) -> impl Iterator<Item = (i32, Box<Cpu>)> + use<> {
         let cpus = std::mem::take(&mut self.cpus);
-        (CPU_SINK..)
-            .zip(cpus)
-            .filter_map(|(number, cpu)| Some((number, cpu?)))
+        (CPU_SINK..).zip(cpus).filter_map(|(number, cpu)| Some((number, cpu?)))
     }
 
     /// Adds a row; true if its number is new.
-    pub fn row(
-        &mut self,
-        file: &str,
-        at: u64,
-        class: usize,
-        row: Row,
-        seq: u64,
-    ) -> Result<bool, RowError> {
+    pub fn row(&mut self, file: &str, at: u64, class: usize, row: Row, seq: u64) -> Result<bool, RowError> {
         let cpu = self.cpu("cpu", row.cpu)?;
         let new = cpu.rows.insert(seq);
         if new {
@@ -133,26 +127,11 @@ impl Run {
 
     #[cold]
     fn duplicate(&mut self, file: &str, at: u64, cpu: i32, seq: u64) {
-        let one = Span {
-            first: seq,
-            last: seq,
-        };
+        let one = Span { first: seq, last: seq };
         let duplicates = &mut self.problems.duplicates;
-        let Some(known) = duplicates
-            .named
-            .iter_mut()
-            .find(|d| d.cpu == cpu && d.at.file == file)
-        else {
-            let at = Place {
-                file: file.to_owned(),
-                row: at,
-            };
-            duplicates.push(1, || Duplicate {
-                cpu,
-                at,
-                rows: 1,
-                numbers: vec![one],
-            });
+        let Some(known) = duplicates.named.iter_mut().find(|d| d.cpu == cpu && d.at.file == file) else {
+            let at = Place { file: file.to_owned(), row: at };
+            duplicates.push(1, || Duplicate { cpu, at, rows: 1, numbers: vec![one] });
             return;
         };
         duplicates.total += 1;
@@ -165,17 +144,8 @@ impl Run {
     }
 
     /// Adds what a row of class `loss` says. To be called once per number: a doubled row says nothing new.
-    pub fn loss(
-        &mut self,
-        stream: &Stream,
-        at: u64,
-        row: Row,
-        loss: Loss<'_>,
-    ) -> Result<(), RowError> {
-        let place = || Place {
-            file: stream.file.clone(),
-            row: at,
-        };
+    pub fn loss(&mut self, stream: &Stream, at: u64, row: Row, loss: Loss<'_>) -> Result<(), RowError> {
+        let place = || Place { file: stream.file.clone(), row: at };
         match loss.action {
             "gap" => self.gap(place, row, loss),
             "checkpoint" => self.mark(place, row, loss, false),
@@ -202,15 +172,12 @@ impl Run {
         let aggregate = row.cpu == CPU_SINK;
         let cpu = self.cpu("gap_cpu", gap_cpu)?;
         let wrong = if aggregate {
-            cpu.counted.push(Counted { span, count });
-            by_action_sum
-                .filter(|sum| *sum != count)
-                .map(|sum| format!("gap counts {count}, its actions {sum}"))
+            cpu.counted.push(Counted::exactly(span, count));
+            by_action_sum.filter(|sum| *sum != count).map(|sum| format!("gap counts {count}, its actions {sum}"))
         } else {
             cpu.exact.push(span);
             let numbers = span.numbers();
-            (numbers != count)
-                .then(|| format!("gap counts {count}, its span has {numbers} numbers"))
+            (numbers != count).then(|| format!("gap counts {count}, its span has {numbers} numbers"))
         };
         if let Some(what) = wrong {
             self.contradict(gap_cpu, Some(span), what, place());
@@ -219,12 +186,7 @@ impl Run {
     }
 
     /// Adds to the totals of a reason; the sum of `by_action`, if there is one.
-    fn count_gap(
-        &mut self,
-        reason: &str,
-        count: u64,
-        actions: Option<&str>,
-    ) -> Result<Option<u64>, RowError> {
+    fn count_gap(&mut self, reason: &str, count: u64, actions: Option<&str>) -> Result<Option<u64>, RowError> {
         let total = self.gaps.entry(reason.to_owned()).or_default();
         total.count = total.count.saturating_add(count);
         let Some(text) = actions else { return Ok(None) };
@@ -240,43 +202,23 @@ impl Run {
         Ok(Some(sum))
     }
 
-    fn mark(
-        &mut self,
-        place: impl Fn() -> Place,
-        row: Row,
-        loss: Loss<'_>,
-        end: bool,
-    ) -> Result<(), RowError> {
+    fn mark(&mut self, place: impl Fn() -> Place, row: Row, loss: Loss<'_>, end: bool) -> Result<(), RowError> {
         let next = required("first_seq", loss.first_seq)?;
         let gap_cpu = loss.gap_cpu.ok_or(RowError::Null("gap_cpu"))?;
         let seq = number("seq", row.seq)?;
         if row.cpu == CPU_SINK {
             self.sink_marked_to = self.sink_marked_to.max(seq + 1);
         }
-        let mark = Mark {
-            next,
-            ktime_ns: loss.last_ktime_ns.unwrap_or(row.ktime_ns),
-        };
+        let mark = Mark { next, ktime_ns: loss.last_ktime_ns.unwrap_or(row.ktime_ns) };
         let cpu = self.cpu("gap_cpu", gap_cpu)?;
         if !end {
-            cpu.checkpoint = cpu
-                .checkpoint
-                .filter(|known| known.next >= next)
-                .or(Some(mark));
-            cpu.first_checkpoint = cpu
-                .first_checkpoint
-                .filter(|known| known.next <= next)
-                .or(Some(mark));
+            cpu.checkpoint = cpu.checkpoint.filter(|known| known.next >= next).or(Some(mark));
+            cpu.first_checkpoint = cpu.first_checkpoint.filter(|known| known.next <= next).or(Some(mark));
             return Ok(());
         }
         let known = *cpu.end.get_or_insert(mark);
         if known.next != next {
-            self.contradict(
-                gap_cpu,
-                None,
-                format!("ends at {} and at {next}", known.next),
-                place(),
-            );
+            self.contradict(gap_cpu, None, format!("ends at {} and at {next}", known.next), place());
         }
         if gap_cpu == CPU_SINK && (row.cpu, next) != (CPU_SINK, seq + 1) {
             let what = format!("the sink's own end says {next}, its number is {seq}");
@@ -286,11 +228,6 @@ impl Run {
     }
 
     fn contradict(&mut self, cpu: i32, numbers: Option<Span>, what: String, at: Place) {
-        self.problems.contradictions.push(1, || Contradiction {
-            cpu,
-            numbers,
-            what,
-            at: Some(at),
-        });
+        self.problems.contradictions.push(1, || Contradiction { cpu, numbers, what, at: Some(at) });
     }
 }

@@ -25,13 +25,22 @@ impl Span {
     }
 }
 
-/// A span of which `count` numbers are accounted for without saying which.
+/// A span of which some numbers are accounted for without saying which.
 #[derive(Debug, Clone, Copy)]
 pub struct Counted {
     /// Where they are.
     pub span: Span,
-    /// How many.
-    pub count: u64,
+    /// At least so many.
+    pub least: u64,
+    /// At most so many.
+    pub most: u64,
+}
+
+impl Counted {
+    /// `count` numbers, no more and no less.
+    pub fn exactly(span: Span, count: u64) -> Counted {
+        Counted { span, least: count, most: count }
+    }
 }
 
 /// Sorts spans and joins those that touch; hands every overlap to `twice`.
@@ -66,7 +75,8 @@ pub fn unite(counted: &mut Vec<Counted>) {
         match kept.checked_sub(1).map(|k| &mut counted[k]) {
             Some(before) if next.span.first <= before.span.last => {
                 before.span.last = before.span.last.max(next.span.last);
-                before.count = before.count.saturating_add(next.count);
+                before.least = before.least.saturating_add(next.least);
+                before.most = before.most.saturating_add(next.most);
             }
             _ => {
                 counted[kept] = next;
@@ -101,12 +111,7 @@ pub enum Met {
 
 /// Walks two sorted lists of disjoint spans from number 0 to `end` (not included) or to the last span, if that is
 /// behind it, and reports what is in neither and what is in both.
-pub fn walk(
-    a: impl Iterator<Item = Span>,
-    b: impl Iterator<Item = Span>,
-    end: u64,
-    mut met: impl FnMut(Met),
-) {
+pub fn walk(a: impl Iterator<Item = Span>, b: impl Iterator<Item = Span>, end: u64, mut met: impl FnMut(Met)) {
     let (mut a, mut b) = (a.peekable(), b.peekable());
     let mut next = 0;
     loop {
@@ -120,23 +125,14 @@ pub fn walk(
             break;
         };
         if span.first > next {
-            met(Met::Hole(Span {
-                first: next,
-                last: span.first - 1,
-            }));
+            met(Met::Hole(Span { first: next, last: span.first - 1 }));
         } else if span.first < next {
-            met(Met::Both(Span {
-                first: span.first,
-                last: span.last.min(next - 1),
-            }));
+            met(Met::Both(Span { first: span.first, last: span.last.min(next - 1) }));
         }
         next = next.max(span.last + 1);
     }
     if next < end {
-        met(Met::Hole(Span {
-            first: next,
-            last: end - 1,
-        }));
+        met(Met::Hole(Span { first: next, last: end - 1 }));
     }
 }
 
@@ -159,13 +155,10 @@ mod tests {
 
     #[test]
     fn counted_spans_join_only_where_they_overlap() {
-        let counted = |first, last, count| Counted {
-            span: span(first, last),
-            count,
-        };
+        let counted = |first, last, count| Counted::exactly(span(first, last), count);
         let mut list = vec![counted(10, 19, 3), counted(0, 9, 2), counted(15, 30, 4)];
         unite(&mut list);
-        let told: Vec<(Span, u64)> = list.iter().map(|c| (c.span, c.count)).collect();
+        let told: Vec<(Span, u64)> = list.iter().map(|c| (c.span, c.most)).collect();
         assert_eq!(told, [(span(0, 9), 2), (span(10, 30), 7)]);
     }
 
@@ -173,10 +166,7 @@ mod tests {
     fn a_set_is_walked_as_runs_across_its_32_bit_parts() {
         let edge = u64::from(u32::MAX);
         let set: RoaringTreemap = [3, 4, 5, 9, edge, edge + 1].into_iter().collect();
-        assert_eq!(
-            runs(&set).collect::<Vec<_>>(),
-            [span(3, 5), span(9, 9), span(edge, edge + 1)]
-        );
+        assert_eq!(runs(&set).collect::<Vec<_>>(), [span(3, 5), span(9, 9), span(edge, edge + 1)]);
     }
 
     #[test]
@@ -185,12 +175,7 @@ mod tests {
         let a = [span(2, 5), span(9, 9)];
         let b = [span(5, 6), span(7, 7)];
         walk(a.into_iter(), b.into_iter(), 12, |m| met.push(m));
-        let expected = [
-            Met::Hole(span(0, 1)),
-            Met::Both(span(5, 5)),
-            Met::Hole(span(8, 8)),
-            Met::Hole(span(10, 11)),
-        ];
+        let expected = [Met::Hole(span(0, 1)), Met::Both(span(5, 5)), Met::Hole(span(8, 8)), Met::Hole(span(10, 11))];
         assert_eq!(met, expected);
     }
 }

@@ -6,8 +6,8 @@ use std::fmt::{self, Display, Formatter, Write};
 use weir_schema::loss::{CPU_COLLECTOR, CPU_SINK};
 
 use super::report::{
-    Contradiction, CpuReport, Duplicate, GapReport, Inversion, Missing, Moment, Named, Place,
-    Problems, Report, RunReport, SinkReport, Unbalanced, Unreadable, Verdict,
+    Contradiction, CpuReport, Duplicate, GapReport, Inversion, Missing, Moment, Named, Place, Problems, Report,
+    RunReport, SinkReport, Unbalanced, Unreadable, Verdict,
 };
 use super::spans::Span;
 
@@ -38,13 +38,11 @@ struct Plain<'a>(&'a str);
 
 impl Display for Plain<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        self.0.chars().try_for_each(|c| {
-            if c.is_control() {
-                write!(f, "{}", c.escape_default())
-            } else {
-                f.write_char(c)
-            }
-        })
+        self.0.chars().try_for_each(
+            |c| {
+                if c.is_control() { write!(f, "{}", c.escape_default()) } else { f.write_char(c) }
+            },
+        )
     }
 }
 
@@ -53,101 +51,44 @@ fn fact(f: &mut Formatter<'_>, label: &str, text: impl Display) -> fmt::Result {
 }
 
 fn facts<T: Display>(f: &mut Formatter<'_>, label: &str, list: &Named<T>) -> fmt::Result {
-    list.named
-        .iter()
-        .try_for_each(|entry| fact(f, label, entry))
+    list.named.iter().try_for_each(|entry| fact(f, label, entry))
 }
 
 /// The same, and how many numbers or rows there are in all when not everything is named.
-fn problems<T: Display>(
-    f: &mut Formatter<'_>,
-    label: &str,
-    list: &Named<T>,
-    unit: &str,
-    named: u64,
-) -> fmt::Result {
+fn problems<T: Display>(f: &mut Formatter<'_>, label: &str, list: &Named<T>, unit: &str, named: u64) -> fmt::Result {
     facts(f, label, list)?;
-    if named < list.total {
-        fact(f, label, format_args!("{} {unit} in all", list.total))
-    } else {
-        Ok(())
-    }
+    if named < list.total { fact(f, label, format_args!("{} {unit} in all", list.total)) } else { Ok(()) }
 }
 
 impl Display for SinkReport {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        writeln!(
-            f,
-            "{}: {} (exit code {})",
-            Plain(&self.input),
-            self.verdict,
-            self.verdict.exit_code()
-        )?;
-        fact(
-            f,
-            "read",
-            format_args!(
-                "{}, {}",
-                Counted(self.files, "file"),
-                Counted(self.rows, "row")
-            ),
-        )?;
+        writeln!(f, "{}: {} (exit code {})", Plain(&self.input), self.verdict, self.verdict.exit_code())?;
+        fact(f, "read", format_args!("{}, {}", Counted(self.files, "file"), Counted(self.rows, "row")))?;
         if let Some(removed) = &self.removed {
             let (files, rows) = (Counted(removed.files, "file"), Counted(removed.rows, "row"));
-            fact(
-                f,
-                "removed",
-                format_args!("{files} with {rows}, by the limits of the directory"),
-            )?;
+            fact(f, "removed", format_args!("{files} with {rows}, by the limits of the directory"))?;
         }
         for file in &self.ignored.named {
             fact(f, "ignored", format_args!("{}: not .parquet", Plain(file)))?;
         }
-        more(
-            f,
-            "ignored",
-            self.ignored.total,
-            self.ignored.named.len(),
-            "files",
-        )?;
+        more(f, "ignored", self.ignored.total, self.ignored.named.len(), "files")?;
         if let Some(place) = &self.torn {
-            fact(
-                f,
-                "torn",
-                format_args!("{place}: cut in the middle, as a killed collector leaves it"),
-            )?;
+            fact(f, "torn", format_args!("{place}: cut in the middle, as a killed collector leaves it"))?;
         }
         self.runs.iter().try_for_each(|run| run.fmt(f))?;
         facts(f, "UNREADABLE", &self.unreadable)?;
-        more(
-            f,
-            "UNREADABLE",
-            self.unreadable.total,
-            self.unreadable.named.len(),
-            "files or lines",
-        )
+        more(f, "UNREADABLE", self.unreadable.total, self.unreadable.named.len(), "files or lines")
     }
 }
 
 fn more(f: &mut Formatter<'_>, label: &str, total: u64, named: usize, unit: &str) -> fmt::Result {
-    if total > named as u64 {
-        fact(f, label, format_args!("{total} {unit} in all"))
-    } else {
-        Ok(())
-    }
+    if total > named as u64 { fact(f, label, format_args!("{total} {unit} in all")) } else { Ok(()) }
 }
 
 impl Display for RunReport {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let (host, boot_id) = (Plain(&self.host), Plain(&self.boot_id));
-        fact(
-            f,
-            "run",
-            format_args!(
-                "host {host}, boot {boot_id}, epoch {}: {}",
-                self.epoch, self.verdict
-            ),
-        )?;
+        fact(f, "run", format_args!("host {host}, boot {boot_id}, epoch {}: {}", self.epoch, self.verdict))?;
         if let (Some(first), Some(last)) = (&self.first, &self.last) {
             fact(f, "time", format_args!("{first} to {last}"))?;
         }
@@ -155,16 +96,7 @@ impl Display for RunReport {
         for (reason, gap) in &self.gaps {
             fact(f, "gaps", Gap { reason, gap })?;
         }
-        fact(
-            f,
-            "lost",
-            format_args!(
-                "{} of {} ({:.3} %)",
-                self.lost,
-                self.lost + self.delivered,
-                self.lost_percent
-            ),
-        )?;
+        fact(f, "lost", format_args!("{} of {} ({:.3} %)", self.lost, self.lost + self.delivered, self.lost_percent))?;
         for cpu in &self.cpus {
             fact(f, &format!("cpu {}", cpu.cpu), cpu)?;
         }
@@ -175,44 +107,15 @@ impl Display for RunReport {
 impl Display for Problems {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let numbers = |list: &Named<Missing>| list.named.iter().map(|m| m.numbers.numbers()).sum();
-        problems(
-            f,
-            "MISSING",
-            &self.missing,
-            "numbers",
-            numbers(&self.missing),
-        )?;
-        let differences = self
-            .unbalanced
-            .named
-            .iter()
-            .map(Unbalanced::difference)
-            .sum();
+        problems(f, "MISSING", &self.missing, "numbers", numbers(&self.missing))?;
+        let differences = self.unbalanced.named.iter().map(Unbalanced::difference).sum();
         problems(f, "UNBALANCED", &self.unbalanced, "numbers", differences)?;
         let rows = self.duplicates.named.iter().map(|d| d.rows).sum();
         problems(f, "DUPLICATE", &self.duplicates, "rows", rows)?;
-        problems(
-            f,
-            "INVERTED",
-            &self.inversions,
-            "rows",
-            self.inversions.named.len() as u64,
-        )?;
-        problems(
-            f,
-            "BEYOND END",
-            &self.beyond_end,
-            "numbers",
-            numbers(&self.beyond_end),
-        )?;
+        problems(f, "INVERTED", &self.inversions, "rows", self.inversions.named.len() as u64)?;
+        problems(f, "BEYOND END", &self.beyond_end, "numbers", numbers(&self.beyond_end))?;
         let contradictions = self.contradictions.named.len() as u64;
-        problems(
-            f,
-            "CONTRADICTION",
-            &self.contradictions,
-            "rows or spans",
-            contradictions,
-        )
+        problems(f, "CONTRADICTION", &self.contradictions, "rows or spans", contradictions)
     }
 }
 
@@ -221,13 +124,7 @@ struct Counted(u64, &'static str);
 
 impl Display for Counted {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{} {}{}",
-            self.0,
-            self.1,
-            if self.0 == 1 { "" } else { "s" }
-        )
+        write!(f, "{} {}{}", self.0, self.1, if self.0 == 1 { "" } else { "s" })
     }
 }
 
@@ -236,12 +133,7 @@ struct ByName<'a>(&'a BTreeMap<String, u64>);
 impl Display for ByName<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         for (i, (name, count)) in self.0.iter().enumerate() {
-            write!(
-                f,
-                "{}{} {count}",
-                if i > 0 { ", " } else { "" },
-                Plain(name)
-            )?;
+            write!(f, "{}{} {count}", if i > 0 { ", " } else { "" }, Plain(name))?;
         }
         Ok(())
     }
@@ -258,18 +150,9 @@ impl Display for Gap<'_> {
         let mut actions: Vec<_> = self.gap.by_action.iter().collect();
         actions.sort_by_key(|(name, count)| (std::cmp::Reverse(**count), *name));
         for (i, (name, count)) in actions.iter().take(ACTIONS_MAX).enumerate() {
-            write!(
-                f,
-                "{}{} {count}",
-                if i > 0 { ", " } else { ": " },
-                Plain(name)
-            )?;
+            write!(f, "{}{} {count}", if i > 0 { ", " } else { ": " }, Plain(name))?;
         }
-        if actions.len() > ACTIONS_MAX {
-            write!(f, ", {} more", actions.len() - ACTIONS_MAX)
-        } else {
-            Ok(())
-        }
+        if actions.len() > ACTIONS_MAX { write!(f, ", {} more", actions.len() - ACTIONS_MAX) } else { Ok(()) }
     }
 }
 
@@ -291,7 +174,7 @@ impl Display for CpuReport {
             (self.in_gaps, "in gaps"),
             (self.counted, "counted as left out"),
             (self.removed, "removed"),
-            (self.unexplained, "unexplained, their gap rows were removed"),
+            (self.unexplained, "removed or in gaps that were"),
         ];
         for (count, what) in besides.iter().filter(|(count, _)| *count > 0) {
             write!(f, ", {count} {what}")?;
@@ -318,11 +201,7 @@ impl Display for Moment {
 
 impl Display for Span {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        if self.first == self.last {
-            write!(f, "{}", self.first)
-        } else {
-            write!(f, "{}..{}", self.first, self.last)
-        }
+        if self.first == self.last { write!(f, "{}", self.first) } else { write!(f, "{}..{}", self.first, self.last) }
     }
 }
 
@@ -344,13 +223,7 @@ impl Display for Unreadable {
 
 impl Display for Missing {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "cpu {}: {} ({})",
-            self.cpu,
-            self.numbers,
-            Counted(self.numbers.numbers(), "number")
-        )?;
+        write!(f, "cpu {}: {} ({})", self.cpu, self.numbers, Counted(self.numbers.numbers(), "number"))?;
         if let Some(after) = &self.after {
             write!(f, ", after {after}")?;
         }
@@ -370,20 +243,9 @@ impl Unbalanced {
 impl Display for Unbalanced {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let difference = Counted(self.difference(), "number");
-        let what = if self.counted < self.absent {
-            "missing"
-        } else {
-            "too many counted"
-        };
-        let Unbalanced {
-            at,
-            counted,
-            absent,
-        } = self;
-        write!(
-            f,
-            "{at}: {difference} {what}, {absent} without row or exact gap, {counted} counted as left out"
-        )
+        let what = if self.counted < self.absent { "missing" } else { "too many counted" };
+        let Unbalanced { at, counted, absent } = self;
+        write!(f, "{at}: {difference} {what}, {absent} without row or exact gap, {counted} counted as left out")
     }
 }
 
@@ -395,30 +257,14 @@ impl Display for Duplicate {
         }
         let named: u64 = self.numbers.iter().map(Span::numbers).sum();
         let cut = if named < self.rows { ", ..." } else { "" };
-        write!(
-            f,
-            "{cut} again, {} from {}",
-            Counted(self.rows, "row"),
-            self.at
-        )
+        write!(f, "{cut} again, {} from {}", Counted(self.rows, "row"), self.at)
     }
 }
 
 impl Display for Inversion {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let Inversion {
-            cpu,
-            seq,
-            class,
-            ktime_ns,
-            previous_ktime_ns,
-            at,
-        } = self;
-        write!(
-            f,
-            "cpu {cpu}: {seq} ({}) has ktime {ktime_ns} behind {previous_ktime_ns}, {at}",
-            Plain(class)
-        )
+        let Inversion { cpu, seq, class, ktime_ns, previous_ktime_ns, at } = self;
+        write!(f, "cpu {cpu}: {seq} ({}) has ktime {ktime_ns} behind {previous_ktime_ns}, {at}", Plain(class))
     }
 }
 

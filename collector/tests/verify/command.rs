@@ -18,14 +18,11 @@ fn output(flags: &[&str]) -> (u8, String) {
     let mut rows = complete();
     rows.retain(|r| r.cpu != 2 || r.seq % 2 == 0);
     std::fs::write(&path, json_lines(&rows)).expect("write");
-    let line = ["verify", path.to_str().expect("a plain path")]
-        .into_iter()
-        .chain(flags.iter().copied());
+    let line = ["verify", path.to_str().expect("a plain path")].into_iter().chain(flags.iter().copied());
     let args = Command::try_parse_from(line).expect("valid arguments").args;
     let report = args.verify().expect("one input");
     let mut out = Vec::new();
-    args.print(&report, &mut out)
-        .expect("memory takes everything");
+    args.print(&report, &mut out).expect("memory takes everything");
     (report.exit_code(), String::from_utf8(out).expect("text"))
 }
 
@@ -33,20 +30,11 @@ fn output(flags: &[&str]) -> (u8, String) {
 fn json_has_the_verdict_the_totals_and_the_named_problems() {
     let (code, text) = output(&["--json", "--named", "3"]);
     let json: serde_json::Value = serde_json::from_str(&text).expect("valid JSON");
-    assert_eq!(
-        (code, &json["exit_code"], &json["verdict"]),
-        (1, &1.into(), &"faulty".into())
-    );
+    assert_eq!((code, &json["exit_code"], &json["verdict"]), (1, &1.into(), &"faulty".into()));
     let missing = &json["sinks"][0]["runs"][0]["problems"]["missing"];
-    assert_eq!(
-        (&missing["total"], missing["named"].as_array().map(Vec::len)),
-        (&20.into(), Some(3))
-    );
+    assert_eq!((&missing["total"], missing["named"].as_array().map(Vec::len)), (&20.into(), Some(3)));
     let first = &missing["named"][0];
-    assert_eq!(
-        (&first["cpu"], &first["first"], &first["last"]),
-        (&2.into(), &1.into(), &1.into())
-    );
+    assert_eq!((&first["cpu"], &first["first"], &first["last"]), (&2.into(), &1.into(), &1.into()));
 }
 
 #[test]

@@ -22,10 +22,7 @@ fn name(class: ClassId) -> &'static str {
 /// Path of a file in the tree.
 pub fn file_name(row: &Row) -> String {
     let (class, epoch, ktime, n) = (name(row.class), row.epoch, row.ktime_ns, row.generation);
-    format!(
-        "class={class}/date=2026-09-21/hour=14/{HOST}-{}-{epoch}-{ktime}-{n}.parquet",
-        &BOOT_ID[..8]
-    )
+    format!("class={class}/date=2026-09-21/hour=14/{HOST}-{}-{epoch}-{ktime}-{n}.parquet", &BOOT_ID[..8])
 }
 
 /// Writes one file per class, generation and epoch; returns their paths in the order of publication.
@@ -33,25 +30,15 @@ pub fn write_tree(top: &Path, rows: &[Row]) -> Vec<PathBuf> {
     let mut files: Vec<Vec<&Row>> = Vec::new();
     for row in rows {
         let same = |file: &Vec<&Row>| {
-            (file[0].epoch, file[0].generation, file[0].class)
-                == (row.epoch, row.generation, row.class)
+            (file[0].epoch, file[0].generation, file[0].class) == (row.epoch, row.generation, row.class)
         };
         match files.iter_mut().find(|file| same(file)) {
             Some(file) => file.push(row),
             None => files.push(vec![row]),
         }
     }
-    files.sort_by_key(|file| {
-        (
-            file[0].epoch,
-            file[0].generation,
-            file[0].class == ClassId::Loss,
-        )
-    });
-    files
-        .iter()
-        .map(|file| write_file(&top.join(file_name(file[0])), file))
-        .collect()
+    files.sort_by_key(|file| (file[0].epoch, file[0].generation, file[0].class == ClassId::Loss));
+    files.iter().map(|file| write_file(&top.join(file_name(file[0])), file)).collect()
 }
 
 fn write_file(path: &Path, rows: &[&Row]) -> PathBuf {
@@ -60,14 +47,10 @@ fn write_file(path: &Path, rows: &[&Row]) -> PathBuf {
     let columns: Vec<ArrayRef> = schema
         .fields()
         .iter()
-        .map(|field| {
-            column(field.name(), rows)
-                .unwrap_or_else(|| new_null_array(field.data_type(), rows.len()))
-        })
+        .map(|field| column(field.name(), rows).unwrap_or_else(|| new_null_array(field.data_type(), rows.len())))
         .collect();
     let batch = RecordBatch::try_new(Arc::clone(&schema), columns).expect("columns of the schema");
-    let mut writer =
-        ArrowWriter::try_new(File::create(path).expect("create"), schema, None).expect("a writer");
+    let mut writer = ArrowWriter::try_new(File::create(path).expect("create"), schema, None).expect("a writer");
     writer.write(&batch).expect("write");
     writer.close().expect("close");
     path.to_owned()
@@ -75,11 +58,7 @@ fn write_file(path: &Path, rows: &[&Row]) -> PathBuf {
 
 fn column(name: &str, rows: &[&Row]) -> Option<ArrayRef> {
     let loss = |of: fn(&Loss) -> Option<i64>| -> ArrayRef {
-        Arc::new(
-            rows.iter()
-                .map(|r| r.loss.as_ref().and_then(of))
-                .collect::<Int64Array>(),
-        )
+        Arc::new(rows.iter().map(|r| r.loss.as_ref().and_then(of)).collect::<Int64Array>())
     };
     let text = |of: &dyn Fn(&Row) -> Option<String>| -> ArrayRef {
         let texts: Vec<Option<String>> = rows.iter().map(|r| of(r)).collect();
@@ -88,10 +67,7 @@ fn column(name: &str, rows: &[&Row]) -> Option<ArrayRef> {
     };
     Some(match name {
         "time" => {
-            let times: Vec<i64> = rows
-                .iter()
-                .map(|r| (r.ktime_ns + OFFSET_NS) / 1_000)
-                .collect();
+            let times: Vec<i64> = rows.iter().map(|r| (r.ktime_ns + OFFSET_NS) / 1_000).collect();
             Arc::new(TimestampMicrosecondArray::from(times).with_timezone("UTC"))
         }
         "ktime_ns" => Arc::new(rows.iter().map(|r| r.ktime_ns).collect::<Int64Array>()),
@@ -104,11 +80,7 @@ fn column(name: &str, rows: &[&Row]) -> Option<ArrayRef> {
         "by_action" => text(&|r| r.loss.as_ref()?.by_action.clone()),
         "reason" => text(&|r| Some(r.loss.as_ref()?.reason.to_owned())),
         "text_escaped" => Arc::new(BooleanArray::from(vec![false; rows.len()])),
-        "gap_cpu" => Arc::new(
-            rows.iter()
-                .map(|r| r.loss.as_ref().map(|l| l.gap_cpu))
-                .collect::<Int32Array>(),
-        ),
+        "gap_cpu" => Arc::new(rows.iter().map(|r| r.loss.as_ref().map(|l| l.gap_cpu)).collect::<Int32Array>()),
         "first_seq" => loss(|l| Some(l.first_seq)),
         "last_seq" => loss(|l| l.last_seq),
         "last_ktime_ns" => loss(|l| l.last_ktime_ns),
@@ -122,27 +94,12 @@ pub fn rewrite_plain(path: &Path) {
     use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
     let plain = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
     let file = File::open(path).expect("open");
-    let reader =
-        ParquetRecordBatchReaderBuilder::try_new_with_options(file, plain).expect("a reader");
-    let batches: Vec<RecordBatch> = reader
-        .build()
-        .expect("batches")
-        .map(|b| b.expect("a batch"))
-        .collect();
-    assert!(
-        batches[0]
-            .column_by_name("host")
-            .is_some_and(|c| c.as_any().is::<StringArray>())
-    );
-    let mut writer = ArrowWriter::try_new(
-        File::create(path).expect("create"),
-        batches[0].schema(),
-        None,
-    )
-    .expect("writer");
-    batches
-        .iter()
-        .for_each(|batch| writer.write(batch).expect("write"));
+    let reader = ParquetRecordBatchReaderBuilder::try_new_with_options(file, plain).expect("a reader");
+    let batches: Vec<RecordBatch> = reader.build().expect("batches").map(|b| b.expect("a batch")).collect();
+    assert!(batches[0].column_by_name("host").is_some_and(|c| c.as_any().is::<StringArray>()));
+    let mut writer =
+        ArrowWriter::try_new(File::create(path).expect("create"), batches[0].schema(), None).expect("writer");
+    batches.iter().for_each(|batch| writer.write(batch).expect("write"));
     writer.close().expect("close");
 }
 

@@ -12,9 +12,7 @@ use super::files::{as_parquet, json_lines, lines_report, verify_path, write_tree
 use super::script::{Fate, Row, play};
 
 fn runner(cases: u32) -> TestRunner {
-    let given = std::env::var("PROPTEST_RNG_SEED")
-        .ok()
-        .and_then(|seed| seed.parse().ok());
+    let given = std::env::var("PROPTEST_RNG_SEED").ok().and_then(|seed| seed.parse().ok());
     let seed = given.unwrap_or_else(|| RandomState::new().hash_one(0));
     eprintln!("PROPTEST_RNG_SEED={seed}");
     TestRunner::new(ProptestConfig {
@@ -51,9 +49,7 @@ fn names(problems: &Problems, row: &Row) -> bool {
     let seq = row.seq as u64;
     let missing = problems.missing.named.iter();
     let unbalanced = problems.unbalanced.named.iter().map(|u| &u.at);
-    missing
-        .chain(unbalanced)
-        .any(|m| m.cpu == row.cpu && (m.numbers.first..=m.numbers.last).contains(&seq))
+    missing.chain(unbalanced).any(|m| m.cpu == row.cpu && (m.numbers.first..=m.numbers.last).contains(&seq))
 }
 
 #[test]
@@ -71,12 +67,7 @@ fn a_random_run_is_complete_and_any_single_row_removed_from_it_is_found() {
             prop_assert_eq!(report.exit_code(), 3, "{}", report);
         } else {
             prop_assert_eq!(report.exit_code(), 1, "{}", report);
-            prop_assert!(
-                names(&report.sinks[0].runs[0].problems, &removed),
-                "{:?}\n{}",
-                removed,
-                report
-            );
+            prop_assert!(names(&report.sinks[0].runs[0].problems, &removed), "{:?}\n{}", removed, report);
         }
         Ok(())
     });
@@ -88,10 +79,7 @@ fn parquet_and_json_lines_of_the_same_rows_get_the_same_answer() {
     let strategy = (a_run(), any::<prop::sample::Index>());
     let result = runner(24).run(&strategy, |((mut rows, _), index)| {
         rows.remove(index.index(rows.len()));
-        let (parquet, lines) = (
-            as_parquet(&rows),
-            lines_report(json_lines(&rows).as_bytes()),
-        );
+        let (parquet, lines) = (as_parquet(&rows), lines_report(json_lines(&rows).as_bytes()));
         prop_assert_eq!(parquet.exit_code(), lines.exit_code());
         prop_assert_eq!(&parquet.sinks[0].runs[0].cpus, &lines.sinks[0].runs[0].cpus);
         prop_assert_eq!(
@@ -112,14 +100,9 @@ fn any_doubled_row_and_any_changed_count_is_found() {
         doubled.insert(i, rows[i].clone());
         let report = lines_report(json_lines(&doubled).as_bytes());
         prop_assert_eq!(report.exit_code(), 1);
-        prop_assert_eq!(
-            report.sinks[0].runs[0].problems.duplicates.named[0].cpu,
-            rows[i].cpu
-        );
+        prop_assert_eq!(report.sinks[0].runs[0].problems.duplicates.named[0].cpu, rows[i].cpu);
 
-        let gaps: Vec<usize> = (0..rows.len())
-            .filter(|i| rows[*i].action == "gap")
-            .collect();
+        let gaps: Vec<usize> = (0..rows.len()).filter(|i| rows[*i].action == "gap").collect();
         if !gaps.is_empty() {
             let mut changed = rows.clone();
             let loss = changed[gaps[index.index(gaps.len())]].loss.as_mut();
@@ -140,13 +123,7 @@ fn lines_cut_at_any_byte_are_complete_up_to_an_open_end() {
         let cut = first + index.index(text.len() - first);
         let report = lines_report(&text.as_bytes()[..cut]);
         let whole = ended && cut + 1 == text.len();
-        prop_assert_eq!(
-            report.exit_code(),
-            if whole { 0 } else { 3 },
-            "cut at {}\n{}",
-            cut,
-            report
-        );
+        prop_assert_eq!(report.exit_code(), if whole { 0 } else { 3 }, "cut at {}\n{}", cut, report);
         Ok(())
     });
     result.unwrap_or_else(|e| panic!("{e}"));
@@ -200,15 +177,9 @@ fn damaged_bytes_of_a_file_never_pass_for_more_or_other_rows() {
 fn the_sinks_own_numbers_are_judged_up_to_its_last_mark() {
     let attempts: Vec<_> = (0..10).map(|_| (0, Fate::Row(ClassId::File))).collect();
     let mut rows = play(&attempts, 5, false);
-    let first = rows
-        .iter()
-        .position(|r| r.cpu == CPU_SINK)
-        .expect("a checkpoint");
+    let first = rows.iter().position(|r| r.cpu == CPU_SINK).expect("a checkpoint");
     rows.remove(first);
     let report = lines_report(json_lines(&rows).as_bytes());
     assert_eq!(report.exit_code(), 1);
-    assert_eq!(
-        report.sinks[0].runs[0].problems.missing.named[0].cpu,
-        CPU_SINK
-    );
+    assert_eq!(report.sinks[0].runs[0].problems.missing.named[0].cpu, CPU_SINK);
 }

@@ -96,16 +96,7 @@ impl Script {
         let seq = self.number(cpu);
         self.ktime_ns += 1_000;
         let (generation, epoch, ktime_ns) = (self.generation, self.epoch, self.ktime_ns);
-        self.rows.push(Row {
-            class,
-            generation,
-            epoch,
-            cpu,
-            seq,
-            ktime_ns,
-            action,
-            loss,
-        });
+        self.rows.push(Row { class, generation, epoch, cpu, seq, ktime_ns, action, loss });
     }
 
     /// One attempt on a CPU.
@@ -120,20 +111,12 @@ impl Script {
             Fate::NotSelected => "not_selected",
             Fate::LaneFull => "lane_full",
             Fate::Row(class) => {
-                return self.row(
-                    class,
-                    cpu,
-                    weir_schema::CLASSES[class.index()].actions[0].name,
-                    None,
-                );
+                return self.row(class, cpu, weir_schema::CLASSES[class.index()].actions[0].name, None);
             }
             Fate::Lost => return,
         };
         let seq = self.number(cpu);
-        let aggregate = self
-            .aggregates
-            .entry((cpu, reason))
-            .or_insert((seq, seq, 0));
+        let aggregate = self.aggregates.entry((cpu, reason)).or_insert((seq, seq, 0));
         *aggregate = (aggregate.0, seq, aggregate.2 + 1);
     }
 
@@ -170,21 +153,11 @@ impl Script {
             self.row(ClassId::Loss, CPU_SINK, "gap", Some(gap));
         }
         let action = if end { "end" } else { "checkpoint" };
-        let positions: Vec<(i32, i64)> = self
-            .next
-            .iter()
-            .filter(|(c, _)| **c != CPU_SINK)
-            .map(|(c, n)| (*c, *n))
-            .collect();
+        let positions: Vec<(i32, i64)> =
+            self.next.iter().filter(|(c, _)| **c != CPU_SINK).map(|(c, n)| (*c, *n)).collect();
         let last_ktime_ns = Some(self.ktime_ns);
         let mark = |gap_cpu, first_seq| {
-            Some(Loss {
-                gap_cpu,
-                first_seq,
-                last_ktime_ns,
-                reason: "shutdown",
-                ..Loss::default()
-            })
+            Some(Loss { gap_cpu, first_seq, last_ktime_ns, reason: "shutdown", ..Loss::default() })
         };
         for (cpu, next) in positions {
             self.row(ClassId::Loss, CPU_SINK, action, mark(cpu, next));
@@ -203,12 +176,7 @@ pub fn play(attempts: &[(i32, Fate)], flush_every: usize, ended: bool) -> Vec<Ro
 }
 
 /// The same for another load of the programs.
-pub fn play_epoch(
-    epoch: i64,
-    attempts: &[(i32, Fate)],
-    flush_every: usize,
-    ended: bool,
-) -> Vec<Row> {
+pub fn play_epoch(epoch: i64, attempts: &[(i32, Fate)], flush_every: usize, ended: bool) -> Vec<Row> {
     let mut script = Script::new(epoch);
     let mut flushes = attempts.chunks(flush_every.max(1)).peekable();
     while let Some(chunk) = flushes.next() {
@@ -231,9 +199,7 @@ pub fn attempts() -> Vec<(i32, Fate)> {
         (1, n) if n % 7 == 6 => Fate::LaneFull,
         (_, n) => Fate::Row(class(n)),
     };
-    (0..40)
-        .flat_map(|n| (0..3).map(move |cpu| (cpu, fate(cpu, n))))
-        .collect()
+    (0..40).flat_map(|n| (0..3).map(move |cpu| (cpu, fate(cpu, n)))).collect()
 }
 
 /// [`attempts`] played to the end.
