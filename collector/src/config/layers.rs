@@ -1,0 +1,244 @@
+//! The layers in order: defaults, file, environment, flags. Every value remembers which one it comes from.
+
+use std::fs;
+use std::path::PathBuf;
+
+use toml::de::{DeTable, DeValue};
+
+use super::nearest::hint;
+use super::problem::{ConfigError, Problem};
+use super::raw::Raw;
+use super::{Config, KEYS, validate};
+
+/// Names the file, like `--config`.
+const FILE_VARIABLE: &str = "WEIR_CONFIG";
+
+/// Variables of the repository's own scripts and tests: no settings, and no mistakes either.
+const FOREIGN_VARIABLES: &[&str] = &["WEIR_BIN", "WEIR_UPDATE", "WEIR_IN_VM"];
+const FOREIGN_PREFIXES: &[&str] = &["WEIR_TEST_", "WEIR_VM_", "WEIR_BENCH_"];
+
+/// Where a value comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Origin {
+    /// Nobody said anything.
+    Default,
+    /// File and line, counted from 1.
+    File(PathBuf, usize),
+    /// An environment variable.
+    Environment(String),
+    /// A flag, without dashes.
+    Flag(String),
+}
+
+impl std::fmt::Display for Origin {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Origin::Default => f.write_str("default"),
+            Origin::File(path, line) => write!(f, "{}:{line}", path.display()),
+            Origin::Environment(name) => f.write_str(name),
+            Origin::Flag(name) => write!(f, "--{name}"),
+        }
+    }
+}
+
+/// What a configuration is made from.
+#[derive(Debug, Clone, Default)]
+pub struct Sources {
+    /// `--config`.
+    pub file: Option<PathBuf>,
+    /// The environment; what does not begin with `WEIR_` is ignored.
+    pub environment: Vec<(String, String)>,
+    /// Flags in the order of the command line: name without dashes, index into [`KEYS`], value.
+    pub flags: Vec<(String, usize, Raw)>,
+}
+
+/// A configuration that is complete and valid, and where each value comes from.
+#[derive(Debug, Clone)]
+pub struct Effective {
+    /// The values.
+    pub config: Config,
+    /// By index into [`KEYS`].
+    pub origins: Vec<Origin>,
+}
+
+impl Sources {
+    /// The environment of this process; names and values that are not UTF-8 are kept readable and so refused.
+    pub fn environment_of_process() -> Vec<(String, String)> {
+        std::env::vars_os()
+            .map(|(name, value)| {
+                (
+                    name.to_string_lossy().into_owned(),
+                    value.to_string_lossy().into_owned(),
+                )
+            })
+            .filter(|(name, _)| name.starts_with("WEIR_"))
+            .collect()
+    }
+
+    /// Puts the layers over each other and checks the result.
+    ///
+    /// # Errors
+    /// Every problem of every layer, or else of the whole.
+    pub fn load(self) -> Result<Effective, ConfigError> {
+        let mut layers = Layers {
+            config: Config::default(),
+            origins: vec![Origin::Default; KEYS.len()],
+            problems: Vec::new(),
+        };
+        layers.read_file(self.file.or_else(|| file_of(&self.environment)));
+        layers.read_environment(&self.environment);
+        for (name, index, raw) in self.flags {
+            layers.set(index, &raw, Origin::Flag(name));
+        }
+        layers.finish()
+    }
+}
+
+fn file_of(environment: &[(String, String)]) -> Option<PathBuf> {
+    let value = environment
+        .iter()
+        .find(|(name, _)| name == FILE_VARIABLE)?
+        .1
+        .as_str();
+    (!value.is_empty()).then(|| PathBuf::from(value))
+}
+
+struct Layers {
+    config: Config,
+    origins: Vec<Origin>,
+    problems: Vec<Problem>,
+}
+
+impl Layers {
+    fn set(&mut self, index: usize, raw: &Raw, origin: Origin) {
+        let key = &KEYS[index];
+        match (key.set)(&mut self.config, raw) {
+            Ok(()) => self.origins[index] = origin,
+            Err(expected) => {
+                let text = format!("`{}` cannot be `{}`: {expected}", key.name, raw.shown());
+                self.problems.push(Problem::new(origin.to_string(), text));
+            }
+        }
+    }
+
+    fn read_file(&mut self, path: Option<PathBuf>) {
+        let Some(path) = path else { return };
+        let place = path.display().to_string();
+        let text = match fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(error) => {
+                return self
+                    .problems
+                    .push(Problem::new(place, format!("cannot be read: {error}")));
+            }
+        };
+        match DeTable::parse(&text) {
+            Ok(table) => self.read_table(&FileText { path, text: &text }, "", table.get_ref()),
+            Err(error) => {
+                let line = line_at(&text, error.span().map_or(0, |span| span.start));
+                self.problems.push(Problem::new(
+                    format!("{place}:{line}"),
+                    error.message().replace('\n', ", "),
+                ));
+            }
+        }
+    }
+
+    fn read_table(&mut self, file: &FileText<'_>, prefix: &str, table: &DeTable<'_>) {
+        for (key, value) in table {
+            let name = format!("{prefix}{}", key.get_ref());
+            let line = line_at(file.text, key.span().start);
+            if let Some((index, _)) = Config::key(&name) {
+                self.set(
+                    index,
+                    &Raw::from_toml(value.get_ref()),
+                    Origin::File(file.path.clone(), line),
+                );
+            } else if let (true, DeValue::Table(inner)) = (is_section(&name), value.get_ref()) {
+                self.read_table(file, &format!("{name}."), inner);
+            } else {
+                let known = KEYS
+                    .iter()
+                    .flat_map(|key| [key.name, key.section()])
+                    .filter(|name| !name.is_empty());
+                // A key of a section that stands outside of it is known by its last part.
+                let elsewhere = KEYS
+                    .iter()
+                    .find(|known| known.leaf() == key.get_ref().as_ref());
+                let hint = elsewhere.map_or_else(
+                    || hint(&name, known),
+                    |key| format!("; did you mean `{}`?", key.name),
+                );
+                let place = Origin::File(file.path.clone(), line).to_string();
+                self.problems
+                    .push(Problem::new(place, format!("unknown key `{name}`{hint}")));
+            }
+        }
+    }
+
+    fn read_environment(&mut self, environment: &[(String, String)]) {
+        let variables: Vec<String> = KEYS.iter().map(super::Key::variable).collect();
+        for (name, value) in environment {
+            if let Some(index) = variables.iter().position(|known| known == name) {
+                self.set(
+                    index,
+                    &Raw::Text(value.clone()),
+                    Origin::Environment(name.clone()),
+                );
+            } else if is_mistaken(name) {
+                let known = variables.iter().map(String::as_str).chain([FILE_VARIABLE]);
+                let text = format!("unknown environment variable{}", hint(name, known));
+                self.problems.push(Problem::new(name, text));
+            }
+        }
+    }
+
+    fn finish(mut self) -> Result<Effective, ConfigError> {
+        if self.problems.is_empty() {
+            self.config.complete();
+            for (name, text) in validate::problems(&self.config) {
+                let place =
+                    Config::key(name).map_or(&Origin::Default, |(index, _)| &self.origins[index]);
+                self.problems
+                    .push(Problem::new(place.to_string(), format!("`{name}` {text}")));
+            }
+        }
+        if self.problems.is_empty() {
+            Ok(Effective {
+                config: self.config,
+                origins: self.origins,
+            })
+        } else {
+            Err(ConfigError {
+                problems: self.problems,
+            })
+        }
+    }
+}
+
+struct FileText<'a> {
+    path: PathBuf,
+    text: &'a str,
+}
+
+fn line_at(text: &str, offset: usize) -> usize {
+    text.as_bytes()
+        .iter()
+        .take(offset)
+        .filter(|byte| **byte == b'\n')
+        .count()
+        + 1
+}
+
+fn is_section(name: &str) -> bool {
+    KEYS.iter().any(|key| key.section() == name)
+}
+
+fn is_mistaken(name: &str) -> bool {
+    name.starts_with("WEIR_")
+        && name != FILE_VARIABLE
+        && !FOREIGN_VARIABLES.contains(&name)
+        && !FOREIGN_PREFIXES
+            .iter()
+            .any(|prefix| name.starts_with(prefix))
+}
