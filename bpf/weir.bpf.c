@@ -15,5 +15,8 @@ char LICENSE[] SEC("license") = "Dual BSD/GPL";
 #include "probes/paths.h"
 #include "probes/process.h"
 #include "probes/file.h"
+#include "probes/memory.h"
+#include "probes/kernel.h"
 #include "probes/iterate.h"
+#include "probes/network.h"
 #include "probes/close.h"

@@ -37,9 +37,18 @@ enum {
 	BPF_MAP_TYPE_TASK_STORAGE = 29,
 };
 enum { BPF_F_NO_PREALLOC = 1 << 0, BPF_F_MMAPABLE = 1 << 10 };
-enum { BPF_ANY = 0, BPF_LOCAL_STORAGE_GET_F_CREATE = 1 };
+enum { BPF_ANY = 0, BPF_NOEXIST = 1, BPF_LOCAL_STORAGE_GET_F_CREATE = 1 };
+enum {
+	BPF_TCP_ESTABLISHED = 1,
+	BPF_TCP_SYN_SENT = 2,
+	BPF_TCP_SYN_RECV = 3,
+	BPF_TCP_FIN_WAIT1 = 4,
+	BPF_TCP_CLOSE = 7,
+	BPF_TCP_LAST_ACK = 9,
+};
 enum { BPF_RB_NO_WAKEUP = 1, BPF_RB_FORCE_WAKEUP = 2 };
 enum { BPF_RB_AVAIL_DATA = 0 };
+enum bpf_func_id { BPF_FUNC_loop = 181 };
 
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
 
@@ -188,8 +197,13 @@ struct signal_struct {
 	unsigned int flags;
 };
 
+struct upid {
+	int nr;
+};
+
 struct pid {
 	unsigned int level;
+	struct upid numbers[1]; /* of the initial pid namespace first */
 };
 
 struct thread_info {
@@ -236,10 +250,17 @@ struct sock_common {
 	volatile unsigned char skc_state;
 	struct in6_addr skc_v6_daddr, skc_v6_rcv_saddr;
 	atomic64_t skc_cookie;
+	unsigned long skc_flags;
 };
+
+typedef struct {
+	int owned;
+} socket_lock_t;
 
 struct sock {
 	struct sock_common __sk_common;
+	socket_lock_t sk_lock;
+	struct socket *sk_socket;
 	__u16 sk_type, sk_protocol;
 	struct pid *sk_peer_pid;
 };
@@ -251,12 +272,17 @@ struct inet_sock {
 };
 
 struct tcp_sock {
-	__u64 bytes_received, bytes_acked, bytes_sent;
+	__u64 bytes_received, bytes_sent, bytes_retrans;
+};
+
+struct sockaddr_un {
+	__u16 sun_family;
+	char sun_path[108];
 };
 
 struct unix_address {
-	int len;
-	__u16 name[1]; /* a struct sockaddr_un: family, then the path */
+	int len; /* of the family and the path */
+	struct sockaddr_un name[1];
 };
 
 struct unix_sock {
@@ -276,7 +302,10 @@ struct io_cmd_data {
 };
 
 struct io_kiocb {
-	struct file *file;
+	union {
+		struct file *file;
+		struct io_cmd_data cmd; /* since 6.0 */
+	};
 	__u8 opcode;
 };
 
@@ -306,6 +335,9 @@ struct bpf_iter__task {
 };
 
 #pragma clang attribute pop
+
+/* tracepoints that not every kernel has: that of socket bytes since 6.3 */
+typedef void (*btf_trace_sock_send_length)(void *, struct sock *, int, int);
 
 struct bpf_sock {
 	__u32 bound_dev_if;

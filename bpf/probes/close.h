@@ -19,6 +19,8 @@ static __noinline void closing(struct task_struct *task, int fd)
 	mode = LOAD(inode, i_mode) & S_IFMT;
 	if (mode == S_IFREG)
 		closing_file(task, fd, file, inode);
+	else if (mode == S_IFSOCK)
+		closing_socket(task, fd, file);
 }
 
 SEC("?tp_btf/sys_enter")
