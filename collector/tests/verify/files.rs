@@ -41,16 +41,21 @@ pub fn write_tree(top: &Path, rows: &[Row]) -> Vec<PathBuf> {
     files.iter().map(|file| write_file(&top.join(file_name(file[0])), file)).collect()
 }
 
-fn write_file(path: &Path, rows: &[&Row]) -> PathBuf {
-    fs::create_dir_all(path.parent().expect("a file in a folder")).expect("create the folder");
+/// Rows of one class as a batch with the class's schema.
+pub fn batch(rows: &[&Row]) -> RecordBatch {
     let schema = schema(rows[0].class);
     let columns: Vec<ArrayRef> = schema
         .fields()
         .iter()
         .map(|field| column(field.name(), rows).unwrap_or_else(|| new_null_array(field.data_type(), rows.len())))
         .collect();
-    let batch = RecordBatch::try_new(Arc::clone(&schema), columns).expect("columns of the schema");
-    let mut writer = ArrowWriter::try_new(File::create(path).expect("create"), schema, None).expect("a writer");
+    RecordBatch::try_new(schema, columns).expect("columns of the schema")
+}
+
+fn write_file(path: &Path, rows: &[&Row]) -> PathBuf {
+    fs::create_dir_all(path.parent().expect("a file in a folder")).expect("create the folder");
+    let batch = batch(rows);
+    let mut writer = ArrowWriter::try_new(File::create(path).expect("create"), batch.schema(), None).expect("a writer");
     writer.write(&batch).expect("write");
     writer.close().expect("close");
     path.to_owned()

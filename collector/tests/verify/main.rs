@@ -3,6 +3,7 @@
 mod command;
 mod directory;
 mod files;
+mod pipeline;
 mod property;
 mod rows;
 mod script;
