@@ -15,6 +15,8 @@
  * one per socket. A row of an interrupt names the process that connected, accepted or closed the socket; it has no process
  * when that was before weir started or more than SOCKETS_MAX accepted sockets ago, and is then left out if a filter asks
  * for processes.
+ * A process that exits has left the followed subtrees when its sockets are closed: then the filters' answer at the socket's
+ * last use stands, and sockets that were never used have no row.
  * Not seen: socketcall(2) of old 32-bit programs; sendmsg, recvmsg and io_uring as calls (their bytes count); the close
  * of a Unix socket by exit, exec or dup.
  */
@@ -262,13 +264,19 @@ static __always_inline bool held(struct sock *sk)
 	return sk->sk_lock.owned;
 }
 
+/* A process that exits leaves the followed subtrees before it closes its sockets: who had them counts. */
+static __always_inline bool exiting(struct task_struct *task)
+{
+	return task->flags & PF_EXITING;
+}
+
 /* The current task is the socket's process from now on; that it is unwanted is remembered, too. */
 static __always_inline void own(struct sock *sk, __u64 state)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
 	struct owner *owner;
 
-	if (!held(sk))
+	if (!held(sk) || exiting(task))
 		return;
 	owner = bpf_sk_storage_get(&owners, sk, NULL, BPF_LOCAL_STORAGE_GET_F_CREATE);
 	if (!owner)
@@ -308,7 +316,7 @@ static __always_inline void fill_tcp_bytes(struct weir_network *record, struct s
 static __always_inline void state_row(struct sock *sk, struct owner *owner, __u16 action)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
-	bool mine = held(sk) && (action == WEIR_NETWORK_CLOSE || !owner), keep;
+	bool mine = held(sk) && !exiting(task) && (action == WEIR_NETWORK_CLOSE || !owner), keep;
 	struct weir_network *record;
 
 	if (!selected(action) || !wanted_result(action == WEIR_NETWORK_REFUSED ? -1 : 0))
@@ -398,7 +406,7 @@ static __always_inline void count(struct transfer *transfer, __s64 sent, __s64 r
 /* A cookie that was there before the first count: an entry that had to make room, or a socket that someone looked at. */
 static __always_inline void count_unix(struct sock *sk, __s64 sent, __s64 received)
 {
-	struct transfer first = { .partial = sk->__sk_common.skc_cookie.counter != 0 }, *transfer;
+	struct transfer first = { .state = sk->__sk_common.skc_cookie.counter ? TRANSFER_PARTIAL : 0 }, *transfer;
 	__u64 cookie = bpf_get_socket_cookie(sk);
 
 	transfer = bpf_map_lookup_elem(&unix_transfers, &cookie);
@@ -424,7 +432,13 @@ static __always_inline void transferred(struct sock *sk, __s64 sent, __s64 recei
 	}
 	if (!is_inet(family))
 		return;
-	transfer = bpf_sk_storage_get(&inet_transfers, sk, NULL, BPF_LOCAL_STORAGE_GET_F_CREATE);
+	transfer = bpf_sk_storage_get(&inet_transfers, sk, NULL, 0);
+	if (!transfer) {
+		bpf_get_socket_cookie(sk); /* made: the rows of the socket carry it from now on */
+		transfer = bpf_sk_storage_get(&inet_transfers, sk, NULL, BPF_LOCAL_STORAGE_GET_F_CREATE);
+		if (transfer && wanted(bpf_get_current_task_btf()))
+			transfer->state = TRANSFER_WANTED;
+	}
 	if (transfer)
 		count(transfer, sent, received);
 }
@@ -447,6 +461,25 @@ int BPF_PROG(weir_socket_received, struct sock *sk, int bytes, int flags)
 	return 0;
 }
 
+/*
+ * Before 6.12 a cgroup program cannot ask whether a task is under a cgroup, and the verifier refuses all of wanted() for it.
+ * Older kernels get the subtrees, and no row where another filter is set. (The kfunc stands for a version that has both.)
+ */
+static __always_inline bool wanted_release(struct task_struct *task)
+{
+	__u32 filters = config.filters, tgid = task->tgid;
+
+	if (bpf_ksym_exists(bpf_local_irq_save))
+		return wanted(task);
+	if (filters & FILTER_LISTS & ~(FILTER_TREE | FILTER_NOT_TREE))
+		return false;
+	if (filters & FILTER_SELF && tgid == reader.self_tgid)
+		return false;
+	if (filters & FILTER_TREE && !bpf_map_lookup_elem(&followed, &tgid))
+		return false;
+	return !(filters & FILTER_NOT_TREE && bpf_map_lookup_elem(&not_followed, &tgid));
+}
+
 /* Preemptible, so without drafts. The states of TCP have told the end of every connection already. */
 SEC("?cgroup/sock_release")
 int weir_socket_release(struct bpf_sock *ctx)
@@ -454,6 +487,7 @@ int weir_socket_release(struct bpf_sock *ctx)
 	struct task_struct *task = bpf_get_current_task_btf();
 	struct sock *sk = CAST(sock, ctx);
 	bool tcp = is_tcp(LOAD(sk, sk_protocol));
+	struct transfer *transfer;
 	struct weir_network *record;
 
 	if (!selected(WEIR_NETWORK_CLOSE) || !wanted_result(0))
@@ -467,7 +501,8 @@ int weir_socket_release(struct bpf_sock *ctx)
 		if (owner && owner->state & OWNER_CLOSED)
 			return 1;
 	}
-	if (!wanted(task))
+	transfer = bpf_sk_storage_get(&inet_transfers, ctx, NULL, 0);
+	if (!wanted_release(task) && !(exiting(task) && transfer && transfer->state & TRANSFER_WANTED))
 		return 1;
 	record = take_fixed(weir_network, WEIR_NETWORK_CLOSE);
 	if (!record)
@@ -480,7 +515,7 @@ int weir_socket_release(struct bpf_sock *ctx)
 		record->bytes_sent = 0;
 		record->bytes_received = 0;
 	} else {
-		fill_transfer(record, bpf_sk_storage_get(&inet_transfers, ctx, NULL, 0), true);
+		fill_transfer(record, transfer, true);
 	}
 	submit(record);
 	return 1;

@@ -17,6 +17,8 @@
 #define SOCK_DONE_BIT 1 /* of skc_flags: the other end has sent its last byte */
 #define S_IFSOCK 0140000
 
+#define PF_EXITING 4 /* of task->flags */
+
 #define END_LOCAL 1
 #define END_REMOTE 2
 
@@ -25,8 +27,11 @@
 /* Bytes that went through a socket since its first transfer that weir saw. */
 struct transfer {
 	__s64 sent, received;
-	__u64 partial; /* not all of its life was counted */
+	__u64 state;
 };
+
+#define TRANSFER_PARTIAL 1 /* not all of its life was counted */
+#define TRANSFER_WANTED 2  /* the filters took the process of the first transfer */
 
 /* of sockets that are not TCP and not Unix */
 struct {
@@ -235,7 +240,7 @@ static __always_inline void fill_transfer(struct weir_network *record, const str
 {
 	if (!counts_transfers())
 		return;
-	if (transfer && !transfer->partial) {
+	if (transfer && !(transfer->state & TRANSFER_PARTIAL)) {
 		record->bytes_sent = transfer->sent;
 		record->bytes_received = transfer->received;
 	} else if (!transfer && unused) {
