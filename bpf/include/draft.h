@@ -38,8 +38,7 @@ static __always_inline struct draft *draft_begin(__u32 fixed, __u16 action)
 		(draft) = draft_begin(sizeof(struct type), action_);                               \
 		if (draft) {                                                                       \
 			record_ = (void *)(draft)->bytes;                                          \
-			__builtin_memset((void *)record_ + sizeof(struct weir_header), 0,           \
-					 sizeof(struct type) - sizeof(struct weir_header));         \
+			zero_fields(record_);                                                      \
 		}                                                                                  \
 		record_;                                                                           \
 	})
@@ -116,9 +115,7 @@ static __always_inline __u16 add_directory(struct draft *draft, struct task_stru
 	if (start >= DRAFT_BYTES_MAX - WALK_BYTES_MAX)
 		return 0;
 	if (dirfd == AT_FDCWD) {
-		struct path *pwd = &task->fs->pwd;
-
-		*state |= walk(draft, pwd->mnt, pwd->dentry) & ~PATH_DELETED;
+		*state |= walk_path(draft, &task->fs->pwd) & ~PATH_DELETED;
 	} else {
 		struct file *file = file_of(task, dirfd);
 
@@ -146,7 +143,7 @@ static __always_inline __u16 add_root(struct draft *draft, struct task_struct *t
 		return 0;
 	if (start >= DRAFT_BYTES_MAX - WALK_BYTES_MAX)
 		return 0;
-	*state |= walk(draft, mnt, dentry);
+	*state |= walk_path(draft, root);
 	return draft->at - start;
 }
 

@@ -18,7 +18,7 @@
 
 struct comm_key {
 	char text[16];
-};
+} __attribute__((aligned(8)));
 
 /* tgids of the followed and of the excluded subtrees; set to `followed_max` at load */
 SET(followed, __u32, 65536);
@@ -68,7 +68,7 @@ static __noinline bool passes_lists(struct task_struct *task)
 	if (filters & (FILTER_COMM | FILTER_NOT_COMM)) {
 		struct comm_key comm;
 
-		__builtin_memcpy(&comm, task->comm, sizeof(comm));
+		copy_comm(&comm, task);
 		if (filters & FILTER_COMM && !bpf_map_lookup_elem(&comms, &comm))
 			return false;
 		if (filters & FILTER_NOT_COMM && bpf_map_lookup_elem(&not_comms, &comm))

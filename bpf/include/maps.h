@@ -26,7 +26,9 @@ struct cpu_state {
 	__u64 forced_wakeups;
 	__u32 in_draft; /* a variable record is being made on this CPU */
 	__u32 filter_full; /* children that could not be followed */
-	__u64 pad[3];
+	__u32 room;	/* bytes that the ring is known to have before the room that only process records may use */
+	__u32 pad;
+	__u64 pads[2];
 } __attribute__((aligned(64)));
 
 struct cpu_state cpus[CPUS_MAX] SEC(".data.cpus");
@@ -102,6 +104,7 @@ struct {
 struct draft {
 	__u32 at;
 	__u32 pad;
+	unsigned long mnt, dentry; /* where a walk begins */
 	__u8 bytes[SCRATCH_BYTES];
 };
 

@@ -14,8 +14,9 @@ extern void *bpf_rdonly_cast(const void *, __u32) __weak __ksym;
 #define PATH_DELETED 2
 #define PATH_UNREACHABLE 4
 
-#define WALK_MOUNTS_MAX 6 /* mount points on the way up */
-#define WALK_NAMES_MAX 32 /* names between two of them */
+#define WALK_STEP_NAMES 4	/* names that are walked in one step: a step is a call */
+#define WALK_STEPS_MAX 512	/* ... and at most one mount point behind them */
+#define WALK_STEPS_OLD_MAX 24	/* ... without bpf_loop (before 5.17), where each is verified by itself */
 #define WALK_BYTES_MAX 4096
 
 /* Before 6.2 nothing turns an address into a typed pointer: there every load is a probe read. */
@@ -27,6 +28,8 @@ extern void *bpf_rdonly_cast(const void *, __u32) __weak __ksym;
 				 ? bpf_rdonly_cast((void *)(address), bpf_core_type_id_kernel(struct type)) \
 				 : (void *)(address)))
 
+#define HAS_LOOP bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_loop)
+
 /* the next free byte of a draft */
 #define AT(draft) ((draft)->bytes + ((draft)->at & (WEIR_RECORD_BYTES_MAX - 1)))
 
@@ -35,77 +38,154 @@ static __always_inline struct mount *mount_of(struct vfsmount *mnt)
 	return CAST(mount, (unsigned long)mnt - bpf_core_field_offset(struct mount, mnt));
 }
 
-/* Names from `dentry` up to the root of its mount; returns that the root was reached. */
-static __always_inline bool walk_names(struct draft *draft, __u32 end, struct dentry **at, struct dentry *root)
+/* Where a walk stands. Addresses rather than pointers: to the verifier all walks are then the same one. */
+struct walk {
+	struct draft *draft;
+	unsigned long dentry, root, mnt; /* root: of the mount */
+	__u32 end;			 /* no name begins at or behind it */
+	__u32 state;			 /* PATH_ bits; truncated until the walk has come to its end */
+};
+
+static __always_inline void walk_enters(struct walk *walk, unsigned long mnt, unsigned long dentry)
 {
-	struct dentry *dentry = *at;
-
-	for (int i = 0; i < WALK_NAMES_MAX; i++) {
-		struct dentry *parent;
-		long bytes;
-
-		if (dentry == root) {
-			*at = dentry;
-			return true;
-		}
-		parent = LOAD(dentry, d_parent);
-		if (dentry == parent) { /* the root of a file system that is mounted nowhere here */
-			*at = dentry;
-			return false;
-		}
-		if (draft->at >= end)
-			break;
-		bytes = bpf_probe_read_kernel_str(AT(draft), 256, LOAD(dentry, d_name.name));
-		if (bytes > 0)
-			draft->at += bytes;
-		dentry = parent;
-	}
-	*at = dentry;
-	return false;
+	walk->mnt = mnt;
+	walk->dentry = dentry;
+	walk->root = (unsigned long)LOAD(CAST(vfsmount, mnt), mnt_root);
 }
 
-/* Appends the walk to the draft, at most WALK_BYTES_MAX bytes; returns the PATH_ bits. */
-static __noinline __u32 walk(struct draft *draft, struct vfsmount *mnt, struct dentry *dentry)
+/* From the root of a mount to the place where it is mounted; returns 1 at the root of all. */
+static __always_inline long walk_mount(struct walk *walk)
 {
-	__u32 end = draft->at + WALK_BYTES_MAX - 256;
-	__u32 start = draft->at;
-	__u32 state = 0;
+	struct mount *mount = mount_of((void *)walk->mnt);
+	struct mount *parent = LOAD(mount, mnt_parent);
 
+	if (parent == mount) {
+		walk->state &= ~PATH_TRUNCATED;
+		if (!LOAD(mount, mnt_ns))
+			walk->state |= PATH_UNREACHABLE;
+		return 1;
+	}
+	walk_enters(walk, (unsigned long)parent + bpf_core_field_offset(struct mount, mnt),
+		    (unsigned long)LOAD(mount, mnt_mountpoint));
+	return 0;
+}
+
+#define HAS_SHORTNAME bpf_core_field_exists(struct dentry___shortname, d_shortname)
+#define SHORTNAME_OFFSET                                                                           \
+	(HAS_SHORTNAME ? bpf_core_field_offset(struct dentry___shortname, d_shortname)             \
+		       : bpf_core_field_offset(struct dentry___iname, d_iname))
+#define SHORTNAME_BYTES                                                                            \
+	(HAS_SHORTNAME ? bpf_core_field_size(struct dentry___shortname, d_shortname)               \
+		       : bpf_core_field_size(struct dentry___iname, d_iname))
+#define SHORTNAME(dentry)                                                                          \
+	(HAS_SHORTNAME ? ((struct dentry___shortname *)(dentry))->d_shortname.string               \
+		       : ((struct dentry___iname *)(dentry))->d_iname)
+
+/* A name that stands inside the dentry is copied by words: a fifth of the cost of a probe read. */
+static __always_inline void add_short_name(struct draft *draft, struct dentry *dentry)
+{
+	__u32 bytes = (dentry->d_name.len & 63) + 1;
+	const void *name = SHORTNAME(dentry);
+	__u64 *to = (__u64 *)AT(draft);
+
+	to[0] = word(name, 0);
+	to[1] = word(name, 1);
+	if (bytes > 16) {
+		to[2] = word(name, 2);
+		to[3] = word(name, 3);
+		if (SHORTNAME_BYTES > 32)
+			to[4] = word(name, 4);
+	}
+	draft->at += bytes;
+}
+
+static __always_inline void add_name(struct draft *draft, struct dentry *dentry)
+{
+	const unsigned char *name = LOAD(dentry, d_name.name);
+	long bytes;
+
+	if (bpf_ksym_exists(bpf_rdonly_cast) && (unsigned long)name == (unsigned long)dentry + SHORTNAME_OFFSET) {
+		add_short_name(draft, dentry);
+		return;
+	}
+	bytes = bpf_probe_read_kernel_str(AT(draft), 256, name);
+	if (bytes > 0)
+		draft->at += bytes;
+}
+
+/* Some names, or one mount, further up; returns 1 at the end. */
+static long walk_step(__u32 i, struct walk *walk)
+{
+	unsigned long at = walk->dentry, parent;
+	struct draft *draft = walk->draft;
+
+	for (int n = 0; n < WALK_STEP_NAMES && at != walk->root; n++) {
+		struct dentry *dentry = CAST(dentry, at);
+
+		parent = (unsigned long)LOAD(dentry, d_parent);
+		if (parent == at) { /* the root of a file system that is mounted nowhere here */
+			walk->state = (walk->state & ~PATH_TRUNCATED) | PATH_UNREACHABLE;
+			return 1;
+		}
+		if (draft->at >= walk->end)
+			return 1;
+		add_name(draft, dentry);
+		at = parent;
+	}
+	walk->dentry = at;
+	return at == walk->root ? walk_mount(walk) : 0;
+}
+
+/*
+ * Appends the walk to the draft, at most WALK_BYTES_MAX bytes; returns the PATH_ bits. A global function, which the verifier
+ * looks at once per program and not once per call; such a function takes no kernel pointers, so they stand in the draft.
+ */
+__noinline __u32 walk(struct draft *draft)
+{
+	struct walk walk = { .draft = draft, .state = PATH_TRUNCATED };
+	struct dentry *dentry;
+	__u32 start;
+
+	if (!draft)
+		return 0;
+	start = draft->at;
+	walk.end = start + WALK_BYTES_MAX - 256;
+	walk_enters(&walk, draft->mnt, draft->dentry);
+	dentry = CAST(dentry, walk.dentry);
 	if (LOAD(dentry, d_hash.pprev) == NULL && LOAD(dentry, d_parent) != dentry)
-		state |= PATH_DELETED;
-	for (int i = 0; i < WALK_MOUNTS_MAX; i++) {
-		struct mount *mount = mount_of(mnt), *parent;
-
-		if (!walk_names(draft, end, &dentry, LOAD(mnt, mnt_root))) {
-			state |= dentry == LOAD(dentry, d_parent) ? PATH_UNREACHABLE : PATH_TRUNCATED;
-			break;
-		}
-		parent = LOAD(mount, mnt_parent);
-		if (parent == mount) {
-			if (!LOAD(mount, mnt_ns))
-				state |= PATH_UNREACHABLE;
-			break;
-		}
-		if (i == WALK_MOUNTS_MAX - 1) {
-			state |= PATH_TRUNCATED;
-			break;
-		}
-		dentry = LOAD(mount, mnt_mountpoint);
-		mnt = &parent->mnt;
+		walk.state |= PATH_DELETED;
+	if (HAS_LOOP) {
+		bpf_loop(WALK_STEPS_MAX, walk_step, &walk, 0);
+	} else {
+		for (__u32 i = 0; i < WALK_STEPS_OLD_MAX; i++)
+			if (walk_step(i, &walk))
+				break;
 	}
 	if (draft->at == start) {
 		*AT(draft) = 0;
 		draft->at++;
 	}
-	return state;
+	return walk.state;
+}
+
+static __always_inline __u32 walk_path(struct draft *draft, const struct path *path)
+{
+	draft->mnt = (unsigned long)path->mnt;
+	draft->dentry = (unsigned long)path->dentry;
+	return walk(draft);
 }
 
 static __always_inline __u32 walk_file(struct draft *draft, struct file *file)
 {
-	return walk(draft, LOAD(file, f_path.mnt), LOAD(file, f_path.dentry));
+	draft->mnt = (unsigned long)LOAD(file, f_path.mnt);
+	draft->dentry = (unsigned long)LOAD(file, f_path.dentry);
+	return walk(draft);
 }
 
-/* The file behind a descriptor of the current task, or NULL. */
+/*
+ * The file behind a descriptor of the current task, or NULL. A type whose first field is a file makes a direct load of the
+ * table's entry.
+ */
 static __always_inline struct file *file_of(struct task_struct *task, int fd)
 {
 	struct fdtable *table = task->files->fdt;
@@ -113,7 +193,10 @@ static __always_inline struct file *file_of(struct task_struct *task, int fd)
 
 	if (fd < 0 || (__u32)fd >= table->max_fds)
 		return NULL;
-	bpf_probe_read_kernel(&file, sizeof(file), &table->fd[fd]);
+	if (bpf_ksym_exists(bpf_rdonly_cast) && bpf_core_field_exists(struct io_cmd_data, file))
+		file = CAST(io_cmd_data, &table->fd[fd])->file;
+	else
+		bpf_probe_read_kernel(&file, sizeof(file), &table->fd[fd]);
 	return file ? CAST(file, file) : NULL;
 }
 

@@ -33,7 +33,8 @@ fn every_program_is_accepted_by_the_running_kernel() {
     for (program, log) in &loaded.refused {
         println!("refused: {program}\n{log}");
     }
-    println!("loaded in {:?}", start.elapsed());
+    let cpu = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    println!("loaded in {:?}, {}.{:03} s of them on the CPU", start.elapsed(), cpu.tv_sec, cpu.tv_nsec / 1_000_000);
     for probe in &loaded.plan.probes {
         println!("{:28} {:40} {:?} {:?}", probe.program, probe.hook, probe.serves, probe.state);
     }
