@@ -1,7 +1,7 @@
 //! Proves that what was delivered is complete: every number of every CPU is a row or inside a gap.
 //!
 //! Every input is one sink's output and is judged alone. Rows are read once, in any order, and never held: what stays in
-//! memory is one bit per number (compressed), 16 bytes per exact gap, 24 per aggregate and 40 per 256 numbers for times.
+//! memory is one bit per number (compressed), 16 bytes per exact gap, 32 per aggregate and about 50 per 64 numbers for times.
 //! Nothing that a file says about itself (footer, name, statistics) is trusted; only `removed.jsonl`, which notes files
 //! that the directory limits removed, is taken at its word and stated as such.
 //!

@@ -7,7 +7,7 @@ use chrono::DateTime;
 use super::report::Moment;
 
 /// Numbers that share one entry of [`Times`]: a neighbour is named at most this many numbers too far away.
-const BLOCK_BITS: u32 = 8;
+const BLOCK_BITS: u32 = 6;
 
 /// Wall clock minus CLOCK_BOOTTIME as the rows themselves give it; the last one seen counts.
 #[derive(Debug, Default, Clone, Copy)]

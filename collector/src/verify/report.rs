@@ -255,7 +255,7 @@ pub struct Unreadable {
     pub reason: String,
 }
 
-/// Numbers of one CPU, with the times of the rows around them (at most 256 numbers away).
+/// Numbers of one CPU, with the times of the rows around them (at most 64 numbers away).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Missing {
     /// The CPU.
