@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::Read;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use libbpf_rs::{Iter, Link, MapCore, MapFlags, Object, ObjectBuilder, OpenObject, PrintLevel, set_print};
 
@@ -58,7 +58,7 @@ pub struct Loaded {
     /// Programs that the verifier refused, with the last lines of its log.
     pub refused: Vec<(String, String)>,
     /// Counters and flags.
-    pub shared: Shared,
+    pub shared: Arc<Shared>,
     config: Mapping,
     ring_bytes: u32,
 }
@@ -153,12 +153,12 @@ impl Loaded {
         settings: &Settings,
     ) -> Result<Loaded, Error> {
         let fd = |name: &str| map_fd(&object, name);
-        let shared = Shared::map(
+        let shared = Arc::new(Shared::map(
             fd(".data.cpus")?.as_fd(),
             fd(".data.reader")?.as_fd(),
             fd("lost_log")?.as_fd(),
             settings.possible_cpus,
-        )?;
+        )?);
         let len = size_of::<data_config>().next_multiple_of(rustix::param::page_size());
         let config =
             Mapping::new(fd(".data.config")?.as_fd(), 0, len, true).map_err(Error::io("map the configuration"))?;
@@ -202,6 +202,19 @@ impl Loaded {
 
     pub(crate) fn put(&self, map: &str, key: &[u8], value: &[u8]) -> Result<(), Error> {
         self.update(map, key, value)
+    }
+
+    /// The memory that the programs share, for readers of their own.
+    pub fn shared(&self) -> Arc<Shared> {
+        Arc::clone(&self.shared)
+    }
+
+    /// Takes one more process into the followed subtrees, or into those that are left out.
+    ///
+    /// # Errors
+    /// When the table is full.
+    pub fn follow(&self, pid: u32, except: bool) -> Result<(), Error> {
+        self.update(if except { "not_followed" } else { "followed" }, &pid.to_ne_bytes(), &[1])
     }
 
     /// Creates the ring of a CPU. The caller reads it from now on; [`Loaded::install_ring`] lets the programs write.
@@ -282,4 +295,41 @@ fn map_fd(object: &Object, name: &str) -> Result<OwnedFd, Error> {
     let map = object.maps().find(|m| m.name() == name);
     let map = map.ok_or_else(|| Error::Libbpf { what: format!("find map {name}"), why: "not there".into() })?;
     map.as_fd().try_clone_to_owned().map_err(Error::io("keep a map's descriptor"))
+}
+
+/// What the kernel counted for one program.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ProgramCounters {
+    /// Name of the program.
+    pub program: String,
+    /// Runs that the kernel skipped because the program was interrupted by itself; they took no number.
+    pub recursion_misses: u64,
+    /// Runs, counted only while `kernel.bpf_stats_enabled` is set.
+    pub runs: u64,
+    /// Time of these runs, ns.
+    pub run_time_ns: u64,
+}
+
+impl Loaded {
+    /// What the kernel counted for every attached program.
+    pub fn counters(&self) -> Vec<ProgramCounters> {
+        let attached = |name: &str| self.links.iter().any(|(n, _)| n == name);
+        let programs = self.object.progs().filter(|p| attached(&p.name().to_string_lossy()));
+        programs.filter_map(|p| counters_of(&p)).collect()
+    }
+}
+
+fn counters_of(program: &libbpf_rs::Program<'_>) -> Option<ProgramCounters> {
+    use libbpf_rs::libbpf_sys::{bpf_prog_get_info_by_fd, bpf_prog_info};
+    let mut info = bpf_prog_info::default();
+    let mut len = size_of::<bpf_prog_info>() as u32;
+    // SAFETY: `info` is a valid struct of `len` bytes that the kernel fills; all its pointers are null, so nothing else is
+    // written.
+    let failed = unsafe { bpf_prog_get_info_by_fd(program.as_fd().as_raw_fd(), &raw mut info, &raw mut len) };
+    (failed == 0).then(|| ProgramCounters {
+        program: program.name().to_string_lossy().into_owned(),
+        recursion_misses: info.recursion_misses,
+        runs: info.run_cnt,
+        run_time_ns: info.run_time_ns,
+    })
 }

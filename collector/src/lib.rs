@@ -3,4 +3,23 @@
 //! The program `weir` is a thin command line over these modules; they are public so that tests and measurements use the
 //! same ones.
 
+pub mod assemble;
+pub mod check;
+pub mod cli;
+pub mod command;
+pub mod config;
+pub mod context;
+pub mod decode;
+pub mod host;
+pub mod logging;
+pub mod numbers;
+pub mod order;
+pub mod paths;
+pub mod pipeline;
+pub mod privilege;
+pub mod requirements;
+pub mod rings;
+pub mod run;
+pub mod terminal;
+pub mod texts;
 pub mod verify;

@@ -1,3 +1,7 @@
 //! The program `weir`.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    weir_collector::cli::main(std::env::args_os().collect())
+}

@@ -195,6 +195,11 @@ impl<S: Source> Sequencer<S> {
         self.rings.iter().map(|r| &r.source)
     }
 
+    /// The rings' sources, to give a CPU its ring.
+    pub fn sources_mut(&mut self) -> impl Iterator<Item = &mut S> {
+        self.rings.iter_mut().map(|r| &mut r.source)
+    }
+
     /// CPU, accounted numbers and last time of each ring.
     pub fn positions(&self) -> impl Iterator<Item = (usize, u64, i64)> {
         self.rings.iter().map(|r| (r.source.cpu(), r.numbers.accounted(), r.numbers.last_ns()))
@@ -217,9 +222,14 @@ impl<S: Source> Sequencer<S> {
 
     /// Reads everything that was visible when the round began and emits, in time order, what is below the watermark.
     ///
-    /// `clock` is read first; it must include the barrier behind it. `emit` gets the CPU's position, the positions of all
-    /// rings being those before the record. Gaps that became certain are appended to `gaps`.
-    pub fn round(&mut self, clock: impl FnOnce() -> i64, mut emit: impl FnMut(usize, &[u8]), gaps: &mut Vec<Gap>) -> Round {
+    /// `clock` is read first; it must include the barrier behind it. `emit` gets CPU and record, and returns whether to
+    /// go on: if not, the round ends there and the next one continues. Gaps that became certain are appended to `gaps`.
+    pub fn round(
+        &mut self,
+        clock: impl FnOnce() -> i64,
+        mut emit: impl FnMut(usize, &[u8]) -> bool,
+        gaps: &mut Vec<Gap>,
+    ) -> Round {
         let now = clock();
         for ring in &mut self.rings {
             ring.produced = ring.source.produced();
@@ -234,13 +244,17 @@ impl<S: Source> Sequencer<S> {
         }
         let floor = self.watermark_ns;
         self.watermark_ns = floor.max(watermark);
-        let emitted = self.merge(floor, &mut emit);
+        let (emitted, stopped_at) = self.merge(floor, &mut emit);
+        if let Some(ktime_ns) = stopped_at {
+            self.watermark_ns = floor.max(ktime_ns);
+        }
         self.finish(gaps);
         let pending = self.rings.iter().any(|r| !r.pending.is_empty() || r.busy);
         Round { emitted, watermark_ns: self.watermark_ns, pending }
     }
 
-    fn merge(&mut self, floor: i64, emit: &mut impl FnMut(usize, &[u8])) -> u64 {
+    /// Emits what is below the watermark; returns how many, and the last time if `emit` stopped it.
+    fn merge(&mut self, floor: i64, emit: &mut impl FnMut(usize, &[u8]) -> bool) -> (u64, Option<i64>) {
         let mut emitted = 0;
         loop {
             // The ring with the least time, and the time up to which it may go on alone.
@@ -256,14 +270,24 @@ impl<S: Source> Sequencer<S> {
                 }
             }
             if at == usize::MAX {
-                return emitted;
+                return (emitted, None);
             }
-            emitted += self.emit_run(at, limit, floor, emit);
+            let (count, stopped_at) = self.emit_run(at, limit, floor, emit);
+            emitted += count;
+            if stopped_at.is_some() {
+                return (emitted, stopped_at);
+            }
         }
     }
 
     /// Emits the ring's records up to `limit`: strictly below it, and the first one in any case.
-    fn emit_run(&mut self, at: usize, limit: i64, floor: i64, emit: &mut impl FnMut(usize, &[u8])) -> u64 {
+    fn emit_run(
+        &mut self,
+        at: usize,
+        limit: i64,
+        floor: i64,
+        emit: &mut impl FnMut(usize, &[u8]) -> bool,
+    ) -> (u64, Option<i64>) {
         let ring = &mut self.rings[at];
         let mut emitted = 0;
         while let Some(head) = ring.pending.front().copied() {
@@ -275,14 +299,17 @@ impl<S: Source> Sequencer<S> {
                 self.counters.late += 1;
             }
             ring.numbers.see(head.seq, head.ktime_ns, ring.producer);
-            emit(ring.source.cpu(), ring.source.record(head.start, head.len));
+            let go_on = emit(ring.source.cpu(), ring.source.record(head.start, head.len));
             emitted += 1;
             if head.start > ring.released + RELEASE_BYTES {
                 let position = ring.emitted();
                 ring.release(position);
             }
+            if !go_on {
+                return (emitted, Some(head.ktime_ns));
+            }
         }
-        emitted
+        (emitted, None)
     }
 
     fn finish(&mut self, gaps: &mut Vec<Gap>) {

@@ -23,6 +23,9 @@ use crate::texts::Texts;
 /// Nanoseconds in the unit of column `time`.
 const NS_PER_US: i64 = 1000;
 
+/// A field that holds this has no value, and no symbols.
+const NO_SYMBOLS: i64 = -1;
+
 /// Common columns that are null in rows written outside a task.
 const OF_THE_TASK: &[&str] = &["pid", "tid", "ppid", "process_key", "parent_key", "uid", "gid", "cgroup_id"];
 
@@ -153,7 +156,7 @@ impl Closing<'_> {
             |r| {
                 let action = Self::action_index(r) as usize;
                 let value = Self::value(r, at, wire);
-                sets[action].filter(|_| value != -1 || wire != Wire::I32).map(|_| (action, value))
+                sets[action].filter(|_| value != NO_SYMBOLS).map(|_| (action, value))
             },
             |(action, value), out| {
                 if let Some(set) = sets[action] {

@@ -12,9 +12,6 @@ use crate::decode::{Record, at};
 use crate::paths;
 use crate::texts::{Making, TextId, Texts};
 
-/// Text of `cmdline` in bytes, at most; `args` of the exec row has them all.
-pub const CMDLINE_BYTES_MAX: usize = 4096;
-
 /// A record with what is known of its process.
 pub struct Row<'a> {
     /// The record.

@@ -1,0 +1,174 @@
+//! The command line: parses, prints, and calls what does the work.
+
+mod commands;
+mod help;
+mod man;
+mod settings;
+
+use std::ffi::OsString;
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
+
+use crate::command::{EXIT_WEIR, gate};
+use crate::terminal::escape;
+use crate::verify;
+
+pub use settings::SettingFlags;
+
+/// A command line that makes no sense, except of `run`, where 2 could be the command's own status.
+const EXIT_USAGE: u8 = 2;
+
+/// What the Linux kernel sees, as columns.
+#[derive(Debug, Parser)]
+#[command(name = "weir", version, about, long_about = help::ABOUT, after_long_help = help::AFTER, max_term_width = 100)]
+#[command(arg_required_else_help = true, disable_help_subcommand = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Action,
+}
+
+#[derive(Debug, Subcommand)]
+enum Action {
+    /// Record what the kernel sees: everything, or a command and its children
+    #[command(long_about = help::RUN, after_long_help = help::RUN_AFTER)]
+    #[command(override_usage = "weir run [OPTIONS] [-- COMMAND [ARGUMENT]...]")]
+    Run(RunArgs),
+    /// Prove that a recording is complete
+    #[command(after_long_help = help::VERIFY_AFTER)]
+    Verify(verify::Args),
+    /// Show what this kernel offers, which probes will run, and what will be missing
+    #[command(long_about = help::CHECK, after_long_help = help::CHECK_AFTER)]
+    Check(CheckArgs),
+    /// Print the definition of classes, actions and columns
+    Schema(SchemaArgs),
+    /// Print the configuration in force, and where each value comes from
+    #[command(long_about = help::CONFIG, after_long_help = help::CONFIG_AFTER)]
+    Config(SettingFlags),
+    /// Print completions for a shell
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+    /// Print a manual page
+    Man {
+        /// The page of this command; without it, the page of weir
+        command: Option<String>,
+        /// Write all pages into this directory instead
+        #[arg(long, value_name = "DIR", conflicts_with = "command")]
+        dir: Option<PathBuf>,
+    },
+    /// Hold a command until weir is ready
+    #[command(hide = true)]
+    Gate(gate::Args),
+}
+
+#[derive(Debug, clap::Args)]
+struct RunArgs {
+    #[command(flatten)]
+    settings: SettingFlags,
+    /// Record this command and its children, and stop when it ends
+    #[arg(last = true, value_name = "COMMAND", value_hint = clap::ValueHint::CommandWithArguments)]
+    command: Vec<OsString>,
+}
+
+#[derive(Debug, clap::Args)]
+struct CheckArgs {
+    #[command(flatten)]
+    settings: SettingFlags,
+    /// Print the answer as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, clap::Args)]
+struct SchemaArgs {
+    /// markdown: tables; json: JSON schema of a row; sql: DuckDB views over a data directory; c: what the probes write
+    #[arg(long, value_name = "FORMAT", default_value = "markdown")]
+    format: SchemaFormat,
+    /// The data directory of the views, for `--format sql`
+    #[arg(long, value_name = "DIR", default_value = crate::config::DATA_DIR)]
+    dir: String,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum SchemaFormat {
+    Markdown,
+    Json,
+    Sql,
+    C,
+}
+
+/// The whole command line, as the manual, the completions and the tests see it.
+pub fn command() -> clap::Command {
+    let hide = |subcommand: clap::Command| subcommand.mut_args(settings::hidden_unless_config);
+    Cli::command().mut_subcommand("check", hide).mut_subcommand("config", hide)
+}
+
+/// Does what the arguments say; the result is the exit status of the program.
+pub fn main(arguments: Vec<OsString>) -> ExitCode {
+    let is_run = arguments.get(1).is_some_and(|argument| argument == "run");
+    let parsed = command().try_get_matches_from(arguments).and_then(|matches| {
+        <Cli as clap::FromArgMatches>::from_arg_matches(&matches)
+    });
+    match parsed {
+        Ok(cli) => dispatch(cli.command),
+        Err(error) => {
+            // A reader that went away is no reason to fail.
+            let _ = error.print();
+            let failed = error.exit_code() != 0;
+            ExitCode::from(match (failed, is_run) {
+                (false, _) => 0,
+                (true, true) => EXIT_WEIR,
+                (true, false) => EXIT_USAGE,
+            })
+        }
+    }
+}
+
+fn dispatch(action: Action) -> ExitCode {
+    ExitCode::from(match action {
+        Action::Run(args) => return commands::run(args.settings, args.command),
+        Action::Verify(args) => commands::verify(&args),
+        Action::Check(args) => commands::check(args.settings, args.json),
+        Action::Schema(args) => print(&commands::schema(args.format, &args.dir)),
+        Action::Config(settings) => commands::config(settings),
+        Action::Completions { shell } => print(&commands::completions(shell)),
+        Action::Man { command: None, dir: Some(dir) } => man::write_all(&dir).map_or_else(complain, |()| 0),
+        Action::Man { command: page, .. } => man::page(page.as_deref()).map_or_else(complain, |text| print(&text)),
+        Action::Gate(args) => {
+            let (text, code) = args.run();
+            if let Some(text) = text {
+                say(&text);
+            }
+            code
+        }
+    })
+}
+
+/// Writes to standard output; a reader that went away has seen enough.
+fn print(text: &str) -> u8 {
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => complain(format!("write standard output: {error}")),
+        _ => 0,
+    }
+}
+
+/// Writes an error to standard error, each line made safe, and gives the status of a failure.
+fn complain(error: impl std::fmt::Display) -> u8 {
+    for line in error.to_string().lines() {
+        say(&format!("weir: {line}"));
+    }
+    1
+}
+
+fn say(line: &str) {
+    // Nobody can be told that standard error does not work.
+    let _ = writeln!(io::stderr(), "{}", escape(line));
+}
+
+#[cfg(test)]
+mod tests;

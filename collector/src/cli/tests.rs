@@ -1,0 +1,160 @@
+//! Tests over the whole command line.
+
+use clap::error::ErrorKind;
+use expect_test::expect;
+
+use super::*;
+use crate::config::{Config, Effective, KEYS};
+
+fn parse(arguments: &[&str]) -> Result<Action, clap::Error> {
+    let all = ["weir"].iter().chain(arguments);
+    let matches = command().try_get_matches_from(all)?;
+    <Cli as clap::FromArgMatches>::from_arg_matches(&matches).map(|cli| cli.command)
+}
+
+fn run_args(arguments: &[&str]) -> (Effective, Vec<OsString>) {
+    let all: Vec<&str> = ["run"].iter().chain(arguments).copied().collect();
+    match parse(&all) {
+        Ok(Action::Run(args)) => (args.settings.load().expect("valid settings"), args.command),
+        other => panic!("not a run: {other:?}"),
+    }
+}
+
+#[test]
+fn the_definition_of_the_command_line_is_sound() {
+    command().debug_assert();
+}
+
+#[test]
+fn every_setting_has_a_working_flag() {
+    for (i, key) in KEYS.iter().enumerate() {
+        for (flag, value) in key.all_flags() {
+            let given = match (value, key.choices.first(), key.placeholder) {
+                (Some(_), ..) => None,
+                (_, Some(word), _) => Some((*word).to_owned()),
+                (_, _, "SIZE") => Some("512MiB".to_owned()),
+                (_, _, "TIME") => Some("7s".to_owned()),
+                (_, _, "N" | "MS" | "US" | "NS") => Some("100".to_owned()),
+                _ => Some("process".to_owned()),
+            };
+            let flag = format!("--{flag}");
+            let arguments: Vec<&str> = [Some("run"), Some(&flag), given.as_deref()].into_iter().flatten().collect();
+            let Ok(Action::Run(args)) = parse(&arguments) else { panic!("{arguments:?} is refused") };
+            let mut config = Config::default();
+            for (name, index, raw) in args.settings.given() {
+                assert_eq!((format!("--{name}"), *index), (flag.clone(), i));
+                (KEYS[*index].set)(&mut config, raw).expect("the flag's value is of the key's kind");
+            }
+            assert_eq!(args.settings.given().len(), 1, "{flag}");
+        }
+    }
+}
+
+#[test]
+fn lists_take_commas_and_repetition() {
+    let (effective, command) =
+        run_args(&["--class", "process,file", "--class=network.connect", "--follow", "1,2", "--", "make", "-j2", "--", "x"]);
+    assert_eq!(effective.config.classes, ["process", "file", "network.connect"]);
+    assert_eq!(effective.config.filter.follow, [1, 2]);
+    assert_eq!(command, ["make", "-j2", "--", "x"]);
+}
+
+#[test]
+fn flags_that_exclude_each_other_are_refused() {
+    for pair in [["--containers", "--no-containers"], ["--failed", "--succeeded"], ["--env", "--no-env"]] {
+        let error = parse(&["run", pair[0], pair[1]]).expect_err("both at once");
+        assert_eq!(error.kind(), ErrorKind::ArgumentConflict, "{pair:?}");
+    }
+}
+
+#[test]
+fn words_are_checked_and_the_nearest_is_named() {
+    let error = parse(&["run", "--stdout", "jsn"]).expect_err("no such format").to_string();
+    assert!(error.contains("[possible values: json, table]") && error.contains("'json'"), "{error}");
+    let error = parse(&["run", "--parqet", "x"]).expect_err("no such flag").to_string();
+    assert!(error.contains("--parquet"), "{error}");
+}
+
+#[test]
+fn the_short_help_stays_short_enough_to_read() {
+    let mut run = command().find_subcommand("run").expect("run").clone();
+    let text = run.render_help().to_string();
+    expect![[r#"
+        Record what the kernel sees: everything, or a command and its children
+
+        Usage: weir run [OPTIONS] [-- COMMAND [ARGUMENT]...]
+
+        Arguments:
+          [COMMAND]...  Record this command and its children, and stop when it ends
+
+        Options:
+              --config <FILE>  Settings from this TOML file; the environment (WEIR_*) and flags weigh more
+          -h, --help           Print help (see more with '--help')
+
+        What is recorded:
+              --class <CLASS>          Classes, or single actions as `class.action`
+              --syscall <NAME>         System calls by name, recorded in class `syscall`, which this adds to
+                                       the classes; `all` for every one
+              --except-syscall <NAME>  System calls that class `syscall` leaves out
+              --durations              Measure how long system calls of class `syscall` take
+              --env                    Record the environment of every exec
+              --args-bytes-max <SIZE>  Bytes of arguments, and of environment, that an exec row keeps; a cut
+                                       is marked in `args_truncated`
+              --host <NAME>            Column `host`
+
+        The run:
+              --duration <TIME>  Stop after this time
+              --user <NAME>      Run the command as this user
+              --report <FILE>    Write the final ledger to this file as JSON
+              --status <WHEN>    The live status line on standard error; `auto` shows it on a terminal
+                                 [possible values: auto, always, never]
+
+        Filters:
+              --follow <PID>            Only these processes, by id, and their descendants from now on
+              --except-tree <PID>       Not these processes, by id, nor their descendants
+              --only-user <USER>        Only tasks of these users, by name or id
+              --except-user <USER>      Not tasks of these users
+              --only-comm <NAME>        Only tasks with these names (column `comm`, at most 15 bytes)
+              --except-comm <NAME>      Not tasks with these names
+              --only-cgroup <CGROUP>    Only tasks inside these cgroups or below: a path under the cgroup v2
+                                        mount, or an id as in `cgroup_id`
+              --except-cgroup <CGROUP>  Not tasks inside these cgroups or below
+              --only-path <PREFIX>      Of the events that have a path, only those whose path begins with
+                                        one of these texts (`/etc/` with the slash means what is below the
+                                        directory)
+              --except-path <PREFIX>    Not events whose path begins with one of these texts
+              --containers              Only tasks inside containers
+              --no-containers           No tasks inside containers
+              --failed                  Only attempts that failed
+              --succeeded               Only attempts that succeeded
+              --include-self            Record weir itself too
+
+        Parquet files:
+              --parquet <DIR>  Directory of the Parquet files
+
+        Standard output:
+              --stdout <FORMAT>  Print rows as JSON lines, or as a table for people [possible values: json,
+                                 table]
+    "#]].assert_eq(&text);
+}
+
+#[test]
+fn every_page_of_the_manual_is_rendered() {
+    let directory = tempfile::tempdir().expect("a directory");
+    man::write_all(directory.path()).expect("written");
+    for name in ["weir", "weir-run", "weir-verify", "weir-check", "weir-schema", "weir-config"] {
+        let text = std::fs::read_to_string(directory.path().join(format!("{name}.1"))).expect(name);
+        assert!(text.contains(".SH NAME") && text.contains(".SH SYNOPSIS"), "{name}");
+    }
+    assert!(!directory.path().join("weir-gate.1").exists());
+    assert!(man::page(Some("run")).expect("a page").contains("Exit status"));
+    assert!(man::page(Some("gate")).is_err());
+}
+
+#[test]
+fn completions_know_the_flags() {
+    for shell in clap_complete::Shell::value_variants() {
+        let script = commands::completions(*shell);
+        assert!(script.contains("ring-bytes") && script.contains("verify"), "{shell}");
+    }
+}

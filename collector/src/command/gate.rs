@@ -1,0 +1,120 @@
+//! The inside of the gate: `weir gate [--uid N --gid N] -- CMD ARGS..`, one thread, nothing of weir loaded.
+
+use std::ffi::{CString, OsStr, OsString};
+use std::io::{self, IoSliceMut};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::Command;
+
+use nix::unistd::{Gid, Uid, User, initgroups, setgid, setgroups, setuid};
+use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
+
+use super::{EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, EXIT_WEIR};
+use crate::terminal::escape;
+
+/// The message that opens the gate; the real standard input comes with it.
+pub(super) const OPEN: &[u8] = b"o";
+
+/// What sudo tells the programs that it starts; the command was started by the user again.
+const SUDO_VARIABLES: &[&str] = &["SUDO_COMMAND", "SUDO_GID", "SUDO_UID", "SUDO_USER"];
+
+/// Arguments of `weir gate`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// User to become
+    #[arg(long, requires = "gid")]
+    uid: Option<u32>,
+    /// Primary group to become
+    #[arg(long, requires = "uid")]
+    gid: Option<u32>,
+    /// Command and arguments
+    #[arg(last = true, required = true)]
+    command: Vec<OsString>,
+}
+
+impl Args {
+    /// Waits, becomes the user, becomes the command. Returns only if that fails, with the line to print, if there is
+    /// something to say, and the exit status.
+    pub fn run(self) -> (Option<String>, u8) {
+        match wait_for_open() {
+            Ok(Some(stdin)) => {
+                if let Err(error) = rustix::stdio::dup2_stdin(&stdin) {
+                    return (Some(format!("weir: cannot give the command its standard input: {error}")), EXIT_WEIR);
+                }
+            }
+            // weir ended, or gave up before it was ready, and has said why.
+            Ok(None) => return (None, EXIT_WEIR),
+            Err(error) => {
+                let text = format!("weir: the gate is not for use by hand, and was not opened: {error}");
+                return (Some(text), EXIT_WEIR);
+            }
+        }
+        let Some((program, arguments)) = self.command.split_first() else { return (None, EXIT_WEIR) };
+        let mut command = Command::new(program);
+        command.args(arguments);
+        if let (Some(uid), Some(gid)) = (self.uid, self.gid) {
+            if let Err(error) = become_user(&mut command, Uid::from_raw(uid), Gid::from_raw(gid)) {
+                return (Some(format!("weir: cannot become user {uid}: {error}")), EXIT_WEIR);
+            }
+        }
+        let error = command.exec();
+        let (text, code) = explain(program, &error);
+        (Some(text), code)
+    }
+}
+
+/// The real standard input; `None` when the other end is gone.
+fn wait_for_open() -> io::Result<Option<OwnedFd>> {
+    let mut byte = [0; OPEN.len()];
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut ancillary = RecvAncillaryBuffer::new(&mut space);
+    let stdin = io::stdin();
+    let received = loop {
+        let mut parts = [IoSliceMut::new(&mut byte)];
+        match recvmsg(stdin.as_fd(), &mut parts, &mut ancillary, RecvFlags::CMSG_CLOEXEC) {
+            Err(rustix::io::Errno::INTR) => {}
+            other => break other?,
+        }
+    };
+    if received.bytes == 0 {
+        return Ok(None);
+    }
+    let mut descriptors = ancillary.drain().filter_map(|message| match message {
+        RecvAncillaryMessage::ScmRights(mut descriptors) => descriptors.next(),
+        _ => None,
+    });
+    descriptors.next().map(Some).ok_or_else(|| io::Error::other("no standard input came with the message"))
+}
+
+/// Groups first, then the group, then the user: afterwards there is no right left to do the others.
+fn become_user(command: &mut Command, uid: Uid, gid: Gid) -> nix::Result<()> {
+    let user = User::from_uid(uid)?;
+    let name = user.as_ref().and_then(|user| CString::new(user.name.as_bytes()).ok());
+    match name {
+        Some(name) => initgroups(&name, gid)?,
+        None => setgroups(&[gid])?,
+    }
+    setgid(gid)?;
+    setuid(uid)?;
+    for variable in SUDO_VARIABLES {
+        command.env_remove(variable);
+    }
+    if let Some(user) = user {
+        command.env("USER", &user.name).env("LOGNAME", &user.name).env("HOME", &user.dir).env("SHELL", &user.shell);
+    }
+    Ok(())
+}
+
+fn explain(program: &OsStr, error: &io::Error) -> (String, u8) {
+    let name = program.to_string_lossy();
+    let name = escape(&name);
+    if error.kind() != io::ErrorKind::NotFound {
+        return (format!("weir: {name}: cannot be executed: {error}"), EXIT_NOT_EXECUTABLE);
+    }
+    if name.contains('/') && Path::new(program).exists() {
+        return (format!("weir: {name}: its interpreter was not found"), EXIT_NOT_FOUND);
+    }
+    (format!("weir: {name}: command not found"), EXIT_NOT_FOUND)
+}

@@ -1,0 +1,371 @@
+//! What happens to a record between its ring and the lanes: context, selection, rows, cuts.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use weir_schema::loss::CPU_COLLECTOR;
+use weir_schema::wire::CONTEXT_TASK;
+use weir_schema::{ClassId, Reason, action_by_id};
+use weir_sinks::{Cut, Identity, Lane, LossAction, LossRow, Position};
+
+use crate::assemble::{Assembly, Limits, Row};
+use crate::context::{Process, Processes};
+use crate::decode::{Record, action_number, at};
+use crate::host::clock::wall_offset_ns;
+use crate::numbers::Gap;
+use crate::paths;
+use crate::texts::{TextId, Texts};
+
+/// Text of `cmdline` in bytes, at most; `args` of the exec row has them all.
+pub const CMDLINE_BYTES_MAX: usize = 4096;
+
+/// A jump of the wall clock against CLOCK_BOOTTIME that counts as a step, ns.
+const CLOCK_STEP_NS: i64 = 1_000_000;
+
+/// When a group of lanes gets its cuts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pace {
+    /// At every drain of the rings: for eyes.
+    Drain,
+    /// When the cut is full or this old: for files and brokers.
+    Age(Duration),
+}
+
+/// Lanes that share their cuts.
+struct Group {
+    pace: Pace,
+    assembly: Assembly,
+    opened: Option<Instant>,
+    lanes: Vec<Lane>,
+}
+
+/// What is shown of the pipeline while it runs.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Records read.
+    pub records: u64,
+    /// Rows handed to the lanes.
+    pub rows: u64,
+    /// Records that became no row: not selected, context only, void.
+    pub withheld: u64,
+    /// Numbers inside gaps.
+    pub lost: u64,
+    /// Records whose bytes fit no definition; inside gaps too.
+    pub bad: u64,
+    /// Cuts closed.
+    pub cuts: u64,
+    /// Steps of the wall clock.
+    pub clock_steps: u64,
+    /// Attempts without a number: probes that were interrupted by themselves, children that could not be followed.
+    pub unnumbered: u64,
+}
+
+/// Selected actions, by class and bit, and the filter that only the collector can decide.
+#[derive(Debug, Clone, Default)]
+pub struct Selected {
+    /// Bits of each class's actions.
+    pub actions: [u64; 8],
+    /// Path prefixes of the filter, for texts that the kernel could not judge.
+    pub only_paths: Vec<String>,
+    /// Path prefixes that are left out.
+    pub except_paths: Vec<String>,
+}
+
+impl Selected {
+    fn has(&self, action: u16) -> bool {
+        self.actions[usize::from(action >> 8) & 7] & 1 << (action & 63) != 0
+    }
+
+    fn allows(&self, path: &str) -> bool {
+        (self.only_paths.is_empty() || self.only_paths.iter().any(|p| paths::is_below(path, p)))
+            && !self.except_paths.iter().any(|p| paths::is_below(path, p))
+    }
+}
+
+/// Rows of all groups, and everything that they are made with.
+pub struct Pipeline {
+    identity: Identity,
+    selected: Selected,
+    texts: Texts,
+    processes: Processes,
+    groups: Vec<Group>,
+    own_seq: i64,
+    own_ktime_ns: i64,
+    clock_offset_ns: i64,
+    counts: Counts,
+}
+
+/// `open=120,unlink=3`
+fn by_action_text(by_action: &[(u16, u64)]) -> String {
+    let mut parts: Vec<String> = vec![];
+    for (id, count) in by_action {
+        let name = action_by_id(*id).map_or("unknown", |(_, action)| action.name);
+        parts.push(format!("{name}={count}"));
+    }
+    parts.join(",")
+}
+
+impl Pipeline {
+    /// A pipeline without lanes.
+    pub fn new(identity: Identity, selected: Selected, processes_max: usize) -> Pipeline {
+        Pipeline {
+            identity,
+            selected,
+            texts: Texts::default(),
+            processes: Processes::new(processes_max),
+            groups: vec![],
+            own_seq: 0,
+            own_ktime_ns: 0,
+            clock_offset_ns: wall_offset_ns(),
+            counts: Counts::default(),
+        }
+    }
+
+    /// Adds lanes that get the same cuts.
+    pub fn add_lanes(&mut self, pace: Pace, limits: Limits, lanes: Vec<Lane>) {
+        if !lanes.is_empty() {
+            self.groups.push(Group { pace, assembly: Assembly::new(limits), opened: None, lanes });
+        }
+    }
+
+    /// Counters so far.
+    pub fn counts(&self) -> Counts {
+        self.counts
+    }
+
+    /// Processes that are known.
+    pub fn processes(&self) -> usize {
+        self.processes.len()
+    }
+
+    /// One record in time order. `positions` is asked for when it fills a cut.
+    pub fn record(&mut self, cpu: usize, bytes: &[u8]) {
+        self.counts.records += 1;
+        let cpu = cpu as i32;
+        let record = match Record::parse(bytes) {
+            Ok(record) => record,
+            Err(_) if action_number(bytes) == 0 => return self.withhold(cpu, crate::decode::i64_at(bytes, at::SEQ)),
+            Err(_) => return self.bad(cpu, bytes),
+        };
+        self.learn_before(&record);
+        if self.selected.has(record.action.id) && self.passes_path(&record) {
+            self.append(cpu, &record);
+        } else {
+            self.withhold(cpu, record.seq());
+        }
+        if record.action.id == EXIT {
+            self.processes.exit(record.process_key());
+        }
+    }
+
+    fn append(&mut self, cpu: i32, record: &Record<'_>) {
+        let (process, comm) = if record.in_task() {
+            self.processes.look_up(record.process_key(), record.comm(), &mut self.texts)
+        } else {
+            (Process::default(), TextId::NONE)
+        };
+        self.counts.rows += 1;
+        let row = Row { record, process, comm };
+        for group in &mut self.groups {
+            group.assembly.append(cpu, &row, &mut self.texts);
+        }
+    }
+
+    fn withhold(&mut self, cpu: i32, seq: i64) {
+        self.counts.withheld += 1;
+        self.groups.iter_mut().for_each(|g| g.assembly.withhold(cpu, seq));
+    }
+
+    fn bad(&mut self, cpu: i32, bytes: &[u8]) {
+        let (seq, ktime_ns) = (crate::decode::i64_at(bytes, at::SEQ), crate::decode::i64_at(bytes, at::KTIME_NS));
+        self.counts.bad += 1;
+        self.counts.lost += 1;
+        self.loss(ktime_ns, Some(cpu), Some((seq, seq)), (ktime_ns, ktime_ns), 1, String::new(), Reason::BadRecord);
+    }
+
+    /// What a record tells about processes, before its own row is made.
+    fn learn_before(&mut self, record: &Record<'_>) {
+        let ret = crate::decode::i64_at(record.fixed, RET);
+        match record.action.id {
+            EXEC if ret == 0 => {
+                let exe = match record.tail(0) {
+                    [] => TextId::NONE,
+                    walk => paths::walked(&mut self.texts, walk),
+                };
+                let cmdline = paths::command_line(&mut self.texts, record.tail(3), CMDLINE_BYTES_MAX);
+                self.processes.exec(record.process_key(), record.parent_key(), exe, cmdline);
+            }
+            FORK if ret > 0 => {
+                let child = crate::decode::i64_at(record.fixed, CHILD_KEY);
+                self.processes.fork(record.process_key(), child);
+            }
+            _ => {}
+        }
+    }
+
+    /// Texts that the kernel could not judge (`..` in them) are judged here.
+    fn passes_path(&mut self, record: &Record<'_>) -> bool {
+        if self.selected.only_paths.is_empty() && self.selected.except_paths.is_empty() {
+            return true;
+        }
+        if record.class.id != ClassId::File || !record.tail(0).is_empty() {
+            return true;
+        }
+        let path = paths::joined(&mut self.texts, record.tail(2), record.tail(1));
+        path.is_none() || self.selected.allows(self.texts.get(path))
+    }
+
+    /// A process that was alive at the start: `record` is one of the task iterator's, `cmdline` from /proc.
+    pub fn running(&mut self, record: &[u8], cmdline: &[u8]) {
+        let mut bytes = record.to_vec();
+        bytes[at::CPU..at::CPU + 4].copy_from_slice(&CPU_COLLECTOR.to_le_bytes());
+        bytes[at::CONTEXT..at::CONTEXT + 2].copy_from_slice(&CONTEXT_TASK.to_le_bytes());
+        let selected = action_number(record);
+        let seq = self.own_seq;
+        bytes[at::SEQ..at::SEQ + 8].copy_from_slice(&seq.to_le_bytes());
+        let Ok(record) = Record::parse(&bytes) else { return };
+        let exe = match record.tail(0) {
+            [] => TextId::NONE,
+            walk => paths::walked(&mut self.texts, walk),
+        };
+        let cmdline = paths::command_line(&mut self.texts, cmdline, CMDLINE_BYTES_MAX);
+        self.processes.exec(record.process_key(), record.parent_key(), exe, cmdline);
+        if self.selected.has(selected) {
+            self.own_seq += 1;
+            self.own_ktime_ns = self.own_ktime_ns.max(record.ktime_ns());
+            self.append(CPU_COLLECTOR, &record);
+        }
+    }
+
+    /// Numbers that will never come.
+    pub fn gap(&mut self, gap: &Gap) {
+        let count = (gap.last - gap.first + 1) as i64;
+        self.counts.lost += count as u64;
+        self.loss(
+            gap.after_ns,
+            Some(gap.cpu as i32),
+            Some((gap.first as i64, gap.last as i64)),
+            (gap.before_ns, gap.after_ns),
+            count,
+            by_action_text(&gap.by_action),
+            gap.reason,
+        );
+    }
+
+    /// Attempts that took no number: only how many is known, and why.
+    pub fn unnumbered(&mut self, count: u64, program: &str, reason: Reason, ktime_ns: i64) {
+        self.counts.unnumbered += count;
+        self.loss(ktime_ns, None, None, (ktime_ns, ktime_ns), count as i64, format!("{program}={count}"), reason);
+    }
+
+    #[allow(clippy::too_many_arguments)]
+    fn loss(
+        &mut self,
+        ktime_ns: i64,
+        gap_cpu: Option<i32>,
+        span: Option<(i64, i64)>,
+        times: (i64, i64),
+        count: i64,
+        by_action: String,
+        reason: Reason,
+    ) {
+        // Gaps are found behind later rows; their own rows still go forward in time.
+        self.own_ktime_ns = self.own_ktime_ns.max(ktime_ns);
+        let row = LossRow {
+            ktime_ns: self.own_ktime_ns,
+            cpu: CPU_COLLECTOR,
+            seq: self.own_seq,
+            action: LossAction::Gap,
+            gap_cpu,
+            first_seq: span.map(|s| s.0),
+            last_seq: span.map(|s| s.1),
+            first_ktime_ns: Some(times.0).filter(|t| *t > 0),
+            last_ktime_ns: Some(times.1).filter(|t| *t > 0),
+            count,
+            by_action,
+            reason: Some(reason),
+        };
+        self.own_seq += 1;
+        self.counts.rows += 1;
+        self.groups.iter_mut().for_each(|g| g.assembly.append_loss(row.clone()));
+    }
+
+    /// Whether a cut must close before the next record.
+    pub fn is_full(&self) -> bool {
+        self.groups.iter().any(|g| g.assembly.is_full())
+    }
+
+    /// Closes the cuts that are due: all that are full, those of eyes at a drain, old ones.
+    pub fn close_due(&mut self, drained: bool, now: Instant, positions: impl Fn() -> Vec<Position>) {
+        for i in 0..self.groups.len() {
+            let group = &mut self.groups[i];
+            if group.assembly.is_empty() {
+                continue;
+            }
+            let opened = *group.opened.get_or_insert(now);
+            let due = match group.pace {
+                Pace::Drain => drained,
+                Pace::Age(age) => now.duration_since(opened) >= age,
+            };
+            if due || group.assembly.is_full() {
+                self.close(i, positions(), false);
+            }
+        }
+        if self.texts.is_full() {
+            self.renew_texts(&positions);
+        }
+    }
+
+    /// How long the reader may sleep before a cut is due; `None` when none is open.
+    pub fn due_in(&self, now: Instant) -> Option<Duration> {
+        let due = self.groups.iter().filter(|g| !g.assembly.is_empty()).map(|g| match g.pace {
+            Pace::Drain => Duration::ZERO,
+            Pace::Age(age) => g.opened.map_or(age, |at| age.saturating_sub(now.duration_since(at))),
+        });
+        due.min()
+    }
+
+    fn close(&mut self, group: usize, mut positions: Vec<Position>, last: bool) {
+        self.look_at_clock();
+        positions.push(Position { cpu: CPU_COLLECTOR, next_seq: self.own_seq, ktime_ns: self.own_ktime_ns });
+        let group = &mut self.groups[group];
+        let cut: Arc<Cut> = group.assembly.close(&self.identity, self.clock_offset_ns, positions, &self.texts, last);
+        group.opened = None;
+        self.counts.cuts += 1;
+        group.lanes.iter_mut().for_each(|lane| lane.send(Arc::clone(&cut)));
+    }
+
+    fn look_at_clock(&mut self) {
+        let offset = wall_offset_ns();
+        if (offset - self.clock_offset_ns).abs() > CLOCK_STEP_NS {
+            self.counts.clock_steps += 1;
+        }
+        self.clock_offset_ns = offset;
+    }
+
+    /// Forgets all texts that no known process uses. Open rows hold numbers of texts, so their cuts close first.
+    fn renew_texts(&mut self, positions: &impl Fn() -> Vec<Position>) {
+        for i in 0..self.groups.len() {
+            if !self.groups[i].assembly.is_empty() {
+                self.close(i, positions(), false);
+            }
+        }
+        self.texts.compact(self.processes.texts_mut());
+    }
+
+    /// Closes every cut as the last one and gives the lanes back to be stopped.
+    pub fn finish(mut self, positions: impl Fn() -> Vec<Position>) -> (Vec<Lane>, Counts) {
+        for i in 0..self.groups.len() {
+            self.close(i, positions(), true);
+        }
+        (self.groups.into_iter().flat_map(|g| g.lanes).collect(), self.counts)
+    }
+}
+
+const EXEC: u16 = 0x0102;
+const FORK: u16 = 0x0103;
+const EXIT: u16 = 0x0104;
+
+const PROCESS_FIELDS: &[weir_schema::Field] = weir_schema::CLASSES[ClassId::Process.index()].fields;
+const RET: usize = weir_schema::wire::HEADER_SIZE + weir_schema::wire::offset_of(PROCESS_FIELDS, "ret");
+const CHILD_KEY: usize = weir_schema::wire::HEADER_SIZE + weir_schema::wire::offset_of(PROCESS_FIELDS, "child_key");

@@ -1,0 +1,35 @@
+//! `weir run`: load, attach, read until told to stop, and stop in order.
+//!
+//! Start: facts, sinks, programs, rings, tracepoints, processes that are there already, then the command. Stop: detach,
+//! drain, close, balance, report. Capabilities that only the start needs are dropped behind it.
+
+mod driver;
+mod hotplug;
+mod report;
+mod sinks;
+mod start;
+mod status;
+mod stop;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use anyhow::Result;
+
+use crate::config::Config;
+
+pub use report::Report;
+pub use start::settings;
+
+/// Exit status of weir's own errors, as those of `env` and `timeout`.
+pub const EXIT_OWN: u8 = 125;
+
+/// Runs until a signal, the duration's end, or the end of the command, whose exit status is passed on.
+///
+/// # Errors
+/// Everything that keeps weir from starting, in one sentence with what to do.
+pub fn run(config: &Config, command: Option<Vec<OsString>>) -> Result<ExitCode> {
+    let started = start::start(config, command)?;
+    let finished = started.run()?;
+    finished.report(config)
+}

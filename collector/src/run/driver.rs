@@ -1,0 +1,207 @@
+//! The reader's loop: drain, nap, sleep, wake.
+//!
+//! While records come it drains about once a nap, so that a flood costs no wake-ups and few rounds. After a few naps on
+//! empty rings it tells the programs that it sleeps and waits; the next record wakes it. An idle machine has no ticks.
+
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use weir_bpf::Loaded;
+use weir_bpf::ring::barrier;
+use weir_schema::Reason;
+use weir_sinks::Position;
+
+use super::hotplug::Hotplug;
+use super::stop::Stop;
+use crate::host::clock::boottime_ns;
+use crate::numbers::Gap;
+use crate::order::Sequencer;
+use crate::pipeline::Pipeline;
+use crate::rings::{CpuRing, Waiter};
+
+/// A backlog above this share of the ring is drained again at once, without a nap.
+const BACKLOG_SHARE: u64 = 16;
+/// How often the kernel's counters of skipped runs are read while records come.
+const MISSES_EVERY: Duration = Duration::from_secs(1);
+
+/// Waits of the loop.
+#[derive(Debug, Clone, Copy)]
+pub struct Naps {
+    /// One nap.
+    pub nap: Duration,
+    /// Naps on empty rings before sleep.
+    pub before_sleep: u32,
+}
+
+/// Everything that the loop turns.
+pub struct Driver {
+    /// Programs and shared memory.
+    pub loaded: Loaded,
+    /// Order.
+    pub sequencer: Sequencer<CpuRing>,
+    /// Rows and lanes.
+    pub pipeline: Pipeline,
+    /// What to wait on.
+    pub waiter: Waiter,
+    /// CPUs that come online.
+    pub hotplug: Option<Hotplug>,
+    /// Waits.
+    pub naps: Naps,
+    /// Bytes of a ring.
+    pub ring_bytes: u64,
+    /// Told after every drain.
+    pub watch: Arc<super::status::Watch>,
+    misses_seen: u64,
+    filter_full_seen: u64,
+    misses_at: Instant,
+}
+
+/// Positions of all CPUs for a cut.
+fn positions(sequencer: &Sequencer<CpuRing>) -> Vec<Position> {
+    sequencer
+        .positions()
+        .map(|(cpu, next, ktime_ns)| Position { cpu: cpu as i32, next_seq: next as i64, ktime_ns })
+        .collect()
+}
+
+/// The clock of the order: read before the positions, with a full barrier between.
+fn clock() -> i64 {
+    let now = boottime_ns();
+    barrier();
+    now
+}
+
+impl Driver {
+    /// A loop that has not begun.
+    #[allow(clippy::too_many_arguments)]
+    pub fn new(
+        loaded: Loaded,
+        sequencer: Sequencer<CpuRing>,
+        pipeline: Pipeline,
+        waiter: Waiter,
+        hotplug: Option<Hotplug>,
+        naps: Naps,
+        ring_bytes: u64,
+        watch: Arc<super::status::Watch>,
+    ) -> Driver {
+        Driver {
+            loaded,
+            sequencer,
+            pipeline,
+            waiter,
+            hotplug,
+            naps,
+            ring_bytes,
+            watch,
+            misses_seen: 0,
+            filter_full_seen: 0,
+            misses_at: Instant::now(),
+        }
+    }
+
+    /// One round and the cuts that it makes due; returns whether there was anything.
+    fn drain(&mut self) -> bool {
+        let mut gaps: Vec<Gap> = vec![];
+        let pipeline = &mut self.pipeline;
+        let round = self.sequencer.round(
+            clock,
+            |cpu, record| {
+                pipeline.record(cpu, record);
+                !pipeline.is_full()
+            },
+            &mut gaps,
+        );
+        gaps.iter().for_each(|gap| self.pipeline.gap(gap));
+        let full = self.pipeline.is_full();
+        let sequencer = &self.sequencer;
+        self.pipeline.close_due(!full, Instant::now(), || positions(sequencer));
+        if round.emitted > 0 && self.misses_at.elapsed() >= MISSES_EVERY {
+            self.count_unnumbered(round.watermark_ns);
+        }
+        round.emitted > 0 || full
+    }
+
+    /// Attempts that took no number show only in counters of the kernel.
+    fn count_unnumbered(&mut self, ktime_ns: i64) {
+        self.misses_at = Instant::now();
+        let programs = self.loaded.counters();
+        let misses: u64 = programs.iter().map(|p| p.recursion_misses).sum();
+        if misses > self.misses_seen {
+            let worst = programs.iter().max_by_key(|p| p.recursion_misses).map_or("", |p| p.program.as_str());
+            self.pipeline.unnumbered(misses - self.misses_seen, worst, Reason::ProbeReentered, ktime_ns);
+            self.misses_seen = misses;
+        }
+        let cpus = self.sequencer.sources().map(|s| u64::from(s.counters().filter_full));
+        let full: u64 = cpus.sum();
+        if full > self.filter_full_seen {
+            self.pipeline.unnumbered(full - self.filter_full_seen, "fork", Reason::FilterFull, ktime_ns);
+            self.filter_full_seen = full;
+        }
+    }
+
+    fn tell(&self) {
+        self.watch.set(self.pipeline.counts(), self.sequencer.counters(), self.sequencer.backlog_bytes());
+    }
+
+    /// Reads until `stop` or until `until`.
+    pub fn run(&mut self, stop: &Stop, until: Option<Instant>) -> Result<()> {
+        let mut naps = 0;
+        while !stop.is_asked() && until.is_none_or(|t| Instant::now() < t) {
+            if self.drain() {
+                naps = 0;
+                self.tell();
+                if self.sequencer.backlog_bytes() <= self.ring_bytes / BACKLOG_SHARE {
+                    thread::sleep(self.naps.nap);
+                }
+            } else if naps < self.naps.before_sleep {
+                naps += 1;
+                thread::sleep(self.naps.nap);
+            } else {
+                naps = 0;
+                self.sleep(stop, until)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Sleeps until a record, an event or a cut's age; with the flag set and the positions seen unchanged behind it.
+    fn sleep(&mut self, stop: &Stop, until: Option<Instant>) -> Result<()> {
+        self.loaded.shared.set_sleeping(true);
+        if !self.sequencer.has_more() && !stop.is_asked() {
+            let now = Instant::now();
+            let due = self.pipeline.due_in(now);
+            let end = until.map(|t| t.saturating_duration_since(now));
+            self.waiter.wait(due.into_iter().chain(end).min());
+        }
+        self.loaded.shared.set_sleeping(false);
+        if let Some(hotplug) = &mut self.hotplug {
+            hotplug.look(&self.loaded, &mut self.sequencer, &self.waiter).context("follow a CPU that came online")?;
+        }
+        Ok(())
+    }
+
+    /// Detaches, then drains until every number that the kernel gave out is accounted for.
+    pub fn finish(mut self) -> (Vec<weir_sinks::Lane>, super::report::Totals) {
+        self.loaded.detach();
+        let mut empty_rounds = 0;
+        while empty_rounds < 3 {
+            if self.drain() {
+                empty_rounds = 0;
+            } else {
+                empty_rounds += 1;
+                thread::sleep(self.naps.nap);
+            }
+        }
+        self.count_unnumbered(boottime_ns());
+        self.tell();
+        let produced = self.sequencer.sources().map(|s| (s.number(), s.counters().seq)).collect();
+        let order = self.sequencer.counters();
+        let duplicates = self.sequencer.duplicates();
+        let processes = self.pipeline.processes();
+        let sequencer = &self.sequencer;
+        let (lanes, counts) = self.pipeline.finish(|| positions(sequencer));
+        (lanes, super::report::Totals { counts, order, produced, duplicates, processes })
+    }
+}

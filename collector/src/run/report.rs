@@ -1,0 +1,140 @@
+//! The final ledger: what the kernel numbered, what every sink has, and that both agree.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use serde_json::{Value, json};
+use weir_sinks::{Identity, LaneReport};
+
+use super::EXIT_OWN;
+use crate::config::Config;
+use crate::order::OrderCounters;
+use crate::pipeline::Counts;
+
+/// Counts of the reader at the stop.
+#[derive(Debug, Clone)]
+pub struct Totals {
+    /// Of the pipeline.
+    pub counts: Counts,
+    /// Of the order.
+    pub order: OrderCounters,
+    /// Numbers given out, by CPU.
+    pub produced: Vec<(usize, u64)>,
+    /// Numbers that came twice.
+    pub duplicates: u64,
+    /// Processes known at the end.
+    pub processes: usize,
+}
+
+impl Totals {
+    /// `produced - (rows + withheld + lost)` of records; 0 when the ledger balances. Rows that the collector made itself
+    /// have no number of a CPU and are not among the records.
+    pub fn difference(&self) -> i64 {
+        let produced: u64 = self.produced.iter().map(|(_, n)| n).sum();
+        let bad_twice = self.counts.bad;
+        produced as i64 - (self.counts.records + self.counts.lost - bad_twice) as i64
+    }
+}
+
+fn lane_line(lane: &LaneReport) -> String {
+    let ledger = &lane.ledger;
+    let mut text = format!("{}: {} rows", lane.name, ledger.rows_delivered());
+    if ledger.lost_total() > 0 {
+        let _ = write!(text, ", {} numbers lost", ledger.lost_total());
+    }
+    if ledger.withheld_total() > 0 {
+        let _ = write!(text, ", {} not selected", ledger.withheld_total());
+    }
+    if let Some(why) = lane.fatal() {
+        let _ = write!(text, "; it could not go on: {why}");
+    }
+    text
+}
+
+/// A run that has ended.
+pub struct Report {
+    /// Whose run.
+    pub identity: Identity,
+    /// The reader's counts.
+    pub totals: Totals,
+    /// The sinks' counts.
+    pub lanes: Vec<LaneReport>,
+    /// Exit status of the command, if there was one.
+    pub status: Option<u8>,
+    /// Seconds from attach to detach.
+    pub seconds: f64,
+}
+
+impl Report {
+    /// Whether every number is accounted for in every sink.
+    pub fn balances(&self) -> bool {
+        self.totals.difference() == 0 && self.lanes.iter().all(|l| l.ledger.balance().is_empty())
+    }
+
+    fn json(&self) -> Value {
+        let produced: serde_json::Map<String, Value> =
+            self.totals.produced.iter().map(|(cpu, n)| (cpu.to_string(), json!(n))).collect();
+        let c = &self.totals.counts;
+        json!({
+            "host": &*self.identity.host,
+            "boot_id": &*self.identity.boot_id,
+            "epoch": self.identity.epoch,
+            "seconds": self.seconds,
+            "balanced": self.balances(),
+            "produced": produced,
+            "records": c.records,
+            "rows": c.rows,
+            "withheld": c.withheld,
+            "lost": c.lost,
+            "bad": c.bad,
+            "unnumbered": c.unnumbered,
+            "cuts": c.cuts,
+            "clock_steps": c.clock_steps,
+            "late": self.totals.order.late,
+            "sorted": self.totals.order.sorted,
+            "duplicates": self.totals.duplicates,
+            "processes": self.totals.processes,
+            "sinks": self.lanes.iter().map(LaneReport::to_json).collect::<Vec<_>>(),
+        })
+    }
+
+    fn summary(&self) -> String {
+        let c = &self.totals.counts;
+        let mut text = String::new();
+        let rate = c.records as f64 / self.seconds.max(0.001);
+        let _ = writeln!(text, "weir: {} events in {:.1} s ({rate:.0}/s), {} lost", c.records, self.seconds, c.lost);
+        for lane in &self.lanes {
+            let _ = writeln!(text, "  {}", lane_line(lane));
+        }
+        if self.balances() {
+            let _ = write!(text, "  every number is accounted for");
+        } else {
+            let _ = write!(text, "  THE LEDGER DOES NOT BALANCE: {} numbers differ", self.totals.difference());
+            for imbalance in self.lanes.iter().flat_map(|l| l.ledger.balance()) {
+                let _ = write!(text, "\n    {imbalance}");
+            }
+        }
+        text
+    }
+
+    /// Prints the summary, writes the report file, and gives the exit status.
+    ///
+    /// # Errors
+    /// When the report cannot be written.
+    pub fn report(self, config: &Config) -> Result<ExitCode> {
+        eprintln!("{}", self.summary());
+        if let Some(path) = &config.report {
+            let mut text = serde_json::to_string_pretty(&self.json())?;
+            text.push('\n');
+            fs::write(path, text).with_context(|| format!("write the report to {}", path.display()))?;
+        }
+        let failed = !self.balances() || self.lanes.iter().any(|l| !(l.finished && l.ended));
+        Ok(match self.status {
+            Some(status) => ExitCode::from(status),
+            None if failed => ExitCode::from(EXIT_OWN),
+            None => ExitCode::SUCCESS,
+        })
+    }
+}

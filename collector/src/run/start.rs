@@ -1,0 +1,245 @@
+//! The start of a run: everything that can fail fails here, before the first record.
+
+use std::ffi::OsString;
+use std::fs;
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use weir_bpf::plan::State;
+use weir_bpf::{Filters, Loaded, Settings};
+use weir_schema::wire::{HEADER, offset_of};
+use weir_sinks::Identity;
+
+use super::driver::{Driver, Naps};
+use super::hotplug::Hotplug;
+use super::report::Report;
+use super::status::{self, Watch};
+use super::stop::Stop;
+use super::sinks;
+use crate::command::{Gate, RunAs};
+use crate::config::Config;
+use crate::host::{Host, clock::boottime_ns};
+use crate::order::Sequencer;
+use crate::pipeline::{Pipeline, Selected};
+use crate::privilege;
+use crate::rings::{CpuRing, Waiter};
+
+/// Largest text of arguments that a record can carry.
+const ARGS_BYTES_MAX: u64 = 32_767;
+
+/// A run that is under way.
+pub struct Started {
+    driver: Driver,
+    stop: Stop,
+    gate: Option<Gate>,
+    identity: Identity,
+    duration: Option<Duration>,
+    began: Instant,
+}
+
+/// What the kernel side is told.
+///
+/// # Errors
+/// Names in the filters that this machine does not have.
+pub fn settings(config: &Config, host: &Host, filters: Filters) -> Result<Settings> {
+    let selection = config.selection().map_err(|problems| {
+        let lines: Vec<String> = problems.into_iter().map(|(key, text)| format!("{key}: {text}")).collect();
+        anyhow::anyhow!(lines.join("; "))
+    })?;
+    let ring_bytes = u32::try_from(config.ring_bytes).context("ring_bytes is too large")?;
+    Ok(Settings {
+        selection: weir_bpf::Selection {
+            actions: selection.actions,
+            calls: selection.calls,
+            timed: config.durations,
+        },
+        filters,
+        ring_bytes,
+        lifecycle_bytes: (u64::from(ring_bytes) * config.ring_lifecycle_percent / 100) as u32,
+        args_bytes_max: config.args_bytes_max.min(ARGS_BYTES_MAX) as u32,
+        env: config.env,
+        followed_max: config.followed_max,
+        possible_cpus: host.cpus.places(),
+        online_cpus: host.cpus.online.clone(),
+        cgroup_root: host.mounts.cgroup2.clone(),
+    })
+}
+
+fn gate(config: &Config, host: &Host, command: Option<Vec<OsString>>) -> Result<Option<Gate>> {
+    let Some(command) = command else { return Ok(None) };
+    if !host.pid_namespace_is_initial {
+        bail!("a command can only be followed from the initial pid namespace: run the container with `--pid host`");
+    }
+    let user = RunAs::choose(config.user.as_deref(), host.caller)?;
+    let to_stderr = config.stdout.format.is_some();
+    Ok(Some(Gate::spawn(&command, user.as_ref(), to_stderr)?))
+}
+
+fn u32_at(record: &[u8], at: usize) -> u32 {
+    record.get(at..at + 4).and_then(|b| b.try_into().ok()).map_or(0, u32::from_le_bytes)
+}
+
+/// The records of the task iterator.
+fn tasks(bytes: &[u8]) -> Vec<&[u8]> {
+    let mut rest = bytes;
+    let mut records = vec![];
+    while rest.len() >= 4 {
+        let size = (u32_at(rest, 0) as usize).clamp(4, rest.len());
+        let (record, behind) = rest.split_at(size);
+        records.push(record);
+        rest = behind;
+    }
+    records
+}
+
+const PID: usize = offset_of(HEADER, "pid");
+const PPID: usize = offset_of(HEADER, "ppid");
+
+/// Every process below the roots, so that a subtree holds what is there already.
+fn descendants(tasks: &[&[u8]], roots: &[u32]) -> Vec<u32> {
+    let mut known: Vec<u32> = roots.to_vec();
+    let mut at = 0;
+    while at < known.len() {
+        let parent = known[at];
+        let children = tasks.iter().filter(|t| u32_at(t, PPID) == parent).map(|t| u32_at(t, PID));
+        let new: Vec<u32> = children.filter(|pid| !known.contains(pid)).collect();
+        known.extend(new);
+        at += 1;
+    }
+    known
+}
+
+fn say_plan(loaded: &Loaded) {
+    for (program, log) in &loaded.refused {
+        tracing::warn!(program, "the kernel's verifier refused a program; its actions are missing:\n{log}");
+    }
+    for probe in &loaded.plan.probes {
+        match &probe.state {
+            State::Runs => tracing::debug!(program = probe.program, hook = probe.hook, "runs"),
+            State::Fallback(why) => tracing::info!(program = probe.program, "runs in a lesser form: {why}"),
+            State::Missing(why) => tracing::warn!(program = probe.program, serves = ?probe.serves, "missing: {why}"),
+        }
+    }
+}
+
+fn rings(loaded: &Loaded, shared: &Arc<weir_bpf::shared::Shared>, host: &Host, slack_ns: u64, waiter: &Waiter) -> Result<Sequencer<CpuRing>> {
+    let mut sequencer = Sequencer::new(slack_ns as i64);
+    for cpu in 0..host.cpus.places() {
+        let ring = if host.cpus.online.contains(&cpu) { Some(loaded.create_ring(cpu)?) } else { None };
+        if let Some(ring) = &ring {
+            waiter.add(ring.fd())?;
+        }
+        sequencer.add(CpuRing::new(cpu, ring, Arc::clone(shared)));
+    }
+    for source in sequencer.sources() {
+        if let Some(ring) = source.ring() {
+            loaded.install_ring(source.number(), ring)?;
+        }
+    }
+    Ok(sequencer)
+}
+
+fn cmdline_of(pid: u32) -> Vec<u8> {
+    fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default()
+}
+
+/// Starts everything; the command still waits behind its gate.
+///
+/// # Errors
+/// Whatever keeps weir from starting, with what to do.
+pub fn start(config: &Config, command: Option<Vec<OsString>>) -> Result<Started> {
+    let host = Host::read()?;
+    crate::requirements::check(&host)?;
+    let stop = Stop::new().context("make the descriptor that ends a run")?;
+    stop.on_signals().context("listen for signals")?;
+    let gate = gate(config, &host, command)?;
+    let mut filters = config.filter.resolve(host.mounts.cgroup2.as_deref())?;
+    filters.trees.only.extend(gate.as_ref().map(Gate::pid));
+    let settings = settings(config, &host, filters)?;
+
+    let mut loaded = Loaded::load(&settings)?;
+    let identity = Identity {
+        host: config.host.clone().unwrap_or(host.node.name.clone()).into(),
+        boot_id: host.boot_id.as_str().into(),
+        epoch: boottime_ns(),
+    };
+    let selected = Selected {
+        actions: selected_bits(&settings),
+        only_paths: settings.filters.paths.only.clone(),
+        except_paths: settings.filters.paths.except.clone(),
+    };
+    let actions = selected.actions;
+    let mut pipeline = Pipeline::new(identity.clone(), selected, config.processes_max);
+    sinks::add(&mut pipeline, config, &host, &identity, &actions)?;
+
+    let waiter = Waiter::new().context("make the reader's wait")?;
+    waiter.add(stop.fd())?;
+    let shared = loaded.shared();
+    let sequencer = rings(&loaded, &shared, &host, config.clock_slack_ns, &waiter)?;
+    let before = loaded.tasks()?;
+    for (roots, except) in [(&settings.filters.trees.only, false), (&settings.filters.trees.except, true)] {
+        for pid in descendants(&tasks(&before), roots) {
+            loaded.follow(pid, except)?;
+        }
+    }
+    loaded.attach(settings.cgroup_root.as_deref())?;
+    say_plan(&loaded);
+    for record in tasks(&loaded.tasks()?) {
+        pipeline.running(record, &cmdline_of(u32_at(record, PID)));
+    }
+    privilege::drop_unneeded(gate.is_some()).context("drop capabilities that only the start needs")?;
+    let hotplug = Hotplug::listen(&waiter).inspect_err(|e| tracing::warn!("CPUs that come online are not followed: {e:#}"));
+    let watch = Arc::new(Watch::default());
+    if status::is_wanted(config.status) {
+        status::show(&watch);
+    }
+    let naps = Naps { nap: Duration::from_micros(config.nap_us), before_sleep: config.naps_before_sleep };
+    let driver =
+        Driver::new(loaded, sequencer, pipeline, waiter, hotplug.ok(), naps, config.ring_bytes, watch);
+    Ok(Started { driver, stop, gate, identity, duration: config.duration, began: Instant::now() })
+}
+
+/// Bits of the selected actions alone, without those that are recorded for context.
+fn selected_bits(settings: &Settings) -> [u64; 8] {
+    let mut bits = [0; 8];
+    for id in &settings.selection.actions {
+        bits[usize::from(id >> 8) & 7] |= 1 << (id & 63);
+    }
+    bits
+}
+
+impl Started {
+    /// Reads until told to stop, then stops in order.
+    ///
+    /// # Errors
+    /// When the command cannot be started, or the reader cannot go on.
+    pub fn run(mut self) -> Result<Report> {
+        let until = self.duration.map(|d| self.began + d);
+        let waiting = match self.gate.take() {
+            Some(gate) => Some(wait_for(gate, self.stop.clone())?),
+            None => None,
+        };
+        self.driver.run(&self.stop, until)?;
+        let seconds = self.began.elapsed().as_secs_f64();
+        let (lanes, totals) = self.driver.finish();
+        let lanes = sinks::stop(lanes);
+        let status = waiting.and_then(|w| w.is_finished().then(|| w.join().ok()).flatten());
+        Ok(Report { identity: self.identity, totals, lanes, status, seconds })
+    }
+}
+
+/// Opens the gate and asks to stop when the command has ended.
+fn wait_for(mut gate: Gate, stop: Stop) -> Result<thread::JoinHandle<u8>> {
+    gate.open()?;
+    let wait = move || {
+        let status = gate.wait().unwrap_or_else(|e| {
+            tracing::error!("{e}");
+            super::EXIT_OWN
+        });
+        stop.ask();
+        status
+    };
+    thread::Builder::new().name("command".into()).spawn(wait).context("start the thread that waits for the command")
+}
