@@ -261,7 +261,10 @@ impl Lane {
             Ok(ended) => report(sent, ended),
             Err(error) => {
                 if error == RecvTimeoutError::Timeout {
-                    tracing::error!(sink = self.watch.name(), "the sink did not finish in time; its end is not written");
+                    tracing::error!(
+                        sink = self.watch.name(),
+                        "the sink did not finish in time; its end is not written"
+                    );
                 }
                 report(false, false)
             }
@@ -304,3 +307,6 @@ impl Work {
         let _ = self.free.try_send(());
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -178,9 +178,10 @@ impl Ledger {
         let rows = self.rows_delivered() as i64;
         let numbers = self.cpus.values().map(|c| c.delivered).sum();
         let all = ("rows delivered".to_owned(), rows, numbers);
-        let per_cpu = self.cpus.iter().map(|(cpu, c)| {
-            (format!("cpu {cpu}"), c.produced, c.delivered + c.withheld + c.pending + c.lost_total())
-        });
+        let per_cpu = self
+            .cpus
+            .iter()
+            .map(|(cpu, c)| (format!("cpu {cpu}"), c.produced, c.delivered + c.withheld + c.pending + c.lost_total()));
         per_cpu
             .chain([all])
             .filter(|(_, expected, found)| expected != found)

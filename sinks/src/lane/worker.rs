@@ -73,6 +73,8 @@ pub(super) struct Worker {
     /// When to try again after a failure.
     retry_at: Option<Instant>,
     fatal: bool,
+    /// The last cut has come: from here a flush ends the data.
+    last: bool,
     ended: bool,
 }
 
@@ -91,6 +93,7 @@ impl Worker {
             backoff: Backoff::new(retry.0, retry.1),
             retry_at: None,
             fatal: false,
+            last: false,
             ended: false,
         }
     }
@@ -129,17 +132,17 @@ impl Worker {
         match self.retry_at {
             Some(at) if now >= at => {
                 lock(&self.ledger).retries += 1;
-                self.flush(LossAction::Checkpoint, now);
+                self.flush(now);
             }
-            None if self.sink.wants_flush(now) => self.flush(LossAction::Checkpoint, now),
+            None if self.sink.wants_flush(now) => self.flush(now),
             _ => {}
         }
     }
 
-    /// The stream is over without a last cut: what is there becomes durable, without an end.
+    /// The stream is over: what is not durable yet gets one more attempt; without a last cut the data has no end.
     pub fn finish(&mut self, now: Instant) {
         if !self.fatal && !self.ended {
-            self.flush(LossAction::Checkpoint, now);
+            self.flush(now);
         }
     }
 
@@ -164,11 +167,12 @@ impl Worker {
         if self.fatal {
             return;
         }
+        self.last |= cut.last;
         if cut.last {
-            self.flush(LossAction::End, now);
+            self.flush(now);
         } else if self.retry_at.is_none_or(|at| now >= at) && (retrying || self.sink.wants_flush(now)) {
             // The first write after a failure is flushed at once: only that shows whether the sink works again.
-            self.flush(LossAction::Checkpoint, now);
+            self.flush(now);
         }
     }
 
@@ -207,22 +211,22 @@ impl Worker {
     }
 
     /// Closes a generation: what is withheld and lost, how far every CPU is complete, then the sink's own flush.
-    fn flush(&mut self, action: LossAction, now: Instant) {
+    fn flush(&mut self, now: Instant) {
         if self.frontier.is_none() {
             return; // there was no cut: nothing is open
         }
-        match self.try_flush(action) {
-            Ok(()) => self.flushed(action),
+        match self.try_flush() {
+            Ok(()) => self.flushed(),
             Err(error) => self.fail(error, now),
         }
     }
 
-    fn try_flush(&mut self, action: LossAction) -> Result<(), SinkError> {
+    fn try_flush(&mut self) -> Result<(), SinkError> {
         let Some(frontier) = &self.frontier else { return Ok(()) };
         let mut own = OwnRows::new(frontier, self.seq);
         own.gaps(Reason::NotSelected, &self.withheld);
         own.losses(&self.owed);
-        own.positions(action);
+        own.positions(if self.last { LossAction::End } else { LossAction::Checkpoint });
         self.seq = own.next_seq();
         let batch = own.batch();
         self.owed.drain_into(&mut self.open.shown);
@@ -230,7 +234,7 @@ impl Worker {
         self.sink.flush()
     }
 
-    fn flushed(&mut self, action: LossAction) {
+    fn flushed(&mut self) {
         let mut ledger = lock(&self.ledger);
         ledger.flushes += 1;
         ledger.delivered(&self.open.written);
@@ -247,7 +251,7 @@ impl Worker {
         self.open.written.clear();
         self.open.shown.clear();
         self.open.classes = Default::default();
-        self.ended = action == LossAction::End;
+        self.ended = self.last;
         self.backoff.reset();
         if self.retry_at.take().is_some() {
             tracing::info!(sink = self.sink.name(), lost, "the sink works again; its data names what it lost");

@@ -17,8 +17,12 @@ pub(super) fn event(class: ClassId, columns: &Columns<'_>, row: usize, line: &mu
         ClassId::Process => process(columns, row, line),
         ClassId::File => file(columns, row, line),
         ClassId::Network => network(columns, row, line),
-        ClassId::Memory => fields(columns, row, &["path", "name", "length", "prot_text", "flags_text", "target_pid"], line),
-        ClassId::Kernel => fields(columns, row, &["name", "params", "path", "kind_text", "flags_text", "target_pid"], line),
+        ClassId::Memory => {
+            fields(columns, row, &["path", "name", "length", "prot_text", "flags_text", "target_pid"], line)
+        }
+        ClassId::Kernel => {
+            fields(columns, row, &["name", "params", "path", "kind_text", "flags_text", "target_pid"], line)
+        }
         ClassId::Syscall => syscall(columns, row, line),
         ClassId::Loss => {}
     }
