@@ -29,8 +29,15 @@ fn pin(cpu: usize) {
 
 fn settings(actions: BTreeSet<u16>, calls: &[&'static str]) -> Settings {
     Settings {
-        selection: Selection { actions, calls: calls.iter().copied().collect(), timed: false },
-        filters: Filters { include_self: true, ..Filters::default() },
+        selection: Selection {
+            actions,
+            calls: calls.iter().copied().collect(),
+            timed: false,
+        },
+        filters: Filters {
+            include_self: true,
+            ..Filters::default()
+        },
         ring_bytes: 8 << 20,
         lifecycle_bytes: 1 << 20,
         args_bytes_max: 4096,
@@ -43,7 +50,10 @@ fn settings(actions: BTreeSet<u16>, calls: &[&'static str]) -> Settings {
 }
 
 fn default_classes() -> BTreeSet<u16> {
-    let selected = CLASSES.iter().filter(|c| c.has_record() && c.default).flat_map(|c| c.actions);
+    let selected = CLASSES
+        .iter()
+        .filter(|c| c.has_record() && c.default)
+        .flat_map(|c| c.actions);
     selected.filter(|a| !a.on_request).map(|a| a.id).collect()
 }
 
@@ -65,7 +75,13 @@ fn opens(path: &CString) -> f64 {
     let start = Instant::now();
     for fd in &mut fds {
         // SAFETY: a NUL-terminated path and no pointer that is kept.
-        *fd = unsafe { libc::openat(libc::AT_FDCWD, path.as_ptr(), libc::O_RDONLY | libc::O_CLOEXEC) };
+        *fd = unsafe {
+            libc::openat(
+                libc::AT_FDCWD,
+                path.as_ptr(),
+                libc::O_RDONLY | libc::O_CLOEXEC,
+            )
+        };
     }
     let ns = start.elapsed().as_nanos() as f64 / OPENS_PER_BATCH as f64;
     for fd in fds {
@@ -105,7 +121,9 @@ fn drain(rings: &mut [Ring], stop: &AtomicBool) -> u64 {
 /// Rounds of bare and attached in turn; prints the difference.
 fn measure(name: &str, limit_ns: f64, rounds: usize, settings: &Settings, batch: Batch<'_>) {
     let mut loaded = Loaded::load(settings).expect("load");
-    let mut rings: Vec<Ring> = (0..2).map(|cpu| loaded.create_ring(cpu).expect("ring")).collect();
+    let mut rings: Vec<Ring> = (0..2)
+        .map(|cpu| loaded.create_ring(cpu).expect("ring"))
+        .collect();
     for (cpu, ring) in rings.iter().enumerate() {
         loaded.install_ring(cpu, ring).expect("install the ring");
     }
@@ -140,7 +158,10 @@ fn measure(name: &str, limit_ns: f64, rounds: usize, settings: &Settings, batch:
 }
 
 fn main() {
-    let rounds = std::env::args().nth(1).and_then(|n| n.parse().ok()).unwrap_or(ROUNDS_DEFAULT);
+    let rounds = std::env::args()
+        .nth(1)
+        .and_then(|n| n.parse().ok())
+        .unwrap_or(ROUNDS_DEFAULT);
     let only = std::env::args().nth(2).unwrap_or_default();
     pin(1);
     let root = std::env::temp_dir().join(format!("weir-cost-{}", std::process::id()));

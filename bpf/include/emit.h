@@ -141,12 +141,12 @@ static __always_inline void submit(void *record)
 /* Word i of a header is its sequence number, word i + 1 its time: those are the record's own. */
 #define SEQ_WORD (__builtin_offsetof(struct weir_header, seq) / 8)
 
-static __always_inline void copy_record(struct weir_header *to, const struct weir_header *from, __u32 size)
+static __always_inline void copy_record(struct weir_header *to, const struct weir_header *from, __u32 size, __u32 class)
 {
 	const __u64 *words = (const __u64 *)from;
 	__u64 *out = (__u64 *)to;
 
-	if (size > WORDS_BYTES_MAX) {
+	if (class > WORDS_BYTES_MAX) {
 		__u64 seq = to->seq, ktime = to->ktime_ns;
 
 		bpf_probe_read_kernel(to, size, from);
@@ -154,7 +154,7 @@ static __always_inline void copy_record(struct weir_header *to, const struct wei
 		to->ktime_ns = ktime;
 		return;
 	}
-	for (__u32 at = 0; at < WORDS_BYTES_MAX && at < size; at += COPY_BYTES)
+	for (__u32 at = 0; at < WORDS_BYTES_MAX && at < class; at += COPY_BYTES)
 #pragma unroll
 		for (__u32 i = at / 8; i < (at + COPY_BYTES) / 8; i++)
 			if (i != SEQ_WORD && i != SEQ_WORD + 1)
@@ -182,7 +182,7 @@ static __noinline void emit_draft(struct weir_header *from, __u32 size)
 	irq_on(&irq);
 	if (!header)
 		return;
-	copy_record(header, from, size);
+	copy_record(header, from, size, class);
 	submit(header);
 }
 

@@ -122,12 +122,13 @@ struct perf_attr {
 
 HANDLER(perf_event_open)
 {
-	struct weir_kernel *record = take_fixed(weir_kernel, WEIR_KERNEL_PERF_EVENT_OPEN);
 	struct perf_attr attr = { .type = -1 };
+	struct weir_kernel *record;
 
+	bpf_probe_read_user(&attr, sizeof(attr), (void *)ARG(call, 0));
+	record = take_fixed(weir_kernel, WEIR_KERNEL_PERF_EVENT_OPEN);
 	if (!record)
 		return;
-	bpf_probe_read_user(&attr, sizeof(attr), (void *)ARG(call, 0));
 	fill_kernel(record, call);
 	record->fd = failed(call->ret) ? -1 : call->ret;
 	record->type = attr.type;

@@ -21,7 +21,7 @@ static __always_inline void fill_ids(struct weir_process *record, struct task_st
 	record->rgid = cred->gid.val;
 	record->egid = cred->egid.val;
 	record->sgid = cred->sgid.val;
-	record->cap_effective = cred->cap_effective.val;
+	record->cap_effective = word(&cred->cap_effective, 0); /* two words of 32 bits before 6.3 */
 }
 
 /* Bytes [from, to) of the program's memory, at most `max`; what cannot be read is left out and marked. */
@@ -158,6 +158,7 @@ int BPF_PROG(weir_fork, struct task_struct *parent, struct task_struct *child)
 	if (!record)
 		return 0;
 	fill_task(&record->header, parent);
+	record->flags = -1;
 	record->ret = child_tgid;
 	record->child_pid = child_tgid;
 	record->child_key = process_key(child->start_boottime, child_tgid);
