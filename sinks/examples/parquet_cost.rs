@@ -1,7 +1,14 @@
-//! What one row costs on its way into fsynced Parquet files: process time, user and system, by `cargo run --release`.
+//! What one file row costs on its way from Arrow batches into a fsynced Parquet file.
+//!
+//! Process time, user and system, of this sink and of the general Arrow writer with the same settings, interleaved on
+//! the same rows; medians. `cargo run --release -p weir-sinks --example parquet_cost [sink|plain]`
+#![allow(clippy::unwrap_used, reason = "what fails here ends the test or measurement")]
+#![allow(clippy::print_stdout, reason = "the figures are its output")]
 
 #[path = "../tests/parquet_common/mod.rs"]
 mod common;
+
+use std::path::Path;
 
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, Encoding, ZstdLevel};
@@ -9,81 +16,82 @@ use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::schema::types::ColumnPath;
 use weir_sinks::{Batch, ParquetOptions, ParquetSink, Sink};
 
-const ROWS_PER_BATCH: usize = 8_192;
-const BATCHES: usize = 100;
+/// Rows of 25 ms at 300 k events/s.
+const BATCH_ROWS: usize = 7_500;
+const BATCHES: usize = 140;
+const ROUNDS: usize = 9;
 
-fn cpu_ns() -> u64 {
-    let t = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
-    t.tv_sec as u64 * 1_000_000_000 + t.tv_nsec as u64
+/// Process time of `work` in ns.
+fn process_ns(work: impl FnOnce()) -> u64 {
+    let now = || {
+        let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+        time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
+    };
+    let start = now();
+    work();
+    now() - start
 }
 
-fn arrow_writer(batches: &[Batch], stats: EnabledStatistics, only: Option<usize>) -> (u64, u64) {
-    let mut props = WriterProperties::builder()
+/// The general writer: dictionaries, statistics and delta encodings as the sink has them.
+fn plain(batches: &[Batch], dir: &Path) {
+    let growing = ["time", "ktime_ns", "seq"].map(ColumnPath::from);
+    let properties = WriterProperties::builder()
         .set_compression(Compression::ZSTD(ZstdLevel::default()))
         .set_max_row_group_row_count(Some(128 * 1024))
-        .set_statistics_enabled(stats)
+        .set_column_bloom_filter_enabled(ColumnPath::from("process_key"), true)
+        .set_statistics_enabled(EnabledStatistics::Chunk)
         .set_offset_index_disabled(true);
-    for c in ["time", "ktime_ns", "seq"] {
-        props = props
-            .set_column_dictionary_enabled(ColumnPath::from(c), false)
-            .set_column_encoding(ColumnPath::from(c), Encoding::DELTA_BINARY_PACKED);
+    let properties = growing.into_iter().fold(properties, |properties, column| {
+        properties
+            .set_column_dictionary_enabled(column.clone(), false)
+            .set_column_encoding(column, Encoding::DELTA_BINARY_PACKED)
+    });
+    let file = std::fs::File::create(dir.join("plain.parquet")).unwrap();
+    let mut writer = ArrowWriter::try_new(file, batches[0].rows.schema(), Some(properties.build())).unwrap();
+    for batch in batches {
+        writer.write(&batch.rows).unwrap();
     }
-    let batches: Vec<_> = batches.iter().map(|b| match only {
-        None => b.rows.clone(),
-        Some(i) => b.rows.project(&[i]).unwrap(),
-    }).collect();
-    let dir = tempfile::tempdir().unwrap();
-    let file = std::fs::File::create(dir.path().join("x")).unwrap();
-    let start = cpu_ns();
-    let mut w = ArrowWriter::try_new(file, batches[0].schema(), Some(props.build())).unwrap();
-    for b in &batches {
-        w.write(b).unwrap();
-    }
-    w.finish().unwrap();
-    w.inner().sync_all().unwrap();
-    (cpu_ns() - start, w.inner().metadata().unwrap().len())
+    writer.finish().unwrap();
+    writer.inner().sync_all().unwrap();
 }
 
-fn sink(batches: &[Batch]) -> (u64, u64) {
-    let dir = tempfile::tempdir().unwrap();
-    let options = ParquetOptions { dir: dir.path().into(), ..Default::default() };
+fn sink(batches: &[Batch], dir: &Path) {
+    let options = ParquetOptions { dir: dir.to_path_buf(), ..Default::default() };
     let mut sink = ParquetSink::open(options, common::identity(), "0.0.0").unwrap();
-    let start = cpu_ns();
-    for b in batches {
-        sink.write(b).unwrap();
+    for batch in batches {
+        sink.write(batch).unwrap();
     }
     sink.flush().unwrap();
-    let ns = cpu_ns() - start;
-    let mut bytes = 0;
-    let mut dirs = vec![dir.path().to_path_buf()];
-    while let Some(d) = dirs.pop() {
-        for e in std::fs::read_dir(d).unwrap() {
-            let e = e.unwrap();
-            if e.file_type().unwrap().is_dir() { dirs.push(e.path()) } else {
-                bytes += e.metadata().unwrap().len();
-                if let Some(p) = std::env::args().nth(1) { std::fs::copy(e.path(), p).unwrap(); }
-            }
-        }
-    }
-    (ns, bytes)
+}
+
+fn bytes_below(dir: &Path) -> u64 {
+    let entries = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
+    entries.map(|path| if path.is_dir() { bytes_below(&path) } else { path.metadata().unwrap().len() }).sum()
 }
 
 fn main() {
+    let only = std::env::args().nth(1);
     let mut random = common::Random(7);
-    let batches: Vec<Batch> = (0..BATCHES)
-        .map(|i| common::file_rows(&mut random, (i * ROWS_PER_BATCH) as i64, ROWS_PER_BATCH))
-        .collect();
-    let rows = (ROWS_PER_BATCH * BATCHES) as u64;
-    for _ in 0..3 {
-        let (ns, bytes) = sink(&batches);
-        println!("sink: {} ns/row, {:.2} B/row", ns / rows, bytes as f64 / rows as f64);
-        for (n, s) in [("chunk", EnabledStatistics::Chunk), ("none", EnabledStatistics::None), ("page", EnabledStatistics::Page)] {
-            let (ns, bytes) = arrow_writer(&batches, s, None);
-            println!("arrow-rs stats {n}: {} ns/row, {:.2} B/row", ns / rows, bytes as f64 / rows as f64);
+    let batches: Vec<Batch> =
+        (0..BATCHES).map(|i| common::file_rows(&mut random, (i * BATCH_ROWS) as i64, BATCH_ROWS)).collect();
+    let rows = (BATCHES * BATCH_ROWS) as f64;
+    type Writer = fn(&[Batch], &Path);
+    let writers: [(&str, Writer); 2] = [("plain", plain), ("sink", sink)];
+    let mut measured: [(Vec<u64>, u64); 2] = Default::default();
+    for _ in 0..ROUNDS {
+        for ((name, writer), (times, bytes)) in writers.iter().zip(&mut measured) {
+            if only.as_ref().is_none_or(|only| only == name) {
+                let dir = tempfile::tempdir().unwrap();
+                times.push(process_ns(|| writer(&batches, dir.path())));
+                *bytes = bytes_below(dir.path());
+            }
         }
     }
-    for (i, f) in batches[0].rows.schema().fields().iter().enumerate() {
-        let (ns, bytes) = arrow_writer(&batches, EnabledStatistics::Chunk, Some(i));
-        println!("{:20} {:5.1} ns/row {:.3} B/row", f.name(), ns as f64 / rows as f64, bytes as f64 / rows as f64);
+    println!("{} file rows of {} columns", rows, batches[0].rows.num_columns());
+    for ((name, _), (times, bytes)) in writers.iter().zip(&mut measured).filter(|(_, (times, _))| !times.is_empty()) {
+        times.sort_unstable();
+        let ns = |i: usize| times[i] as f64 / rows;
+        let (median, least) = (ns(times.len() / 2), ns(0));
+        println!("{name:6} {median:6.1} ns per row (least {least:.1}), {:.2} bytes per row", *bytes as f64 / rows);
     }
 }

@@ -1,10 +1,11 @@
 //! The Parquet sink: rolling files that appear whole or not at all.
 //!
-//! All classes roll together: a flush finishes and syncs the files of every class, and only then gives them their names,
-//! class by class and `loss`, which has the checkpoints, last. What fails before the last name takes the names of the
-//! same flush back, so that the rows of a flush are all there or all lost. See `docs` of the data for the layout:
-//! `<dir>/class=<class>/date=YYYY-MM-DD/hour=HH/<host>-<boot id>-<epoch>-<first ktime_ns>-<n>.parquet`, UTC; date and
-//! hour are those of a file's first row.
+//! All classes roll together: a flush finishes and syncs the files of every class, and only then gives them their
+//! names, class by class and `loss`, which has the checkpoints, last. What fails before the last name takes the names
+//! of the same flush back, so that the rows of a flush are all there or all lost.
+//!
+//! A file is `<dir>/class=<class>/date=YYYY-MM-DD/hour=HH/<host>-<boot id>-<epoch>-<first ktime_ns>-<n>.parquet`; date
+//! and hour (UTC) are those of its first row.
 
 mod encode;
 mod failure;
@@ -19,13 +20,13 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Instant;
 
-use weir_schema::CLASSES;
+use weir_schema::{CLASSES, ClassId};
 
 use self::encode::Codec;
 use self::failure::Failure;
 use self::file::{ClassFile, Whole};
 use self::limits::Limits;
-use self::target::{Target, sync_dir};
+use self::target::{Target, sync_dirs};
 use crate::{Batch, Identity, Sink, SinkError};
 
 pub use self::options::ParquetOptions;
@@ -126,17 +127,20 @@ impl ParquetSink {
     fn publish(&mut self, files: &mut [Whole], names: &mut Vec<PathBuf>) -> Result<(), Failure> {
         let mut changed = BTreeSet::new();
         for file in files.iter() {
-            let dir = self.target.dir().join(file.partition());
-            changed.extend(self.target.make_dirs(&dir)?);
-            changed.insert(dir);
+            changed.extend(self.target.make_dirs(&self.target.dir().join(file.partition()))?);
         }
         for file in files {
+            if file.class.id == ClassId::Loss {
+                // A checkpoint must not outlive a power cut that the rows below it did not.
+                sync_dirs(&mut changed)?;
+            }
             let published = &mut self.published[file.class.id.index()];
             let (path, n) = file.publish(&self.target, &self.identity, *published)?;
             *published = n + 1;
+            changed.insert(self.target.dir().join(file.partition()));
             names.push(path);
         }
-        changed.iter().try_for_each(|dir| sync_dir(dir))
+        sync_dirs(&mut changed)
     }
 
     /// Drops what was accepted since the last flush.
@@ -150,7 +154,7 @@ impl ParquetSink {
 fn take_back(names: &[PathBuf]) {
     for path in names.iter().rev() {
         if let Err(error) = std::fs::remove_file(path) {
-            tracing::warn!(%error, path = %path.display(), "a file of a failed flush stays: its rows count as lost too");
+            tracing::warn!(%error, path = %path.display(), "a file of a failed flush stays, its rows count as lost");
         }
     }
 }

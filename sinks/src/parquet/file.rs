@@ -49,7 +49,12 @@ pub(super) struct Whole {
 
 impl ClassFile {
     /// Starts a file with the rows of `batch`, which has some.
-    pub(super) fn start(batch: &Batch, target: &Target, identity: &Identity, codec: &Codec) -> Result<ClassFile, Failure> {
+    pub(super) fn start(
+        batch: &Batch,
+        target: &Target,
+        identity: &Identity,
+        codec: &Codec,
+    ) -> Result<ClassFile, Failure> {
         let class = batch.class;
         let first = |name: &'static str| {
             let missing = || ParquetError::General(format!("column {name} is missing"));
@@ -85,7 +90,12 @@ impl ClassFile {
     }
 
     /// Adds rows.
-    pub(super) fn append(&mut self, batch: &RecordBatch, options: &ParquetOptions, codec: &mut Codec) -> Result<(), Failure> {
+    pub(super) fn append(
+        &mut self,
+        batch: &RecordBatch,
+        options: &ParquetOptions,
+        codec: &mut Codec,
+    ) -> Result<(), Failure> {
         let mut done = 0;
         while done < batch.num_rows() {
             let room = options.row_group_rows.max(1) - self.group.rows();
@@ -98,7 +108,8 @@ impl ClassFile {
         }
         self.rows += batch.num_rows() as u64;
         self.spans.add(self.class.id, batch);
-        if let Some(times) = batch.column_by_name("time").and_then(|c| c.as_primitive_opt::<TimestampMicrosecondType>()) {
+        if let Some(times) = batch.column_by_name("time").and_then(|c| c.as_primitive_opt::<TimestampMicrosecondType>())
+        {
             self.last_time_us = times.values().last().copied().unwrap_or(self.last_time_us);
         }
         Ok(())

@@ -56,7 +56,9 @@ impl Spans {
             pair("gaps", self.gaps.to_string()),
         ];
         let spans = self.by_cpu.iter();
-        pairs.extend(spans.map(|(cpu, (first, last))| KeyValue::new(format!("{SEQ_KEY}{cpu}"), format!("{first}-{last}"))));
+        pairs.extend(
+            spans.map(|(cpu, (first, last))| KeyValue::new(format!("{SEQ_KEY}{cpu}"), format!("{first}-{last}"))),
+        );
         pairs
     }
 }

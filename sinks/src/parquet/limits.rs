@@ -6,7 +6,6 @@
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -20,7 +19,7 @@ use super::options::ParquetOptions;
 use super::target::Target;
 
 /// Notes of what was removed, one JSON object per line.
-pub(super) const NOTES: &str = "removed.jsonl";
+const NOTES: &str = "removed.jsonl";
 /// Bytes of notes; beyond it the older half goes, with a line that says how many.
 const NOTES_BYTES_MAX: u64 = 16 * 1024 * 1024;
 /// Levels of directories below the data directory: class, date, hour.
@@ -110,7 +109,7 @@ impl Limits {
         line["file"] = json!(name.to_string_lossy());
         line["reason"] = json!(reason);
         line["removed_at"] = json!(chrono::DateTime::<chrono::Utc>::from(SystemTime::now()).to_rfc3339());
-        let mut out = OpenOptions::new().append(true).create(true).mode(0o640).open(notes)?;
+        let mut out = OpenOptions::new().append(true).create(true).open(notes)?;
         self.target.give(&out, notes).map_err(io::Error::other)?;
         out.write_all(format!("{line}\n").as_bytes())?;
         out.sync_all()

@@ -6,9 +6,9 @@
 //! rows are above the last checkpoint.
 
 use std::collections::BTreeSet;
-use std::fs::{DirBuilder, File, OpenOptions};
+use std::fs::{DirBuilder, File, OpenOptions, Permissions};
 use std::io::{self, ErrorKind, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, fchown};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{CWD, FlockOperation, RenameFlags, flock, renameat_with};
@@ -100,21 +100,28 @@ impl Target {
     /// Makes a directory with its parents; returns the directories that have a new entry.
     pub(super) fn make_dirs(&self, dir: &Path) -> Result<BTreeSet<PathBuf>, Failure> {
         let mut changed = BTreeSet::new();
-        let missing: Vec<&Path> = dir.ancestors().take_while(|dir| !dir.as_os_str().is_empty() && !dir.is_dir()).collect();
+        let missing: Vec<&Path> =
+            dir.ancestors().take_while(|dir| !dir.as_os_str().is_empty() && !dir.is_dir()).collect();
         for dir in missing.into_iter().rev() {
             match DirBuilder::new().mode(DIR_MODE).create(dir) {
                 Err(error) if error.kind() == ErrorKind::AlreadyExists && dir.is_dir() => continue,
                 other => other.map_err(Failure::io("make the directory", dir))?,
             }
             let opened = File::open(dir).map_err(Failure::io("open", dir))?;
-            self.give(&opened, dir)?;
+            self.hand_over(&opened, dir, DIR_MODE)?;
             changed.extend(dir.parent().map(Path::to_path_buf));
         }
         Ok(changed)
     }
 
-    /// Gives a file or directory to the owner of the data.
+    /// Gives a file to the owner of the data, with the mode of all files.
     pub(super) fn give(&self, file: &File, path: &Path) -> Result<(), Failure> {
+        self.hand_over(file, path, FILE_MODE)
+    }
+
+    /// The mode is set once more because the umask may have taken bits away.
+    fn hand_over(&self, file: &File, path: &Path, mode: u32) -> Result<(), Failure> {
+        file.set_permissions(Permissions::from_mode(mode)).map_err(Failure::io("change the mode of", path))?;
         match self.owner {
             Some((uid, gid)) => fchown(file, Some(uid), Some(gid)).map_err(Failure::io("change the owner of", path)),
             None => Ok(()),
@@ -177,9 +184,12 @@ fn locked_leftover(path: &Path) -> Option<File> {
     flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok().then_some(file)
 }
 
-/// Makes names durable.
-pub(super) fn sync_dir(dir: &Path) -> Result<(), Failure> {
-    File::open(dir).and_then(|dir| dir.sync_all()).map_err(Failure::io("sync the directory", dir))
+/// Makes the names in these directories durable, and forgets the directories.
+pub(super) fn sync_dirs(dirs: &mut BTreeSet<PathBuf>) -> Result<(), Failure> {
+    std::mem::take(dirs).iter().try_for_each(|dir| {
+        let synced = File::open(dir).and_then(|dir| dir.sync_all());
+        synced.map_err(Failure::io("sync the directory", dir))
+    })
 }
 
 /// Renames without overwriting.

@@ -1,17 +1,19 @@
 //! Rows for tests and measurements of the Parquet sink: made from a seed, shaped like what a build does to files.
-#![allow(dead_code)] // every test program uses its own part
+#![allow(dead_code, reason = "every test program uses its own part")]
+#![allow(clippy::unwrap_used, reason = "what fails here ends the test or measurement")]
 
 use std::collections::HashMap;
+use std::path::Path;
 use std::sync::Arc;
 
 use arrow_array::types::Int32Type;
 use arrow_array::{
-    ArrayRef, BooleanArray, DictionaryArray, Int32Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray,
-    new_null_array,
+    ArrayRef, BooleanArray, DictionaryArray, Int32Array, Int64Array, RecordBatch, StringArray,
+    TimestampMicrosecondArray, new_null_array,
 };
 use weir_schema::arrow::{TIME_ZONE, schema};
 use weir_schema::{CLASSES, Class, ClassId};
-use weir_sinks::{Batch, Identity};
+use weir_sinks::{Batch, Identity, ParquetOptions, ParquetSink};
 
 /// Epoch of all rows.
 pub const EPOCH: i64 = 77_000_000_001;
@@ -161,7 +163,8 @@ pub fn file_rows(random: &mut Random, first: i64, count: usize) -> Batch {
         Arc::new(rows.iter().enumerate().map(|(i, r)| f(i, r)).collect::<Int32Array>())
     };
     let text = |f: &dyn Fn(&FileRow) -> Option<String>| texts(rows.iter().map(f));
-    let flag = |f: &dyn Fn(&FileRow) -> Option<bool>| -> ArrayRef { Arc::new(rows.iter().map(f).collect::<BooleanArray>()) };
+    let flag =
+        |f: &dyn Fn(&FileRow) -> Option<bool>| -> ArrayRef { Arc::new(rows.iter().map(f).collect::<BooleanArray>()) };
     let cpu = |r: &FileRow| (r.process % 2) as i32;
     let mut next_seq = [first / 2, first / 2];
     let seqs: Vec<i64> = rows
@@ -174,7 +177,9 @@ pub fn file_rows(random: &mut Random, first: i64, count: usize) -> Batch {
         .collect();
     let pid = |r: &FileRow| 40_000 + r.process as i32 * 3;
     let key = |r: &FileRow| (8_675_309 + r.process as i64 * 977) << 22 | i64::from(pid(r));
-    let path = |r: &FileRow| format!("/usr/src/project-{}/build/objects/part_{:05}.{}", r.path % 9, r.path, if r.write { "o" } else { "h" });
+    let path = |r: &FileRow| {
+        format!("/usr/src/project-{}/build/objects/part_{:05}.{}", r.path % 9, r.path, if r.write { "o" } else { "h" })
+    };
     let open = |r: &FileRow| !r.close;
     let columns = HashMap::from([
         ("time", times(ktimes.iter().map(|k| TIME_US + (k - EPOCH) / 1_000))),
@@ -191,7 +196,10 @@ pub fn file_rows(random: &mut Random, first: i64, count: usize) -> Batch {
         ("gid", int64(&|_, _| Some(1_000))),
         ("comm", text(&|r| Some(["cc1", "as", "make", "sh"][(r.process % 4) as usize].to_owned()))),
         ("exe", text(&|r| Some(format!("/usr/lib/gcc/x86_64-linux-gnu/12/tool{}", r.process % 6)))),
-        ("cmdline", text(&|r| Some(format!("cc1 -quiet -O2 -I include -D N={} part_{}.c -o part.o", r.process, r.process)))),
+        (
+            "cmdline",
+            text(&|r| Some(format!("cc1 -quiet -O2 -I include -D N={} part_{}.c -o part.o", r.process, r.process))),
+        ),
         ("cgroup_id", int64(&|_, _| Some(4_242))),
         ("ret", int64(&|i, r| Some(if r.failed { -2 } else { if r.close { 0 } else { 3 + index(i) % 5 } }))),
         ("error", text(&|r| r.failed.then(|| "ENOENT".to_owned()))),
@@ -202,7 +210,12 @@ pub fn file_rows(random: &mut Random, first: i64, count: usize) -> Batch {
         ("path_truncated", flag(&|_| Some(false))),
         ("fd", int32(&|i, r| (!r.failed).then(|| 3 + (index(i) % 5) as i32))),
         ("flags", int64(&|_, r| Some(if r.write { 0x8_0241 } else { 0x8_0000 }))),
-        ("flags_text", text(&|r| Some(if r.write { "O_WRONLY|O_CREAT|O_TRUNC|O_CLOEXEC" } else { "O_RDONLY|O_CLOEXEC" }.to_owned()))),
+        (
+            "flags_text",
+            text(&|r| {
+                Some(if r.write { "O_WRONLY|O_CREAT|O_TRUNC|O_CLOEXEC" } else { "O_RDONLY|O_CLOEXEC" }.to_owned())
+            }),
+        ),
         ("mode", int64(&|_, r| open(r).then_some(if r.write { 0o666 } else { 0 }))),
         ("dev", int64(&|_, r| (!r.failed).then_some(0xfe01))),
         ("ino", int64(&|_, r| (!r.failed).then_some(9_400_000 + (r.path * 37) as i64))),
@@ -211,4 +224,36 @@ pub fn file_rows(random: &mut Random, first: i64, count: usize) -> Batch {
         ("length", int64(&|_, r| r.close.then_some(4_096 + (r.path * 131) as i64))),
     ]);
     batch(ClassId::File, count, columns)
+}
+
+/// Options for a directory.
+pub fn options(dir: &Path) -> ParquetOptions {
+    ParquetOptions { dir: dir.to_path_buf(), ..Default::default() }
+}
+
+/// A sink on a directory.
+pub fn open(options: ParquetOptions) -> ParquetSink {
+    ParquetSink::open(options, identity(), "1.2.3").unwrap()
+}
+
+/// All files below a directory, relative to it, sorted.
+pub fn files(dir: &Path) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut dirs = vec![dir.to_path_buf()];
+    while let Some(next) = dirs.pop() {
+        for entry in std::fs::read_dir(&next).unwrap() {
+            let path = entry.unwrap().path();
+            match path.is_dir() {
+                true => dirs.push(path),
+                false => found.push(path.strip_prefix(dir).unwrap().to_str().unwrap().to_owned()),
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
+/// The files that a reader takes for data.
+pub fn parquet_files(dir: &Path) -> Vec<String> {
+    files(dir).into_iter().filter(|name| name.ends_with(".parquet")).collect()
 }

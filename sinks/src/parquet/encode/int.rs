@@ -18,7 +18,7 @@ use super::int_table::IntTable;
 use super::row_group::{BLOOM_FALSE_POSITIVES, mismatch};
 
 /// Rows with a value per distinct value below which a dictionary costs more than it saves.
-const REPEATS_MIN: usize = 3;
+const REPEATS_MIN: usize = 2;
 
 /// One column of INT32 or INT64.
 pub(super) struct IntColumn {

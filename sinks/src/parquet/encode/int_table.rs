@@ -7,6 +7,9 @@ const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
 /// Marks an empty slot.
 const EMPTY: u32 = u32::MAX;
 
+/// Steps of one look-up before the table counts as attacked.
+const STEPS_MAX: usize = 64;
+
 /// An open-addressing table from number to key, at most half full.
 ///
 /// Numbers that a program chooses (system-call arguments) can be made to collide: the cost of a look-up is bounded by
@@ -17,9 +20,6 @@ pub(super) struct IntTable {
     /// 64 minus the number of bits of a slot's index.
     shift: u32,
 }
-
-/// Steps of one look-up before the table counts as attacked.
-const STEPS_MAX: usize = 64;
 
 impl IntTable {
     /// An empty table.
@@ -49,8 +49,8 @@ impl IntTable {
             self.grow();
         }
         let mask = self.slots.len() - 1;
-        let mut at = self.slot(value);
-        for _ in 0..STEPS_MAX {
+        let home = self.slot(value);
+        for at in home..home + STEPS_MAX {
             let (known, key) = self.slots[at & mask];
             if key == EMPTY {
                 return Some(self.insert(at & mask, value));
@@ -58,7 +58,6 @@ impl IntTable {
             if known == value {
                 return Some(key);
             }
-            at += 1;
         }
         None
     }

@@ -60,7 +60,8 @@ impl Layout {
         codec: &Codec,
     ) -> Result<(SerializedFileWriter<W>, ArrowRowGroupWriterFactory)> {
         let sorted = self.arrow.index_of(SORTED_BY).ok();
-        let sorting = sorted.map(|i| vec![SortingColumn { column_idx: i as i32, descending: false, nulls_first: false }]);
+        let sorting =
+            sorted.map(|i| vec![SortingColumn { column_idx: i as i32, descending: false, nulls_first: false }]);
         let properties = WriterProperties::builder()
             .set_compression(codec.compression())
             .set_statistics_enabled(EnabledStatistics::Chunk)
@@ -92,7 +93,11 @@ impl RowGroup {
     ///
     /// # Errors
     /// A type that no class has.
-    pub(in crate::parquet) fn new(layout: &Layout, lists: &ArrowRowGroupWriterFactory, index: usize) -> Result<RowGroup> {
+    pub(in crate::parquet) fn new(
+        layout: &Layout,
+        lists: &ArrowRowGroupWriterFactory,
+        index: usize,
+    ) -> Result<RowGroup> {
         let is_list = |field: &FieldRef| matches!(field.data_type(), DataType::List(_));
         let mut writers: Vec<Option<ArrowColumnWriter>> = match layout.arrow.fields().iter().any(is_list) {
             true => lists.create_column_writers(index)?.into_iter().map(Some).collect(),
@@ -184,9 +189,7 @@ impl Column {
             Column::Text(column) => column.append(array, codec),
             Column::Int(column) => column.append(array, codec),
             Column::Boolean(column) => column.append(array, codec),
-            Column::List(field, writer) => {
-                compute_leaves(field, array)?.iter().try_for_each(|leaf| writer.write(leaf))
-            }
+            Column::List(field, writer) => compute_leaves(field, array)?.iter().try_for_each(|leaf| writer.write(leaf)),
         }
     }
 

@@ -73,7 +73,11 @@ impl TextColumn {
     /// Heap bytes in use.
     pub(super) fn bytes(&self) -> usize {
         let plain = self.plain.as_ref().map_or(0, Vec::capacity);
-        self.chunk.bytes() + self.table.bytes() + self.keys.bytes() + plain + self.translated.capacity() * size_of::<u32>()
+        self.chunk.bytes()
+            + self.table.bytes()
+            + self.keys.bytes()
+            + plain
+            + self.translated.capacity() * size_of::<u32>()
     }
 
     /// Adds the rows of an array, at most [`PAGE_ROWS`].
@@ -133,8 +137,8 @@ impl TextColumn {
         rows.keys.len()
     }
 
-    /// Adds the rows from `start` to plain pages, of which huge texts may need several.
-    fn append_plain(&mut self, rows: &Rows<'_>, mut start: usize, codec: &mut Codec) -> Result<()> {
+    /// Adds the rows from `from` to plain pages, of which huge texts may need several.
+    fn append_plain(&mut self, rows: &Rows<'_>, from: usize, codec: &mut Codec) -> Result<()> {
         if self.plain.is_none() {
             if self.chunk.open_rows() > 0 {
                 self.write_page(codec)?;
@@ -143,10 +147,8 @@ impl TextColumn {
             self.translated.fill(UNSEEN);
         }
         let all = rows.keys.len();
-        for row in start..all {
-            if !rows.is_valid(row) {
-                continue;
-            }
+        let mut start = from;
+        for row in (from..all).filter(|row| rows.is_valid(*row)) {
             let seen = &mut self.translated[rows.keys[row] as usize];
             if *seen == UNSEEN {
                 *seen = 0;
