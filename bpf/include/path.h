@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * Paths as the kernel has them: names leaf first, each ended by NUL, up to the root of the mount namespace.
- * The reader turns them round. An empty walk with no state bits is the root itself: one lone NUL.
+ * The reader turns them round. The root itself is `/`.
  */
 #ifndef WEIR_PATH_H
 #define WEIR_PATH_H
@@ -161,10 +161,8 @@ __noinline __u32 walk(struct draft *draft)
 			if (walk_step(i, &walk))
 				break;
 	}
-	if (draft->at == start) {
-		*AT(draft) = 0;
-		draft->at++;
-	}
+	if (draft->at == start) /* a root: `/`, or the name of an anonymous file (memfd:x) */
+		add_name(draft, dentry);
 	return walk.state;
 }
 

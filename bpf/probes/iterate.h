@@ -38,6 +38,9 @@ int weir_tasks(struct bpf_iter__task *ctx)
 	record->header.action = WEIR_PROCESS_RUNNING;
 	record->header.ktime_ns = bpf_ktime_get_boot_ns();
 	fill_task(&record->header, task);
+	/* filtered out: known, but no row; a cgroup can only be asked of the current task, which is the reader */
+	if (config.filters & (FILTER_CGROUP | FILTER_NOT_CGROUP) || !wanted(task))
+		record->header.context = 0;
 	exe = task->mm->exe_file;
 	if (exe)
 		record->exe_len = add_walk(draft, exe, &record->path_state);

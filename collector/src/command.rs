@@ -17,7 +17,8 @@ use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, Command, ExitStatus, Stdio};
 
 use rustix::net::{
-    AddressFamily, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketFlags, SocketType, sendmsg, socketpair,
+    AddressFamily, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketFlags, SocketType,
+    sendmsg, socketpair,
 };
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
 use thiserror::Error;
@@ -73,22 +74,40 @@ impl Gate {
     ///
     /// # Errors
     /// When there is no process to be had. A command that does not exist shows when the gate is opened.
-    pub fn spawn(command: &[OsString], user: Option<&RunAs>, stdout_to_stderr: bool) -> Result<Gate, CommandError> {
+    pub fn spawn(
+        command: &[OsString],
+        user: Option<&RunAs>,
+        stdout_to_stderr: bool,
+    ) -> Result<Gate, CommandError> {
         if command.is_empty() {
             return Err(CommandError::Empty);
         }
-        let (control, inner) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
-            .map_err(|error| CommandError::Spawn(error.into()))?;
+        let (control, inner) = socketpair(
+            AddressFamily::UNIX,
+            SocketType::SEQPACKET,
+            SocketFlags::CLOEXEC,
+            None,
+        )
+        .map_err(|error| CommandError::Spawn(error.into()))?;
         let mut gate = Command::new("/proc/self/exe");
         gate.arg0("weir").arg("gate").stdin(Stdio::from(inner));
         if let Some(user) = user {
-            gate.arg(format!("--uid={}", user.uid)).arg(format!("--gid={}", user.gid));
+            gate.arg(format!("--uid={}", user.uid))
+                .arg(format!("--gid={}", user.gid));
         }
         if stdout_to_stderr {
             gate.stdout(Stdio::from(io::stderr()));
         }
-        let child = gate.arg("--").args(command).spawn().map_err(CommandError::Spawn)?;
-        Ok(Gate { child, control: Some(control), ended: None })
+        let child = gate
+            .arg("--")
+            .args(command)
+            .spawn()
+            .map_err(CommandError::Spawn)?;
+        Ok(Gate {
+            child,
+            control: Some(control),
+            ended: None,
+        })
     }
 
     /// Process of the gate, and of the command when it is open.
@@ -101,7 +120,10 @@ impl Gate {
     /// # Errors
     /// When the kernel has no descriptor left.
     pub fn pidfd(&self) -> io::Result<OwnedFd> {
-        Ok(pidfd_open(Pid::from_child(&self.child), PidfdFlags::empty())?)
+        Ok(pidfd_open(
+            Pid::from_child(&self.child),
+            PidfdFlags::empty(),
+        )?)
     }
 
     /// Lets the command run. A second call does nothing.
@@ -109,13 +131,20 @@ impl Gate {
     /// # Errors
     /// When the message cannot be sent; a gate that was killed meanwhile is no error, [`Gate::wait`] tells.
     pub fn open(&mut self) -> Result<(), CommandError> {
-        let Some(control) = self.control.take() else { return Ok(()) };
+        let Some(control) = self.control.take() else {
+            return Ok(());
+        };
         let stdin = io::stdin();
         let descriptors = [stdin.as_fd()];
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
         let mut ancillary = SendAncillaryBuffer::new(&mut space);
         ancillary.push(SendAncillaryMessage::ScmRights(&descriptors));
-        match sendmsg(&control, &[IoSlice::new(gate::OPEN)], &mut ancillary, SendFlags::NOSIGNAL) {
+        match sendmsg(
+            &control,
+            &[IoSlice::new(gate::OPEN)],
+            &mut ancillary,
+            SendFlags::NOSIGNAL,
+        ) {
             Ok(_) | Err(rustix::io::Errno::PIPE | rustix::io::Errno::CONNRESET) => Ok(()),
             Err(error) => Err(CommandError::Open(error.into())),
         }
@@ -135,7 +164,11 @@ impl Gate {
     /// When the kernel refuses to tell.
     pub fn try_wait(&mut self) -> Result<Option<u8>, CommandError> {
         if self.ended.is_none() {
-            self.ended = self.child.try_wait().map_err(CommandError::Wait)?.map(exit_code);
+            self.ended = self
+                .child
+                .try_wait()
+                .map_err(CommandError::Wait)?
+                .map(exit_code);
         }
         Ok(self.ended)
     }
@@ -164,8 +197,11 @@ impl Drop for Gate {
 }
 
 fn exit_code(status: ExitStatus) -> u8 {
-    let code = status.code().or_else(|| status.signal().map(|signal| EXIT_SIGNAL + signal));
-    code.and_then(|code| u8::try_from(code).ok()).unwrap_or(EXIT_WEIR)
+    let code = status
+        .code()
+        .or_else(|| status.signal().map(|signal| EXIT_SIGNAL + signal));
+    code.and_then(|code| u8::try_from(code).ok())
+        .unwrap_or(EXIT_WEIR)
 }
 
 #[cfg(test)]
@@ -174,7 +210,13 @@ mod tests {
 
     #[test]
     fn an_exit_status_is_the_code_or_128_and_the_signal() {
-        for (raw, code) in [(0, 0), (3 << 8, 3), (255 << 8, 255), (9, 137), (15 | 0x80, 143)] {
+        for (raw, code) in [
+            (0, 0),
+            (3 << 8, 3),
+            (255 << 8, 255),
+            (9, 137),
+            (15 | 0x80, 143),
+        ] {
             assert_eq!(exit_code(ExitStatus::from_raw(raw)), code, "{raw:#x}");
         }
     }

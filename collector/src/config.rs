@@ -103,7 +103,7 @@ settings! {
     }
     /// Which tasks and results are recorded; asked in the kernel, before anything is written.
     filter: Filter, "Filters" {
-        /// Only these processes, by id, and their descendants from now on.
+        /// Only these processes, by id, and their descendants.
         follow: Vec<u32> as List<Count> = Vec::new(), &[Flag::Takes("follow", "PID")];
         /// Not these processes, by id, nor their descendants.
         except_tree: Vec<u32> as List<Count> = Vec::new(), &[Flag::Takes("except-tree", "PID")];

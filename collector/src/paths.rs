@@ -7,7 +7,7 @@ fn push_walk(walk: &[u8], out: &mut String) -> bool {
     let start = out.len();
     let mut escaped = false;
     let names = walk.strip_suffix(b"\0").unwrap_or(walk);
-    for name in names.rsplit(|b| *b == 0).filter(|n| !n.is_empty()) {
+    for name in names.rsplit(|b| *b == 0).filter(|n| !n.is_empty() && *n != b"/") {
         out.push('/');
         escaped |= push_bytes(name, out);
     }
@@ -108,13 +108,14 @@ mod tests {
     #[test]
     fn walks_are_turned_round() {
         check(|t| walked(t, b"passwd\0etc\0"), "/etc/passwd");
-        check(|t| walked(t, b"\0"), "/");
+        check(|t| walked(t, b"/\0"), "/");
+        check(|t| walked(t, b"memfd:x\0"), "/memfd:x");
     }
 
     #[test]
     fn a_relative_text_is_joined_to_its_directory() {
         check(|t| joined(t, b"b\0a\0", b"./c//d"), "/a/b/c/d");
-        check(|t| joined(t, b"\0", b"c"), "/c");
+        check(|t| joined(t, b"/\0", b"c"), "/c");
         check(|t| joined(t, b"a\0", b"../c"), "/a/../c");
         check(|t| joined(t, b"a\0", b"."), "/a");
     }

@@ -219,8 +219,10 @@ impl Pipeline {
     pub fn running(&mut self, record: &[u8], cmdline: &[u8]) {
         let mut bytes = record.to_vec();
         bytes[at::CPU..at::CPU + 4].copy_from_slice(&CPU_COLLECTOR.to_le_bytes());
+        let action = action_number(record);
+        // A process that the filters leave out is known, but has no row.
+        let has_row = bytes[at::CONTEXT] != 0 && self.selected.has(action);
         bytes[at::CONTEXT..at::CONTEXT + 2].copy_from_slice(&CONTEXT_TASK.to_le_bytes());
-        let selected = action_number(record);
         let seq = self.own_seq;
         bytes[at::SEQ..at::SEQ + 8].copy_from_slice(&seq.to_le_bytes());
         let Ok(record) = Record::parse(&bytes) else { return };
@@ -230,7 +232,7 @@ impl Pipeline {
         };
         let cmdline = paths::command_line(&mut self.texts, cmdline, CMDLINE_BYTES_MAX);
         self.processes.exec(record.process_key(), record.parent_key(), exe, cmdline);
-        if self.selected.has(selected) {
+        if has_row {
             self.own_seq += 1;
             self.own_ktime_ns = self.own_ktime_ns.max(record.ktime_ns());
             self.append(CPU_COLLECTOR, &record);

@@ -1,8 +1,8 @@
-//! What `--help` and the manual teach besides the flags.
+//! What `--help` and the manual teach besides the flags. Paragraphs are one line each: clap wraps them.
 
 pub(super) const ABOUT: &str = "\
-What the Linux kernel sees, as columns: weir records programs, files, sockets, memory and system calls with its own eBPF
-probes, in exact kernel-time order, into Parquet files that DuckDB queries, or as rows on standard output. Every event has
+What the Linux kernel sees, as columns: weir records programs, files, sockets, memory and system calls with its own eBPF \
+probes, in exact kernel-time order, into Parquet files that DuckDB queries, or as rows on standard output. Every event has \
 a number: what was lost is in the data, and `weir verify` proves it.";
 
 pub(super) const AFTER: &str = "\
@@ -21,8 +21,8 @@ Exit status:
 pub(super) const RUN: &str = "\
 Records what the kernel sees until a signal (Ctrl-C), until --duration is over, or until the command ends.
 
-Without an output, rows go to Parquet files under ./weir-data. With a command, only it and its children are recorded; it
-runs as the user who called sudo, and starts when the probes are ready. Settings come from defaults, a TOML file
+Without an output, rows go to Parquet files under ./weir-data. With a command, only it and its children are recorded; it \
+runs as the user who called sudo, and starts when the probes are ready. Settings come from defaults, a TOML file \
 (--config), the environment (WEIR_*) and flags, each over the one before; `weir config` shows them all.";
 
 pub(super) const RUN_AFTER: &str = "\
@@ -55,7 +55,7 @@ Exit status:
   3   complete up to an open end: no row says that the run stopped; the last number of each CPU is named";
 
 pub(super) const CHECK: &str = "\
-Shows what this kernel offers, which probes will run with the configuration in force, and what will be missing and why.
+Shows what this kernel offers, which probes will run with the configuration in force, and what will be missing and why. \
 The probes are loaded and not attached, so the answer is the kernel's own. Takes the settings of `weir run` too.";
 
 pub(super) const CHECK_AFTER: &str = "\
@@ -65,7 +65,7 @@ Exit status:
   2   wrong usage";
 
 pub(super) const CONFIG: &str = "\
-Prints the configuration in force as a TOML file that gives the same again; behind each value stands where it comes from.
+Prints the configuration in force as a TOML file that gives the same again; behind each value stands where it comes from. \
 Takes the settings of `weir run`.";
 
 pub(super) const CONFIG_AFTER: &str = "\

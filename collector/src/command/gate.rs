@@ -41,22 +41,33 @@ impl Args {
         match wait_for_open() {
             Ok(Some(stdin)) => {
                 if let Err(error) = rustix::stdio::dup2_stdin(&stdin) {
-                    return (Some(format!("weir: cannot give the command its standard input: {error}")), EXIT_WEIR);
+                    return (
+                        Some(format!(
+                            "weir: cannot give the command its standard input: {error}"
+                        )),
+                        EXIT_WEIR,
+                    );
                 }
             }
             // weir ended, or gave up before it was ready, and has said why.
             Ok(None) => return (None, EXIT_WEIR),
             Err(error) => {
-                let text = format!("weir: the gate is not for use by hand, and was not opened: {error}");
+                let text =
+                    format!("weir: the gate is not for use by hand, and was not opened: {error}");
                 return (Some(text), EXIT_WEIR);
             }
         }
-        let Some((program, arguments)) = self.command.split_first() else { return (None, EXIT_WEIR) };
+        let Some((program, arguments)) = self.command.split_first() else {
+            return (None, EXIT_WEIR);
+        };
         let mut command = Command::new(program);
         command.args(arguments);
         if let (Some(uid), Some(gid)) = (self.uid, self.gid) {
             if let Err(error) = become_user(&mut command, Uid::from_raw(uid), Gid::from_raw(gid)) {
-                return (Some(format!("weir: cannot become user {uid}: {error}")), EXIT_WEIR);
+                return (
+                    Some(format!("weir: cannot become user {uid}: {error}")),
+                    EXIT_WEIR,
+                );
             }
         }
         let error = command.exec();
@@ -73,7 +84,12 @@ fn wait_for_open() -> io::Result<Option<OwnedFd>> {
     let stdin = io::stdin();
     let received = loop {
         let mut parts = [IoSliceMut::new(&mut byte)];
-        match recvmsg(stdin.as_fd(), &mut parts, &mut ancillary, RecvFlags::CMSG_CLOEXEC) {
+        match recvmsg(
+            stdin.as_fd(),
+            &mut parts,
+            &mut ancillary,
+            RecvFlags::CMSG_CLOEXEC,
+        ) {
             Err(rustix::io::Errno::INTR) => {}
             other => break other?,
         }
@@ -85,13 +101,18 @@ fn wait_for_open() -> io::Result<Option<OwnedFd>> {
         RecvAncillaryMessage::ScmRights(mut descriptors) => descriptors.next(),
         _ => None,
     });
-    descriptors.next().map(Some).ok_or_else(|| io::Error::other("no standard input came with the message"))
+    descriptors
+        .next()
+        .map(Some)
+        .ok_or_else(|| io::Error::other("no standard input came with the message"))
 }
 
 /// Groups first, then the group, then the user: afterwards there is no right left to do the others.
 fn become_user(command: &mut Command, uid: Uid, gid: Gid) -> nix::Result<()> {
     let user = User::from_uid(uid)?;
-    let name = user.as_ref().and_then(|user| CString::new(user.name.as_bytes()).ok());
+    let name = user
+        .as_ref()
+        .and_then(|user| CString::new(user.name.as_bytes()).ok());
     match name {
         Some(name) => initgroups(&name, gid)?,
         None => setgroups(&[gid])?,
@@ -102,7 +123,11 @@ fn become_user(command: &mut Command, uid: Uid, gid: Gid) -> nix::Result<()> {
         command.env_remove(variable);
     }
     if let Some(user) = user {
-        command.env("USER", &user.name).env("LOGNAME", &user.name).env("HOME", &user.dir).env("SHELL", &user.shell);
+        command
+            .env("USER", &user.name)
+            .env("LOGNAME", &user.name)
+            .env("HOME", &user.dir)
+            .env("SHELL", &user.shell);
     }
     Ok(())
 }
@@ -111,10 +136,16 @@ fn explain(program: &OsStr, error: &io::Error) -> (String, u8) {
     let name = program.to_string_lossy();
     let name = escape(&name);
     if error.kind() != io::ErrorKind::NotFound {
-        return (format!("weir: {name}: cannot be executed: {error}"), EXIT_NOT_EXECUTABLE);
+        return (
+            format!("weir: {name}: cannot be executed: {error}"),
+            EXIT_NOT_EXECUTABLE,
+        );
     }
     if name.contains('/') && Path::new(program).exists() {
-        return (format!("weir: {name}: its interpreter was not found"), EXIT_NOT_FOUND);
+        return (
+            format!("weir: {name}: its interpreter was not found"),
+            EXIT_NOT_FOUND,
+        );
     }
     (format!("weir: {name}: command not found"), EXIT_NOT_FOUND)
 }
