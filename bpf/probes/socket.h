@@ -119,7 +119,8 @@ static __always_inline void fill_kind(struct weir_network *record, struct sock *
 {
 	record->family = LOAD(sk, __sk_common.skc_family);
 	record->type = LOAD(sk, sk_type);
-	record->protocol = LOAD(sk, sk_protocol);
+	if (is_inet(record->family)) /* others have numbers of their own */
+		record->protocol = LOAD(sk, sk_protocol);
 	record->socket_cookie = LOAD(sk, __sk_common.skc_cookie.counter);
 }
 

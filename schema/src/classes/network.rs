@@ -6,7 +6,18 @@ use crate::column::{ColumnType::*, ERROR, RET, Source, TEXT_ESCAPED, column, opt
 use crate::wire::{Wire, field};
 
 /// Families by the kernel's own names.
-pub static FAMILIES: &[(u64, &str)] = &[(1, "AF_UNIX"), (2, "AF_INET"), (10, "AF_INET6")];
+pub static FAMILIES: &[(u64, &str)] = &[
+    (1, "AF_UNIX"),
+    (2, "AF_INET"),
+    (10, "AF_INET6"),
+    (16, "AF_NETLINK"),
+    (17, "AF_PACKET"),
+    (29, "AF_CAN"),
+    (31, "AF_BLUETOOTH"),
+    (38, "AF_ALG"),
+    (40, "AF_VSOCK"),
+    (44, "AF_XDP"),
+];
 
 /// Types of sockets.
 pub static SOCKET_TYPES: &[(u64, &str)] =
@@ -56,9 +67,9 @@ pub(super) static NETWORK: Class = Class {
     columns: &[
         RET,
         ERROR,
-        column("family", Text, Source::Names { field: "family", names: FAMILIES }, "`AF_INET`, `AF_INET6`, `AF_UNIX`"),
+        column("family", Text, Source::Names { field: "family", names: FAMILIES }, "`AF_INET`, `AF_INET6`, `AF_UNIX`; others without ends"),
         column("type", Text, Source::Names { field: "type", names: SOCKET_TYPES }, "`SOCK_STREAM`, `SOCK_DGRAM`, ..."),
-        column("protocol", Text, Source::Names { field: "protocol", names: PROTOCOLS }, "`tcp`, `udp`, ...; null for Unix"),
+        column("protocol", Text, Source::Names { field: "protocol", names: PROTOCOLS }, "`tcp`, `udp`, ...; null for other families"),
         column("local_ip", Text, Source::Address { field: "local_ip" }, "address of this end"),
         optional("local_port", Int32, -1, "port of this end"),
         column("remote_ip", Text, Source::Address { field: "remote_ip" }, "address of the other end"),
@@ -75,14 +86,14 @@ pub(super) static NETWORK: Class = Class {
             "address_source",
             Text,
             Source::Names { field: "address_source", names: PATH_SOURCES },
-            "`kernel`: read from the kernel's own socket; `argument`: the program's bytes",
+            "`kernel`: read from the kernel's own socket; `argument`: the end that the call names is the program's bytes",
         ),
-        optional("bytes_sent", Int64, NO_BYTES, "close: bytes sent in the socket's life"),
-        optional("bytes_received", Int64, NO_BYTES, "close: bytes received in the socket's life"),
+        optional("bytes_sent", Int64, NO_BYTES, "close: data bytes sent in the socket's life, each once; null where the kernel does not tell"),
+        optional("bytes_received", Int64, NO_BYTES, "close: data bytes received in the socket's life; UDP and Unix: from Linux 6.3 on, counted since weir started"),
         optional("length", Int64, NO_BYTES, "sendto, recvfrom: bytes asked for"),
         optional("backlog", Int32, -1, "listen: backlog asked for"),
-        optional("fd", Int32, -1, "file descriptor; null when the call failed or had none"),
-        optional("socket_cookie", Int64, 0, "the kernel's name of the socket: joins the rows of one socket"),
+        optional("fd", Int32, -1, "file descriptor: of the call, or the new one of accept; null where there is none"),
+        optional("socket_cookie", Int64, 0, "the kernel's name of the socket: joins the rows of one socket; null until TCP connects or listens, or the first bytes pass"),
         TEXT_ESCAPED,
     ],
     actions: &[
