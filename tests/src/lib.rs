@@ -1,1 +1,7 @@
-//! placeholder
+//! Tests of the whole: `weir` as a program, on the running kernel.
+//!
+//! What the test targets share: starting `weir`, reading its rows, comparing them with what really happened.
+
+pub mod capture;
+pub mod compare;
+pub mod skip;

@@ -1,0 +1,154 @@
+//! What really happened, one JSON object per line in the file that `TRIGGER_FACTS` names.
+
+use std::fs::File;
+use std::io::Write;
+use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
+use std::sync::OnceLock;
+
+use serde_json::{Map, Value, json};
+
+use crate::call::{call, error_name, now};
+
+fn read(path: &str) -> Vec<u8> {
+    std::fs::read(path).unwrap_or_default()
+}
+
+/// Escapes as the text columns do, for comparison: these texts are valid UTF-8.
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// Start of a process in clock ticks since boot, from /proc.
+fn start_ticks(pid: i64) -> Option<i64> {
+    let stat = text(&read(&format!("/proc/{pid}/stat")));
+    // The name in parentheses may hold spaces; the start is field 22, the 20th behind it.
+    stat.rsplit_once(')')?.1.split_whitespace().nth(19)?.parse().ok()
+}
+
+/// Where cgroup v2 is mounted.
+pub fn cgroup_root() -> Option<String> {
+    let mounts = text(&read("/proc/self/mounts"));
+    mounts.lines().map(|l| l.split(' ').collect::<Vec<_>>()).find(|f| f[2] == "cgroup2").map(|f| f[1].to_owned())
+}
+
+/// Inode of the own cgroup v2 directory, which is its id.
+fn cgroup_id() -> Option<u64> {
+    let own = text(&read("/proc/self/cgroup"));
+    let path = own.lines().find_map(|l| l.strip_prefix("0::"))?.to_owned();
+    Some(std::fs::metadata(cgroup_root()? + &path).ok()?.ino())
+}
+
+/// The columns that say who, by /proc, of the calling thread.
+pub fn who() -> Map<String, Value> {
+    let status = text(&read("/proc/thread-self/status"));
+    let field = |name: &str| -> i64 {
+        let line = status.lines().find_map(|l| l.strip_prefix(name)).unwrap_or_default();
+        line.split_whitespace().next().and_then(|v| v.parse().ok()).unwrap_or(-1)
+    };
+    let cmdline = read("/proc/self/cmdline");
+    let cmdline: Vec<u8> =
+        cmdline.strip_suffix(b"\0").unwrap_or(&cmdline).iter().map(|b| if *b == 0 { b' ' } else { *b }).collect();
+    let comm = read("/proc/thread-self/comm");
+    let who = json!({
+        "pid": field("Tgid:"),
+        "tid": field("Pid:"),
+        "ppid": field("PPid:"),
+        "uid": field("Uid:"),
+        "gid": field("Gid:"),
+        "comm": text(comm.strip_suffix(b"\n").unwrap_or(&comm)),
+        "exe": EXE.get(),
+        "cmdline": text(&cmdline),
+        "cgroup_id": cgroup_id(),
+        "start_ticks": start_ticks(field("Tgid:")),
+        "parent_start_ticks": start_ticks(field("PPid:")),
+    });
+    match who {
+        Value::Object(who) => who,
+        _ => unreachable!("an object"),
+    }
+}
+
+static FACTS: OnceLock<File> = OnceLock::new();
+static EXE: OnceLock<PathBuf> = OnceLock::new();
+
+/// Opens what a child without rights could not open.
+pub fn begin() {
+    let path = std::env::var_os("TRIGGER_FACTS").expect("TRIGGER_FACTS names a file");
+    let file = std::fs::OpenOptions::new().create(true).append(true).open(path).expect("the file of facts");
+    FACTS.set(file).expect("begun once");
+    EXE.set(std::fs::read_link("/proc/self/exe").expect("the own program")).expect("begun once");
+}
+
+/// Appends one fact.
+pub fn write(fact: &Value) {
+    let mut file = FACTS.get().expect("begun");
+    // One write per line: children append to the same file.
+    file.write_all(format!("{fact}\n").as_bytes()).expect("the file of facts");
+}
+
+/// One attempt: an action of the definition, made by one call (empty: by none).
+#[derive(Clone)]
+pub struct Step {
+    /// `class.action`.
+    pub action: &'static str,
+    /// The system call, by its 64-bit name.
+    pub call: &'static str,
+    /// Name, unique in a run.
+    pub name: String,
+}
+
+/// A step of the action by the call; `what` tells it from the others.
+pub fn step(action: &'static str, call: &'static str, what: &str) -> Step {
+    Step { action, call, name: format!("{action} {call} {what}") }
+}
+
+impl Step {
+    /// Runs the call; `expect` gives the columns of the class for its result (`ret` and `error` are added).
+    pub fn run(self, work: impl FnOnce() -> i64, expect: impl FnOnce(i64) -> Value) -> i64 {
+        let mut who = who();
+        let from = now();
+        let ret = work();
+        let to = now();
+        // The row is written at the exit of the call, which may have changed them.
+        who.insert("uid".into(), json!(call(libc::SYS_getuid, &[])));
+        who.insert("gid".into(), json!(call(libc::SYS_getgid, &[])));
+        let mut columns = expect(ret);
+        columns["ret"] = json!(ret);
+        if ret < 0 && ret >= -4095 {
+            columns["error"] = json!(error_name(ret));
+        }
+        self.note(&Value::Object(who), from, to, Some(ret), &columns);
+        ret
+    }
+
+    /// The same for one system call by number.
+    pub fn sys(self, number: libc::c_long, arguments: &[usize], expect: impl FnOnce(i64) -> Value) -> i64 {
+        self.run(|| call(number, arguments), expect)
+    }
+
+    /// A fact that was seen otherwise: no result unless one is given.
+    pub fn note(self, who: &Value, from: i64, to: i64, ret: Option<i64>, expect: &Value) {
+        write(&json!({
+            "step": self.name, "action": self.action, "call": self.call, "who": who,
+            "from": from, "to": to, "ret": ret, "expect": expect,
+        }));
+    }
+}
+
+/// A rule: any value but null.
+pub fn any() -> Value {
+    json!({"any": true})
+}
+
+/// A rule: the directory of an absolute text, which is only told where the root is not that of the mount namespace.
+pub fn root() -> Value {
+    json!({"one_of": [null, "/"]})
+}
+
+/// Flags or a number by the names of a set of the schema.
+pub fn symbols(set: &str, value: u64) -> String {
+    let mut out = String::new();
+    weir_schema::symbols::by_name(set).expect("the set exists").render(value, &mut out);
+    out
+}

@@ -1,0 +1,478 @@
+//! Class file.
+
+use std::os::unix::fs::MetadataExt;
+
+use serde_json::{Value, json};
+
+use crate::call::*;
+use crate::facts::{Step, any, root, step, symbols};
+
+const AT_FDCWD: usize = libc::AT_FDCWD as usize;
+const NO_FD: usize = 777;
+
+fn here() -> String {
+    std::env::current_dir().expect("directory").to_str().expect("UTF-8").to_owned()
+}
+
+fn directory(path: &str) -> usize {
+    must(libc::SYS_openat, &[AT_FDCWD, p(&c(path)), libc::O_DIRECTORY as usize]) as usize
+}
+
+/// Columns of a path that is the program's text, relative to the working directory or absolute.
+fn argument(raw: &str) -> Value {
+    let (path, dir) =
+        if raw.starts_with('/') { (raw.to_owned(), root()) } else { (format!("{}/{raw}", here()), json!(here())) };
+    json!({"path": path, "path_source": "argument", "path_raw": raw, "path_dir": dir, "path_truncated": false})
+}
+
+/// Columns of a path that the kernel walked, with the file's identity.
+fn walked(path: &str) -> Value {
+    let meta = std::fs::symlink_metadata(path).expect("the file is there");
+    json!({
+        "path": path, "path_source": "kernel", "path_truncated": false, "dev": meta.dev(), "ino": meta.ino(),
+    })
+}
+
+fn with(mut columns: Value, more: Value) -> Value {
+    for (name, value) in more.as_object().expect("an object") {
+        columns[name] = value.clone();
+    }
+    columns
+}
+
+/// An open that succeeds: the descriptor is closed afterwards.
+fn opened(
+    call_name: &'static str,
+    what: &str,
+    number: c_long,
+    arguments: &[usize],
+    path: &str,
+    flags: i32,
+    mode: u32,
+    created: bool,
+    truncated: bool,
+) {
+    let fd = step("file.open", call_name, what).sys(number, arguments, |fd| {
+        with(
+            walked(path),
+            json!({
+                "fd": fd, "flags": flags, "flags_text": symbols("open_flags", flags as u64), "mode": mode,
+                "created": created, "truncated": truncated,
+            }),
+        )
+    });
+    assert!(fd >= 0, "{call_name} {what}: {}", error_name(fd));
+    close(fd);
+}
+
+fn open_failed(
+    call_name: &'static str,
+    what: &str,
+    number: c_long,
+    arguments: &[usize],
+    raw: &str,
+    flags: i32,
+    mode: u32,
+) {
+    step("file.open", call_name, what).sys(number, arguments, |_| {
+        with(
+            argument(raw),
+            json!({
+                "flags": flags, "flags_text": symbols("open_flags", flags as u64), "mode": mode,
+                "created": false, "truncated": false,
+            }),
+        )
+    });
+}
+
+#[repr(C)]
+struct Handle {
+    bytes: u32,
+    kind: i32,
+    handle: [u8; 128],
+}
+
+fn open() {
+    let path = format!("{}/opened", here());
+    let (relative, nothing) = (c("opened"), c("nothing/here"));
+    let create = libc::O_CREAT | libc::O_RDWR | libc::O_CLOEXEC;
+    opened(
+        "openat",
+        "that creates",
+        libc::SYS_openat,
+        &[AT_FDCWD, p(&relative), create as usize, 0o640],
+        &path,
+        create,
+        0o640,
+        true,
+        false,
+    );
+    opened(
+        "openat",
+        "of what is there",
+        libc::SYS_openat,
+        &[AT_FDCWD, p(&relative), create as usize, 0o640],
+        &path,
+        create,
+        0o640,
+        false,
+        false,
+    );
+    let truncate = libc::O_WRONLY | libc::O_TRUNC;
+    opened(
+        "openat",
+        "that empties",
+        libc::SYS_openat,
+        &[AT_FDCWD, p(&relative), truncate as usize, 0],
+        &path,
+        truncate,
+        0,
+        false,
+        true,
+    );
+    open_failed("openat", "of nothing", libc::SYS_openat, &[AT_FDCWD, p(&nothing), 0, 0], "nothing/here", 0, 0);
+    open_failed(
+        "openat",
+        "of what is there already",
+        libc::SYS_openat,
+        &[AT_FDCWD, p(&relative), (libc::O_CREAT | libc::O_EXCL) as usize, 0o600],
+        "opened",
+        libc::O_CREAT | libc::O_EXCL,
+        0o600,
+    );
+    open_failed(
+        "openat",
+        "of an absolute nothing",
+        libc::SYS_openat,
+        &[AT_FDCWD, p(&c("/no/such/file")), 0, 0],
+        "/no/such/file",
+        0,
+        0,
+    );
+
+    let how = [libc::O_RDONLY as u64, 0, 0x08]; // RESOLVE_BENEATH
+    opened("openat2", "beneath", libc::SYS_openat2, &[AT_FDCWD, p(&relative), at(&how), 24], &path, 0, 0, false, false);
+    open_failed(
+        "openat2",
+        "of nothing",
+        libc::SYS_openat2,
+        &[AT_FDCWD, p(&nothing), at(&how), 24],
+        "nothing/here",
+        0,
+        0,
+    );
+
+    #[cfg(target_arch = "x86_64")]
+    {
+        opened("open", "of what is there", libc::SYS_open, &[p(&relative), 0, 0], &path, 0, 0, false, false);
+        open_failed("open", "of nothing", libc::SYS_open, &[p(&nothing), 0, 0], "nothing/here", 0, 0);
+        let creat = libc::O_CREAT | libc::O_WRONLY | libc::O_TRUNC;
+        opened("creat", "of what is there", libc::SYS_creat, &[p(&relative), 0o600], &path, creat, 0o600, false, true);
+        open_failed("creat", "in nothing", libc::SYS_creat, &[p(&nothing), 0o600], "nothing/here", creat, 0o600);
+    }
+
+    let mut handle = Handle { bytes: 128, kind: 0, handle: [0; 128] };
+    let mut mount = 0i32;
+    let named = call(
+        libc::SYS_name_to_handle_at,
+        &[AT_FDCWD, p(&relative), std::ptr::from_mut(&mut handle) as usize, std::ptr::from_mut(&mut mount) as usize, 0],
+    );
+    if named == 0 {
+        let here = directory(".");
+        let expect = |fd: i64| {
+            let what = json!({"fd": fd, "flags": 0, "flags_text": "O_RDONLY", "mode": 0, "created": false, "truncated": false});
+            // By its handle a file may have no name in this mount.
+            with(walked(&path), with(what, json!({"path": any(), "path_state": {"one_of": [null, "unreachable"]}})))
+        };
+        let fd = step("file.open", "open_by_handle_at", "of what is there").sys(
+            libc::SYS_open_by_handle_at,
+            &[here, at(&handle), 0],
+            expect,
+        );
+        close(fd);
+        close(here as i64);
+    }
+    step("file.open", "open_by_handle_at", "of no handle").sys(libc::SYS_open_by_handle_at, &[AT_FDCWD, 0, 0], |_| {
+        // A handle is no text: there is no path to tell.
+        json!({"path_source": {"one_of": [null, "argument"]}, "path_dir": {"one_of": [null, here()]}, "path_truncated": false,
+            "flags": 0, "flags_text": "O_RDONLY", "mode": 0, "created": false, "truncated": false})
+    });
+
+    // The path is the kernel's own: through a symbolic link it is the file's.
+    std::os::unix::fs::symlink("opened", "to-opened").expect("a link");
+    opened(
+        "openat",
+        "through a link",
+        libc::SYS_openat,
+        &[AT_FDCWD, p(&c("to-opened")), 0, 0],
+        &path,
+        0,
+        0,
+        false,
+        false,
+    );
+    // ... and of a file without a name, the last name that it had.
+    std::fs::write("gone", "").expect("a file");
+    let (fd, gone) =
+        (must(libc::SYS_openat, &[AT_FDCWD, p(&c("gone")), 0]) as usize, std::fs::metadata("gone").expect("there"));
+    std::fs::remove_file("gone").expect("removed");
+    let again = c(format!("/proc/self/fd/{fd}"));
+    let fd2 = step("file.open", "openat", "of a deleted file").sys(libc::SYS_openat, &[AT_FDCWD, p(&again), 0, 0], |fd| {
+        json!({"path": format!("{}/gone", here()), "path_source": "kernel", "path_state": "deleted", "path_truncated": false,
+            "dev": gone.dev(), "ino": gone.ino(), "fd": fd, "flags": 0, "flags_text": "O_RDONLY", "mode": 0, "created": false, "truncated": false})
+    });
+    close(fd2);
+    close(fd as i64);
+}
+
+/// Calls with one name and nothing else: at first the name is there, then it is not.
+fn name_twice(
+    action: &'static str,
+    call_name: &'static str,
+    number: c_long,
+    arguments: impl Fn(usize) -> Vec<usize>,
+    raw: &str,
+    more: Value,
+) {
+    let text = c(raw);
+    for what in ["of a name", "once more"] {
+        step(action, call_name, what).sys(number, &arguments(p(&text)), |_| with(argument(raw), more.clone()));
+    }
+}
+
+fn names() {
+    let none = json!({});
+    let removedir = libc::AT_REMOVEDIR as usize;
+    std::fs::write("a", "").expect("a file");
+    name_twice("file.unlink", "unlinkat", libc::SYS_unlinkat, |n| vec![AT_FDCWD, n, 0], "a", none.clone());
+    let mode = json!({"mode": 0o750});
+    name_twice("file.mkdir", "mkdirat", libc::SYS_mkdirat, |n| vec![AT_FDCWD, n, 0o750], "d", mode.clone());
+    name_twice("file.rmdir", "unlinkat", libc::SYS_unlinkat, |n| vec![AT_FDCWD, n, removedir], "d", none.clone());
+    #[cfg(target_arch = "x86_64")]
+    {
+        let absolute = format!("{}/b", here());
+        std::fs::write("b", "").expect("a file");
+        name_twice("file.unlink", "unlink", libc::SYS_unlink, |n| vec![n], &absolute, none.clone());
+        name_twice("file.mkdir", "mkdir", libc::SYS_mkdir, |n| vec![n, 0o750], "e", mode);
+        name_twice("file.rmdir", "rmdir", libc::SYS_rmdir, |n| vec![n], "e", none);
+    }
+}
+
+/// Calls with two names: `arguments` gets a flag, the old name and the new one.
+fn two_names(
+    action: &'static str,
+    call_name: &'static str,
+    number: c_long,
+    flags: (u64, &str),
+    arguments: impl Fn(usize, usize) -> Vec<usize>,
+) {
+    std::fs::write("old", "").expect("a file");
+    let _ = std::fs::remove_file("new");
+    let expect = |old: &str, new: &str| {
+        with(
+            argument(old),
+            json!({
+                "new_path": format!("{}/{new}", here()), "new_path_raw": new, "new_path_dir": here(),
+                "flags": flags.0, "flags_text": flags.1,
+            }),
+        )
+    };
+    let (old, new, nothing) = (c("old"), c("new"), c("nothing"));
+    step(action, call_name, "of a name").sys(number, &arguments(p(&old), p(&new)), |_| expect("old", "new"));
+    step(action, call_name, "of nothing").sys(number, &arguments(p(&nothing), p(&new)), |_| expect("nothing", "new"));
+}
+
+fn renames_and_links() {
+    const NOREPLACE: usize = 1;
+    two_names("file.rename", "renameat", libc::SYS_renameat, (0, "0"), |o, n| vec![AT_FDCWD, o, AT_FDCWD, n]);
+    two_names("file.rename", "renameat2", libc::SYS_renameat2, (1, "RENAME_NOREPLACE"), |o, n| {
+        vec![AT_FDCWD, o, AT_FDCWD, n, NOREPLACE]
+    });
+    let follow = libc::AT_SYMLINK_FOLLOW as usize;
+    two_names("file.link", "linkat", libc::SYS_linkat, (0x400, "AT_SYMLINK_FOLLOW"), |o, n| {
+        vec![AT_FDCWD, o, AT_FDCWD, n, follow]
+    });
+    #[cfg(target_arch = "x86_64")]
+    {
+        two_names("file.rename", "rename", libc::SYS_rename, (0, "0"), |o, n| vec![o, n]);
+        two_names("file.link", "link", libc::SYS_link, (0, "0"), |o, n| vec![o, n]);
+    }
+    // Each name relative to a directory of its own.
+    std::fs::create_dir_all("from/x").expect("a directory");
+    std::fs::create_dir_all("to").expect("a directory");
+    std::fs::write("from/x/f", "").expect("a file");
+    let (from, to) = (directory("from"), directory("to"));
+    step("file.rename", "renameat", "between two directories").sys(libc::SYS_renameat, &[from, p(&c("x/f")), to, p(&c("g"))], |_| {
+        json!({"path": format!("{}/from/x/f", here()), "path_source": "argument", "path_raw": "x/f", "path_dir": format!("{}/from", here()), "path_truncated": false,
+            "new_path": format!("{}/to/g", here()), "new_path_raw": "g", "new_path_dir": format!("{}/to", here()), "flags": 0, "flags_text": "0"})
+    });
+    close(from as i64);
+    close(to as i64);
+    symlinks();
+}
+
+fn symlinks() {
+    let expect = |target: &str, path: String, new: &str| {
+        json!({"path": path, "path_source": "argument", "path_raw": target, "path_truncated": false,
+            "new_path": format!("{}/{new}", here()), "new_path_raw": new, "new_path_dir": here()})
+    };
+    std::fs::create_dir_all("links").expect("a directory");
+    let (up, link, absolute) = (c("target"), c("links/l"), c("/etc/passwd"));
+    for what in ["relative to the link", "that is there"] {
+        step("file.symlink", "symlinkat", what).sys(libc::SYS_symlinkat, &[p(&up), AT_FDCWD, p(&link)], |_| {
+            expect("target", format!("{}/links/target", here()), "links/l")
+        });
+    }
+    step("file.symlink", "symlinkat", "to an absolute name").sys(
+        libc::SYS_symlinkat,
+        &[p(&absolute), AT_FDCWD, p(&c("links/m"))],
+        |_| expect("/etc/passwd", "/etc/passwd".into(), "links/m"),
+    );
+    #[cfg(target_arch = "x86_64")]
+    step("file.symlink", "symlink", "relative to the link").sys(libc::SYS_symlink, &[p(&up), p(&c("links/n"))], |_| {
+        expect("target", format!("{}/links/target", here()), "links/n")
+    });
+}
+
+/// A call on a descriptor: of a file, and of none.
+fn by_fd(
+    action: &'static str,
+    call_name: &'static str,
+    number: c_long,
+    arguments: impl Fn(usize) -> Vec<usize>,
+    more: &Value,
+) {
+    let path = format!("{}/attributes", here());
+    let fd = must(libc::SYS_openat, &[AT_FDCWD, p(&c("attributes")), libc::O_RDWR as usize]) as usize;
+    step(action, call_name, "of a file")
+        .sys(number, &arguments(fd), |_| with(walked(&path), with(json!({"fd": fd}), more.clone())));
+    step(action, call_name, "of no file").sys(number, &arguments(NO_FD), |_| {
+        with(json!({"fd": NO_FD, "path_source": {"one_of": [null, "argument"]}, "path_truncated": false}), more.clone())
+    });
+    close(fd as i64);
+}
+
+fn attributes() {
+    std::fs::write("attributes", "text").expect("a file");
+    let by_name = |action, call_name, number, arguments: &dyn Fn(usize) -> Vec<usize>, more: &Value| {
+        let (file, nothing) = (c("attributes"), c("nothing"));
+        step(action, call_name, "of a name")
+            .sys(number, &arguments(p(&file)), |_| with(argument("attributes"), more.clone()));
+        step(action, call_name, "of nothing")
+            .sys(number, &arguments(p(&nothing)), |_| with(argument("nothing"), more.clone()));
+    };
+    let mode = json!({"mode": 0o600});
+    by_name("file.chmod", "fchmodat", libc::SYS_fchmodat, &|n| vec![AT_FDCWD, n, 0o600], &mode);
+    // 6.6 and later; before, the answer to both is ENOSYS.
+    by_name("file.chmod", "fchmodat2", 452, &|n| vec![AT_FDCWD, n, 0o600, 0], &mode);
+    by_fd("file.chmod", "fchmod", libc::SYS_fchmod, |fd| vec![fd, 0o600], &mode);
+    let owner = json!({"new_uid": 12, "new_gid": 34});
+    by_name("file.chown", "fchownat", libc::SYS_fchownat, &|n| vec![AT_FDCWD, n, 12, 34, 0], &owner);
+    by_fd("file.chown", "fchown", libc::SYS_fchown, |fd| vec![fd, u32::MAX as usize, 34], &json!({"new_gid": 34}));
+    let length = json!({"length": 5_000_000_000i64});
+    by_name("file.truncate", "truncate", libc::SYS_truncate, &|n| vec![n, 5_000_000_000], &length);
+    by_fd("file.truncate", "ftruncate", libc::SYS_ftruncate, |fd| vec![fd, 3], &json!({"length": 3}));
+    #[cfg(target_arch = "x86_64")]
+    {
+        by_name("file.chmod", "chmod", libc::SYS_chmod, &|n| vec![n, 0o600], &mode);
+        by_name("file.chown", "chown", libc::SYS_chown, &|n| vec![n, 12, 34], &owner);
+        by_name("file.chown", "lchown", libc::SYS_lchown, &|n| vec![n, 12, 34], &owner);
+    }
+}
+
+fn mounts() {
+    checked_child(|| {
+        must(libc::SYS_unshare, &[libc::CLONE_NEWNS as usize]);
+        must(libc::SYS_mount, &[0, p(&c("/")), 0, (libc::MS_REC | libc::MS_PRIVATE) as usize, 0]);
+        std::fs::create_dir_all("mnt").expect("a directory");
+        let (source, target, kind, nothing) = (c("weir-test"), c("mnt"), c("tmpfs"), c("nothing"));
+        let flags = (libc::MS_NOSUID | libc::MS_NODEV) as usize;
+        let expect = |raw: &str| {
+            with(
+                argument(raw),
+                json!({"flags": flags, "flags_text": "MS_NOSUID|MS_NODEV", "source": "weir-test", "fs_type": "tmpfs"}),
+            )
+        };
+        step("file.mount", "mount", "of memory").sys(
+            libc::SYS_mount,
+            &[p(&source), p(&target), p(&kind), flags, 0],
+            |_| expect("mnt"),
+        );
+        step("file.mount", "mount", "on nothing").sys(
+            libc::SYS_mount,
+            &[p(&source), p(&nothing), p(&kind), flags, 0],
+            |_| expect("nothing"),
+        );
+        let unmount = |what: &str, raw: &str| {
+            let text = c(raw);
+            step("file.umount", "umount2", what).sys(libc::SYS_umount2, &[p(&text), libc::MNT_DETACH as usize], |_| {
+                with(argument(raw), json!({"flags": 2, "flags_text": "MNT_DETACH"}))
+            });
+        };
+        // Paths cross the mount: the kernel's own walk goes on in the directory that is mounted on.
+        std::fs::write("mnt/inside", "").expect("a file");
+        opened(
+            "openat",
+            "in a mount",
+            libc::SYS_openat,
+            &[AT_FDCWD, p(&c("mnt/inside")), 0, 0],
+            &format!("{}/mnt/inside", here()),
+            0,
+            0,
+            false,
+            false,
+        );
+        unmount("of memory", "mnt");
+        unmount("of what is not mounted", "mnt");
+        moved(&target, &nothing);
+    });
+}
+
+/// The newer calls: a mount without a place, then moved to one.
+fn moved(target: &std::ffi::CStr, nothing: &std::ffi::CStr) {
+    let (kind, empty) = (c("tmpfs"), c(""));
+    let context = must(libc::SYS_fsopen, &[p(&kind), 0]) as usize;
+    must(libc::SYS_fsconfig, &[context, 6, 0, 0, 0]); // FSCONFIG_CMD_CREATE
+    let mount = must(libc::SYS_fsmount, &[context, 0, 0]) as usize;
+    let from_fd = 4usize; // MOVE_MOUNT_F_EMPTY_PATH
+    for (what, to) in [("to nothing", nothing), ("to a place", target)] {
+        let raw = to.to_str().expect("UTF-8");
+        step("file.mount", "move_mount", what).sys(
+            libc::SYS_move_mount,
+            &[mount, p(&empty), AT_FDCWD, to.as_ptr() as usize, from_fd],
+            |_| with(argument(raw), json!({"flags": 0, "flags_text": "0"})),
+        );
+    }
+    close(mount as i64);
+    close(context as i64);
+}
+
+fn closes() {
+    let path = format!("{}/closed", here());
+    let flags = libc::O_CREAT | libc::O_WRONLY;
+    let fd = must(libc::SYS_openat, &[AT_FDCWD, p(&c("closed")), flags as usize, 0o600]) as usize;
+    must(libc::SYS_write, &[fd, at("12345"), 5]);
+    let copy = must(libc::SYS_dup, &[fd]) as usize;
+    close(copy as i64); // not the last one: no row, which the test counts
+    let who = crate::facts::who();
+    let columns =
+        with(walked(&path), json!({"fd": fd, "flags": any(), "flags_text": {"contains": "O_WRONLY"}, "length": 5}));
+    let from = now();
+    close(fd as i64);
+    let close: Step = step("file.close", "", "of a written file");
+    close.note(&Value::Object(who), from, now(), None, &columns);
+}
+
+/// All of it.
+pub fn run() {
+    std::fs::create_dir_all("files").expect("a directory");
+    let back = here();
+    std::env::set_current_dir("files").expect("a directory");
+    open();
+    names();
+    renames_and_links();
+    attributes();
+    mounts();
+    closes();
+    std::env::set_current_dir(back).expect("a directory");
+}

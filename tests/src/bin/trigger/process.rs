@@ -1,0 +1,442 @@
+//! Class process.
+
+use serde_json::{Value, json};
+
+use crate::call::*;
+use crate::facts::{any, root, step, symbols, who};
+
+const NOBODY: usize = 12345;
+/// No process has this number.
+const NO_PID: usize = 0x3fff_fff0;
+
+fn status_hex(field: &str) -> i64 {
+    let status = std::fs::read_to_string("/proc/thread-self/status").expect("status");
+    let line = status.lines().find_map(|l| l.strip_prefix(field)).expect("the field");
+    i64::from_str_radix(line.trim(), 16).expect("hexadecimal")
+}
+
+/// The columns with the ids of the calling thread.
+fn ids(mut columns: Value) -> Value {
+    let status = std::fs::read_to_string("/proc/thread-self/status").expect("status");
+    for (field, names) in [("Uid:", ["ruid", "euid", "suid"]), ("Gid:", ["rgid", "egid", "sgid"])] {
+        let line = status.lines().find_map(|l| l.strip_prefix(field)).expect("the field");
+        for (name, value) in names.iter().zip(line.split_whitespace()) {
+            columns[name] = json!(value.parse::<i64>().expect("a number"));
+        }
+    }
+    columns
+}
+
+fn capabilities(mut columns: Value) -> Value {
+    let effective = status_hex("CapEff:");
+    columns["cap_effective"] = json!(effective);
+    columns["cap_effective_text"] = json!(symbols("capabilities", effective as u64));
+    columns
+}
+
+struct Vector {
+    _texts: Vec<std::ffi::CString>,
+    pointers: Vec<usize>,
+}
+
+/// A NULL-terminated vector of texts.
+fn vector(texts: &[&[u8]]) -> Vector {
+    let texts: Vec<_> = texts.iter().map(c).collect();
+    let pointers = texts.iter().map(p).chain([0]).collect();
+    Vector { _texts: texts, pointers }
+}
+
+impl Vector {
+    fn at(&self) -> usize {
+        self.pointers.as_ptr() as usize
+    }
+}
+
+fn executable() -> String {
+    std::env::current_exe().expect("own path").to_str().expect("UTF-8").to_owned()
+}
+
+/// A successful exec in a child: everything but the result is the new program's.
+fn exec_success(
+    call_name: &'static str,
+    number: c_long,
+    arguments: impl FnOnce(&Vector, &Vector) -> Vec<usize>,
+    raw: &str,
+    extra: Value,
+) {
+    let exe = executable();
+    let texts: [&[u8]; 4] = [b"trigger", b"nothing", b"two words", b"a\nline"];
+    let from = now();
+    let mut parent = who();
+    let pid = checked_child(|| {
+        let (argv, envp) = (vector(&texts), vector(&[b"A=b"]));
+        must(number, &arguments(&argv, &envp));
+    });
+    let mut expect = capabilities(ids(json!({
+        "ret": 0, "path": exe, "path_raw": raw, "path_truncated": false,
+        "args": texts.map(|t| String::from_utf8_lossy(t).into_owned()), "args_truncated": false,
+    })));
+    for (name, value) in extra.as_object().expect("an object") {
+        expect[name] = value.clone();
+    }
+    let own = json!({
+        "pid": pid, "tid": pid, "ppid": parent["pid"], "comm": raw.rsplit('/').next(), "exe": exe,
+        "cmdline": "trigger nothing two words a\nline", "parent_start_ticks": parent["start_ticks"],
+        "start_ticks": null,
+    });
+    for (name, value) in own.as_object().expect("an object") {
+        parent[name] = value.clone();
+    }
+    step("process.exec", call_name, "of this program").note(&Value::Object(parent), from, now(), Some(0), &expect);
+}
+
+fn exec_failure(what: &str, path: &str, absolute: &str, dir: Value) {
+    let texts: [&[u8]; 3] = [b"first", b"second one", b"third"];
+    let (argv, envp, path_c) = (vector(&texts), vector(&[]), c(path));
+    step("process.exec", "execve", what).sys(libc::SYS_execve, &[p(&path_c), argv.at(), envp.at()], |_| {
+        capabilities(ids(json!({
+            "path": absolute, "path_raw": path, "path_dir": dir, "path_truncated": false,
+            "args": ["first", "second one", "third"], "args_truncated": false, "flags": 0, "flags_text": "0",
+        })))
+    });
+}
+
+fn exec() {
+    let exe = executable();
+    let path = c(&exe);
+    exec_success(
+        "execve",
+        libc::SYS_execve,
+        |a, e| vec![p(&path), a.at(), e.at()],
+        &exe,
+        json!({"path_dir": root(), "flags": any(), "flags_text": any()}),
+    );
+    let (dir, name) = exe.rsplit_once('/').expect("absolute");
+    let (dir_c, name_c) = (c(dir), c(name));
+    let dirfd = must(libc::SYS_openat, &[libc::AT_FDCWD as usize, p(&dir_c), libc::O_PATH as usize]) as usize;
+    // The kernel's own text of it: /dev/fd/N/name.
+    let raw = format!("/dev/fd/{dirfd}/{name}");
+    exec_success(
+        "execveat",
+        libc::SYS_execveat,
+        |a, e| vec![dirfd, p(&name_c), a.at(), e.at(), 0],
+        &raw,
+        json!({"path": any(), "path_dir": root(), "flags": any(), "flags_text": any()}),
+    );
+    close(dirfd as i64);
+
+    let here = std::env::current_dir().expect("directory").to_str().expect("UTF-8").to_owned();
+    exec_failure("of nothing", "/no/such/program", "/no/such/program", root());
+    std::fs::write("plain", "not a program").expect("a file");
+    exec_failure("without the right", "./plain", &format!("{here}/plain"), json!(here));
+    std::fs::write("garbage", "not a program").expect("a file");
+    must(libc::SYS_fchmodat, &[libc::AT_FDCWD as usize, p(&c("garbage")), 0o755]);
+    exec_failure("of garbage", "garbage", &format!("{here}/garbage"), json!(here));
+    let (argv, name) = (vector(&[b"x"]), c("nothing"));
+    step("process.exec", "execveat", "of nothing").sys(
+        libc::SYS_execveat,
+        &[libc::AT_FDCWD as usize, p(&name), argv.at(), 0, libc::AT_SYMLINK_NOFOLLOW as usize],
+        |_| {
+            capabilities(ids(json!({
+                "path": format!("{here}/nothing"), "path_raw": "nothing", "path_dir": here, "path_truncated": false,
+                "args": ["x"], "args_truncated": false, "flags": 0x100, "flags_text": "AT_SYMLINK_NOFOLLOW",
+            })))
+        },
+    );
+}
+
+/// A child by one raw call that ends at once.
+fn forked(call_name: &'static str, number: c_long, arguments: &[usize]) {
+    step("process.fork", call_name, "of a child").run(
+        || match call(number, arguments) {
+            0 => exit_now(0),
+            ret => ret,
+        },
+        |pid| {
+            wait(pid as i32);
+            json!({"child_pid": pid, "child_key": any()})
+        },
+    );
+}
+
+/// vfork: the child ends inside the assembler block, because it runs on its parent's stack.
+#[cfg(target_arch = "x86_64")]
+fn vforked() {
+    let work = || {
+        let ret: i64;
+        // SAFETY: the child makes one call that does not return and touches no memory; the parent sees a plain call.
+        unsafe {
+            std::arch::asm!("syscall", "test rax, rax", "jnz 2f", "mov eax, 231", "xor edi, edi", "syscall", "2:",
+                inlateout("rax") libc::SYS_vfork => ret, out("rcx") _, out("r11") _, out("rdi") _);
+        }
+        ret
+    };
+    step("process.fork", "vfork", "of a child").run(work, |pid| {
+        wait(pid as i32);
+        json!({"child_pid": pid, "child_key": any()})
+    });
+}
+
+#[repr(C)]
+#[derive(Default)]
+struct Clone3 {
+    words: [u64; 11],
+}
+
+fn clone3(flags: u64) -> Clone3 {
+    let mut arguments = Clone3::default();
+    arguments.words[0] = flags;
+    arguments.words[4] = libc::SIGCHLD as u64;
+    arguments
+}
+
+fn fork() {
+    forked("clone", libc::SYS_clone, &[libc::SIGCHLD as usize, 0, 0, 0, 0]);
+    let good = clone3(0);
+    forked("clone3", libc::SYS_clone3, &[at(&good), size_of::<Clone3>()]);
+    #[cfg(target_arch = "x86_64")]
+    {
+        forked("fork", libc::SYS_fork, &[]);
+        vforked();
+    }
+    // Handlers cannot be shared without the memory.
+    let flags = libc::CLONE_SIGHAND as usize | libc::SIGCHLD as usize;
+    step("process.fork", "clone", "of the impossible").sys(
+        libc::SYS_clone,
+        &[flags, 0, 0, 0, 0],
+        |_| json!({"flags": flags, "flags_text": symbols("clone_flags", flags as u64)}),
+    );
+    let bad = clone3(libc::CLONE_SIGHAND as u64);
+    step("process.fork", "clone3", "of the impossible").sys(
+        libc::SYS_clone3,
+        &[at(&bad), size_of::<Clone3>()],
+        |_| json!({"flags": libc::CLONE_SIGHAND, "flags_text": "CLONE_SIGHAND"}),
+    );
+    #[cfg(target_arch = "x86_64")]
+    checked_child(|| {
+        let limit = [0u64; 2];
+        must(libc::SYS_setrlimit, &[libc::RLIMIT_NPROC as usize, at(&limit)]);
+        must(libc::SYS_setresuid, &[NOBODY, NOBODY, NOBODY]);
+        for (name, number) in [("fork", libc::SYS_fork), ("vfork", libc::SYS_vfork)] {
+            // No room for another process of this user, so neither returns twice.
+            step("process.fork", name, "beyond the limit").sys(
+                number,
+                &[],
+                |_| json!({"flags": 0, "flags_text": any()}),
+            );
+        }
+    });
+}
+
+/// A child that ends in this way.
+fn ended(what: &str, work: impl FnOnce()) {
+    let (from, started) = (now(), std::time::Instant::now());
+    let mut who_ends = who();
+    let (pid, status) = in_child(work);
+    let ran = started.elapsed().as_nanos() as i64;
+    let mut expect = json!({
+        "core_dumped": libc::WCOREDUMP(status), "duration_ns": {"min": 1_000, "max": ran + 1_000_000},
+    });
+    if libc::WIFEXITED(status) {
+        expect["exit_code"] = json!(libc::WEXITSTATUS(status));
+    } else {
+        expect["exit_signal"] = json!(libc::WTERMSIG(status));
+    }
+    who_ends.insert("ppid".into(), who_ends["pid"].clone());
+    who_ends.insert("parent_start_ticks".into(), who_ends["start_ticks"].clone());
+    who_ends.insert("start_ticks".into(), Value::Null);
+    who_ends.insert("pid".into(), json!(pid));
+    who_ends.insert("tid".into(), json!(pid));
+    step("process.exit", "", what).note(&Value::Object(who_ends), from, now(), None, &expect);
+}
+
+fn signalled(signal: i32) {
+    must(libc::SYS_kill, &[std::process::id() as usize, signal as usize]);
+    std::thread::sleep(std::time::Duration::from_secs(5));
+}
+
+fn exit() {
+    ended("with a status", || exit_now(42));
+    ended("by SIGKILL", || signalled(libc::SIGKILL));
+    ended("by SIGABRT, with a core where the machine writes them", || {
+        let limit = [u64::MAX; 2];
+        let _ = call(libc::SYS_prlimit64, &[0, libc::RLIMIT_CORE as usize, at(&limit), 0]);
+        signalled(libc::SIGABRT);
+    });
+    ended("of several threads", || {
+        let threads: Vec<_> = (0..3).map(|_| std::thread::spawn(|| ())).collect();
+        threads.into_iter().for_each(|t| t.join().expect("a thread"));
+        exit_now(7);
+    });
+}
+
+/// A call that sets ids, once as root and once without the right, each in a child of its own.
+fn set_ids(action: &'static str, name: &'static str, number: c_long, arguments: &[usize], fails: bool) {
+    let give = |requested: usize| move |_| ids(json!({"requested": requested as i32}));
+    let columns = |value: Value| {
+        let groups = action == "process.setgid";
+        let mut value = value;
+        let gone: &[&str] = if groups { &["ruid", "euid", "suid"] } else { &["rgid", "egid", "sgid"] };
+        gone.iter().for_each(|name| drop(value.as_object_mut().expect("an object").remove(*name)));
+        value
+    };
+    checked_child(|| {
+        step(action, name, "as root").sys(number, arguments, |ret| columns(give(arguments[0])(ret)));
+    });
+    if fails {
+        checked_child(|| {
+            must(libc::SYS_setresgid, &[NOBODY, NOBODY, NOBODY]);
+            must(libc::SYS_setresuid, &[NOBODY, NOBODY, NOBODY]);
+            let zeros = [0usize; 3];
+            step(action, name, "without the right").sys(number, &zeros[..arguments.len()], |ret| columns(give(0)(ret)));
+        });
+    }
+}
+
+fn credentials() {
+    const KEEP: usize = u32::MAX as usize;
+    set_ids("process.setuid", "setuid", libc::SYS_setuid, &[NOBODY], true);
+    set_ids("process.setuid", "setreuid", libc::SYS_setreuid, &[NOBODY, KEEP], true);
+    set_ids("process.setuid", "setresuid", libc::SYS_setresuid, &[1, 2, 3], true);
+    set_ids("process.setuid", "setfsuid", libc::SYS_setfsuid, &[NOBODY], false);
+    set_ids("process.setgid", "setgid", libc::SYS_setgid, &[NOBODY], true);
+    set_ids("process.setgid", "setregid", libc::SYS_setregid, &[NOBODY, KEEP], true);
+    set_ids("process.setgid", "setresgid", libc::SYS_setresgid, &[1, 2, 3], true);
+    set_ids("process.setgid", "setfsgid", libc::SYS_setfsgid, &[NOBODY], false);
+    checked_child(|| {
+        let groups = [5u32, 6];
+        step("process.setgroups", "setgroups", "as root").sys(
+            libc::SYS_setgroups,
+            &[2, at(&groups)],
+            |_| json!({"requested": 2}),
+        );
+        step("process.setgroups", "setgroups", "too many").sys(
+            libc::SYS_setgroups,
+            &[1 << 20, at(&groups)],
+            |_| json!({"requested": 1 << 20}),
+        );
+    });
+    checked_child(|| {
+        let header = [0x2008_0522u32, 0];
+        let few = [1u32 << 7, 1 << 7, 0, 0, 0, 0]; // CAP_SETUID alone
+        step("process.capset", "capset", "less").sys(
+            libc::SYS_capset,
+            &[at(&header), at(&few)],
+            |_| json!({"cap_effective": 1 << 7, "cap_effective_text": "CAP_SETUID"}),
+        );
+        let more = [u32::MAX; 6];
+        step("process.capset", "capset", "more").sys(
+            libc::SYS_capset,
+            &[at(&header), at(&more)],
+            |_| json!({"cap_effective": 1 << 7, "cap_effective_text": "CAP_SETUID"}),
+        );
+    });
+}
+
+fn namespaces() {
+    checked_child(|| {
+        let path = c("/proc/self/ns/uts");
+        let fd = must(libc::SYS_openat, &[libc::AT_FDCWD as usize, p(&path), 0]) as usize;
+        let uts = libc::CLONE_NEWUTS as usize;
+        step("process.setns", "setns", "of the same").sys(
+            libc::SYS_setns,
+            &[fd, uts],
+            |_| json!({"fd": fd, "flags": uts, "flags_text": "CLONE_NEWUTS"}),
+        );
+        step("process.setns", "setns", "of another kind").sys(
+            libc::SYS_setns,
+            &[fd, libc::CLONE_NEWNET as usize],
+            |_| json!({"fd": fd, "flags": libc::CLONE_NEWNET, "flags_text": "CLONE_NEWNET"}),
+        );
+        step("process.unshare", "unshare", "of names").sys(
+            libc::SYS_unshare,
+            &[uts],
+            |_| json!({"flags": uts, "flags_text": "CLONE_NEWUTS"}),
+        );
+        let bad = libc::CLONE_NEWUTS as usize | 1;
+        step("process.unshare", "unshare", "of the impossible").sys(
+            libc::SYS_unshare,
+            &[bad],
+            |_| json!({"flags": bad, "flags_text": symbols("namespace_flags", bad as u64)}),
+        );
+    });
+}
+
+fn ptrace() {
+    checked_child(|| {
+        let parent = must(libc::SYS_getppid, &[]);
+        step("process.ptrace", "ptrace", "of nobody").sys(
+            libc::SYS_ptrace,
+            &[libc::PTRACE_ATTACH as usize, NO_PID],
+            |_| json!({"target_pid": NO_PID, "request": 16, "request_text": "PTRACE_ATTACH"}),
+        );
+        assert!(parent > 0, "a parent");
+        step("process.ptrace", "ptrace", "by the parent").sys(
+            libc::SYS_ptrace,
+            &[libc::PTRACE_TRACEME as usize, 0],
+            |_| json!({"target_pid": 0, "request": 0, "request_text": "PTRACE_TRACEME"}),
+        );
+    });
+}
+
+fn kill() {
+    let pid = std::process::id() as usize;
+    let info = [0u32; 32];
+    let mut info = info;
+    info[2] = u32::MAX; // si_code SI_QUEUE
+    let columns = |target: i64, signal: i32, name: &str| {
+        let value = json!({"target_pid": target, "signal": signal, "signal_text": name});
+        move |_| value
+    };
+    // Ignored by default, so that it can be sent to this process itself.
+    let (winch, name) = (libc::SIGWINCH as usize, "SIGWINCH");
+    let good = columns(pid as i64, libc::SIGWINCH, name);
+    let bad = columns(NO_PID as i64, libc::SIGWINCH, name);
+    for (call_name, number, to_self, to_nobody) in [
+        ("kill", libc::SYS_kill, vec![pid, winch], vec![NO_PID, winch]),
+        ("tkill", libc::SYS_tkill, vec![pid, winch], vec![NO_PID, winch]),
+        ("tgkill", libc::SYS_tgkill, vec![pid, pid, winch], vec![NO_PID, NO_PID, winch]),
+        ("rt_sigqueueinfo", libc::SYS_rt_sigqueueinfo, vec![pid, winch, at(&info)], vec![NO_PID, winch, at(&info)]),
+        (
+            "rt_tgsigqueueinfo",
+            libc::SYS_rt_tgsigqueueinfo,
+            vec![pid, pid, winch, at(&info)],
+            vec![NO_PID, NO_PID, winch, at(&info)],
+        ),
+    ] {
+        step("process.kill", call_name, "to itself").sys(number, &to_self, good.clone());
+        step("process.kill", call_name, "to nobody").sys(number, &to_nobody, bad.clone());
+    }
+    let fd = must(libc::SYS_pidfd_open, &[pid, 0]) as usize;
+    let by_fd = |fd: usize, expected: Value| move |_| json!({"target_pid": any(), "signal": 28, "signal_text": "SIGWINCH", "fd": expected, "fd_argument": fd});
+    let strip = |mut value: Value| {
+        value.as_object_mut().expect("an object").remove("fd_argument");
+        value["target_pid"] = json!(0);
+        value
+    };
+    step("process.kill", "pidfd_send_signal", "to itself")
+        .sys(libc::SYS_pidfd_send_signal, &[fd, winch, 0, 0], |r| strip(by_fd(fd, json!(fd))(r)));
+    step("process.kill", "pidfd_send_signal", "to nobody")
+        .sys(libc::SYS_pidfd_send_signal, &[777, winch, 0, 0], |r| strip(by_fd(777, json!(777))(r)));
+    close(fd as i64);
+    checked_child(|| {
+        must(libc::SYS_setpgid, &[0, 0]);
+        let own = -i64::from(std::process::id());
+        step("process.kill", "kill", "to its group").sys(
+            libc::SYS_kill,
+            &[own as usize, winch],
+            columns(own, libc::SIGWINCH, name),
+        );
+    });
+}
+
+/// All of it.
+pub fn run() {
+    exec();
+    fork();
+    exit();
+    credentials();
+    namespaces();
+    ptrace();
+    kill();
+}

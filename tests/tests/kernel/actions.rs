@@ -1,0 +1,126 @@
+//! One test per action of the definition: what the trigger did, success and failure, is a row with every column right.
+
+use std::sync::OnceLock;
+
+use weir_schema::{Action, CLASSES, Class, Trigger};
+use weir_tests::capture::{Capture, Row, text};
+use weir_tests::compare::differences;
+use weir_tests::skip::{in_vm, skipped};
+
+/// Parts of the trigger that act for the loop over the actions.
+const PARTS: &[&str] = &["process", "file"];
+
+/// One run for all actions: starting takes most of the time.
+fn capture() -> &'static Capture {
+    static CAPTURE: OnceLock<Capture> = OnceLock::new();
+    let capture = CAPTURE.get_or_init(|| {
+        let command: Vec<&str> = [env!("CARGO_BIN_EXE_trigger")].iter().chain(PARTS).copied().collect();
+        let flags = ["--class", "default,network.sendto,network.recvfrom", "--syscall", "getppid,openat"];
+        Capture::of(&flags, &command)
+    });
+    assert!(capture.status.success(), "{}\n{}", capture.status, capture.stderr);
+    capture
+}
+
+fn find(name: &str) -> (&'static Class, &'static Action) {
+    let (class, action) = name.split_once('.').expect("class.action");
+    let class = CLASSES.iter().find(|c| c.name == class).expect("the class");
+    (class, class.actions.iter().find(|a| a.name == action).expect("the action"))
+}
+
+fn facts_of(name: &str) -> Vec<&'static Row> {
+    capture().facts.iter().filter(|f| text(f, "action") == name).collect()
+}
+
+/// Every step of the action is exactly one row, right in every column.
+fn check_rows(name: &str) {
+    let (class, action) = find(name);
+    let mut wrong = vec![];
+    for fact in facts_of(name) {
+        let rows = capture().rows_of(fact);
+        let step = text(fact, "step");
+        if rows.len() != 1 {
+            wrong.push(format!("{step}: {} rows instead of one: {rows:?}", rows.len()));
+        }
+        for row in rows.iter().take(1) {
+            let found = differences(class, action, row, fact);
+            wrong.extend(found.into_iter().map(|d| format!("{step}: {d}")));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// The steps cover the definition: every call of the action, success and failure where it has a result.
+fn check_cover(name: &str) {
+    let (_, action) = find(name);
+    let facts = facts_of(name);
+    assert!(!facts.is_empty(), "{name} has no trigger");
+    let machine_only = matches!(action.trigger, Trigger::Machine(_)) && !in_vm();
+    let ok = |f: &&Row| f["ret"].as_i64().is_some_and(|r| !(-4095..0).contains(&r));
+    if action.sets.contains(&"ret") {
+        assert!(machine_only || facts.iter().any(ok), "{name}: no success is triggered");
+        assert!(facts.iter().any(|f| !ok(f)), "{name}: no failure is triggered");
+    }
+    for call in action.calls {
+        assert!(facts.iter().any(|f| text(f, "call") == *call), "{name}: {call} is not triggered");
+    }
+    if let (true, Trigger::Machine(reason)) = (machine_only, action.trigger) {
+        skipped(&format!("success of {name}"), reason);
+    }
+}
+
+/// A test per action, and the table of them.
+macro_rules! actions {
+    ($($test:ident = $action:literal;)*) => {
+        $(#[test]
+        fn $test() {
+            check_cover($action);
+            check_rows($action);
+        })*
+        const TRIGGERED: &[&str] = &[$($action),*];
+    };
+}
+
+actions! {
+    process_exec = "process.exec";
+    process_fork = "process.fork";
+    process_exit = "process.exit";
+    process_setuid = "process.setuid";
+    process_setgid = "process.setgid";
+    process_setgroups = "process.setgroups";
+    process_capset = "process.capset";
+    process_setns = "process.setns";
+    process_unshare = "process.unshare";
+    process_ptrace = "process.ptrace";
+    process_kill = "process.kill";
+    file_open = "file.open";
+    file_unlink = "file.unlink";
+    file_rmdir = "file.rmdir";
+    file_rename = "file.rename";
+    file_link = "file.link";
+    file_symlink = "file.symlink";
+    file_mkdir = "file.mkdir";
+    file_chmod = "file.chmod";
+    file_chown = "file.chown";
+    file_truncate = "file.truncate";
+    file_mount = "file.mount";
+    file_umount = "file.umount";
+    file_close = "file.close";
+}
+
+/// Actions whose test is one of its own, in another file.
+const ELSEWHERE: &[&str] = &["process.running"];
+
+#[test]
+fn every_action_of_the_definition_has_a_trigger_and_no_trigger_is_left_over() {
+    let defined: Vec<String> = CLASSES
+        .iter()
+        .flat_map(|c| c.actions.iter().map(move |a| (c, a)))
+        .filter(|(_, a)| a.trigger != Trigger::Collector)
+        .map(|(c, a)| format!("{}.{}", c.name, a.name))
+        .collect();
+    let tested = || TRIGGERED.iter().chain(ELSEWHERE);
+    let missing: Vec<_> = defined.iter().filter(|d| !tested().any(|t| t == d)).collect();
+    assert!(missing.is_empty(), "actions without a trigger: {missing:?}");
+    assert!(tested().all(|t| defined.iter().any(|d| d == t)), "a trigger of no action");
+}

@@ -1,0 +1,3 @@
+//! The running kernel against the definition: every action, every ground rule, every filter. Needs root.
+
+mod actions;
