@@ -13,41 +13,50 @@ static __always_inline void count(struct transfer *transfer, __s64 sent, __s64 r
 }
 
 /* A cookie that was there before the first count: an entry that had to make room, or a socket that someone looked at. */
-static __always_inline void count_unix(struct sock *sk, __s64 sent, __s64 received)
+static __noinline struct transfer *first_unix_transfer(struct sock *sk, __u64 cookie)
 {
-	struct transfer first = { .state = sk->__sk_common.skc_cookie.counter ? TRANSFER_PARTIAL : 0 }, *transfer;
-	__u64 cookie = bpf_get_socket_cookie(sk);
+	struct transfer first = { .state = cookie ? TRANSFER_PARTIAL : 0 };
 
-	transfer = bpf_map_lookup_elem(&unix_transfers, &cookie);
-	if (!transfer) {
-		bpf_map_update_elem(&unix_transfers, &cookie, &first, BPF_NOEXIST);
-		transfer = bpf_map_lookup_elem(&unix_transfers, &cookie);
-	}
-	if (transfer)
-		count(transfer, sent, received);
+	if (!cookie)
+		cookie = bpf_get_socket_cookie(sk);
+	bpf_map_update_elem(&unix_transfers, &cookie, &first, BPF_NOEXIST);
+	return bpf_map_lookup_elem(&unix_transfers, &cookie);
+}
+
+static __always_inline struct transfer *unix_transfer(struct sock *sk)
+{
+	__u64 cookie = sk->__sk_common.skc_cookie.counter;
+	struct transfer *transfer = cookie ? bpf_map_lookup_elem(&unix_transfers, &cookie) : NULL;
+
+	return transfer ?: first_unix_transfer(sk, cookie);
+}
+
+static __noinline struct transfer *first_inet_transfer(struct sock *sk)
+{
+	struct transfer *transfer;
+
+	bpf_get_socket_cookie(sk); /* made: the rows of the socket carry it from now on */
+	transfer = bpf_sk_storage_get(&inet_transfers, sk, NULL, BPF_LOCAL_STORAGE_GET_F_CREATE);
+	if (transfer && wanted(bpf_get_current_task_btf()))
+		transfer->state = TRANSFER_WANTED;
+	return transfer;
+}
+
+static __always_inline struct transfer *inet_transfer(struct sock *sk)
+{
+	return bpf_sk_storage_get(&inet_transfers, sk, NULL, 0) ?: first_inet_transfer(sk);
 }
 
 /* TCP keeps its own counts, so it leaves at once. */
 static __always_inline void transferred(struct sock *sk, __s64 sent, __s64 received)
 {
 	__u16 family = sk->__sk_common.skc_family;
-	struct transfer *transfer;
+	struct transfer *transfer = NULL;
 
-	if (is_tcp(sk->sk_protocol))
-		return;
-	if (family == AF_UNIX) {
-		count_unix(sk, sent, received);
-		return;
-	}
-	if (!is_inet(family))
-		return;
-	transfer = bpf_sk_storage_get(&inet_transfers, sk, NULL, 0);
-	if (!transfer) {
-		bpf_get_socket_cookie(sk); /* made: the rows of the socket carry it from now on */
-		transfer = bpf_sk_storage_get(&inet_transfers, sk, NULL, BPF_LOCAL_STORAGE_GET_F_CREATE);
-		if (transfer && wanted(bpf_get_current_task_btf()))
-			transfer->state = TRANSFER_WANTED;
-	}
+	if (family == AF_UNIX)
+		transfer = unix_transfer(sk);
+	else if (is_inet(family) && !is_tcp(sk->sk_protocol))
+		transfer = inet_transfer(sk);
 	if (transfer)
 		count(transfer, sent, received);
 }

@@ -22,41 +22,21 @@ fn bind_listen_and_accept_that_fail_have_their_error_and_what_was_asked_for() {
         udp
     });
     let failed = |action| {
-        let found: Vec<_> = rows
-            .of(action)
-            .into_iter()
-            .filter(|r| r.get("ret") < 0)
-            .collect();
+        let found: Vec<_> = rows.of(action).into_iter().filter(|r| r.get("ret") < 0).collect();
         found.into_iter().map(Row::is_ours).collect::<Vec<_>>()
     };
     let bind = failed("bind");
-    assert_eq!(
-        (bind.len(), bind[0].get("ret")),
-        (1, -i64::from(libc::EADDRINUSE))
-    );
-    assert_eq!(
-        (bind[0].local(), bind[0].get("address_source")),
-        (Some(taken), ARGUMENT)
-    );
+    assert_eq!((bind.len(), bind[0].get("ret")), (1, -i64::from(libc::EADDRINUSE)));
+    assert_eq!((bind[0].local(), bind[0].get("address_source")), (Some(taken), ARGUMENT));
     let listen = failed("listen");
-    assert_eq!(
-        (listen[0].get("ret"), listen[0].get("backlog")),
-        (-i64::from(libc::EOPNOTSUPP), 77)
-    );
+    assert_eq!((listen[0].get("ret"), listen[0].get("backlog")), (-i64::from(libc::EOPNOTSUPP), 77));
     assert_eq!(listen[0].local(), udp.local_addr().ok());
     assert_eq!(
-        (
-            listen[1].get("ret"),
-            listen[1].get("family"),
-            listen[1].get("fd")
-        ),
+        (listen[1].get("ret"), listen[1].get("family"), listen[1].get("fd")),
         (-i64::from(libc::EBADF), 0, 9999)
     );
     let accept = rows.one("accept");
-    assert_eq!(
-        (accept.get("ret"), accept.get("fd")),
-        (-i64::from(libc::EAGAIN), -1)
-    );
+    assert_eq!((accept.get("ret"), accept.get("fd")), (-i64::from(libc::EAGAIN), -1));
     assert_eq!((accept.local(), accept.remote()), (Some(taken), None));
 }
 
@@ -71,19 +51,10 @@ fn transfers_that_fail_have_the_address_and_the_error() {
         assert!(udp.recv_from(&mut [0; 9]).is_err());
     });
     let sendto = rows.one("sendto");
-    assert_eq!(
-        (sendto.get("ret"), sendto.get("length")),
-        (-i64::from(libc::EMSGSIZE), 70_000)
-    );
-    assert_eq!(
-        (sendto.remote(), sendto.get("address_source")),
-        (Some(remote), ARGUMENT)
-    );
+    assert_eq!((sendto.get("ret"), sendto.get("length")), (-i64::from(libc::EMSGSIZE), 70_000));
+    assert_eq!((sendto.remote(), sendto.get("address_source")), (Some(remote), ARGUMENT));
     let recvfrom = rows.one("recvfrom");
-    assert_eq!(
-        (recvfrom.get("ret"), recvfrom.remote()),
-        (-i64::from(libc::EAGAIN), None)
-    );
+    assert_eq!((recvfrom.get("ret"), recvfrom.remote()), (-i64::from(libc::EAGAIN), None));
 }
 
 #[test]
@@ -95,14 +66,8 @@ fn calls_on_what_is_no_socket_have_the_address_and_no_kind() {
         assert_eq!(sys::connect(&file, remote), Err(libc::ENOTSOCK));
     });
     let connect = rows.one("connect");
-    assert_eq!(
-        (connect.get("ret"), connect.get("type")),
-        (-i64::from(libc::ENOTSOCK), 0)
-    );
-    assert_eq!(
-        (connect.remote(), connect.get("address_source")),
-        (Some(remote), ARGUMENT)
-    );
+    assert_eq!((connect.get("ret"), connect.get("type")), (-i64::from(libc::ENOTSOCK), 0));
+    assert_eq!((connect.remote(), connect.get("address_source")), (Some(remote), ARGUMENT));
 }
 
 #[test]
@@ -114,17 +79,11 @@ fn unix_calls_that_fail_have_the_name_that_was_asked_for() {
         assert!(UnixListener::bind("/nonexistent-directory/socket").is_err());
     });
     let connect = rows.one("connect");
-    assert_eq!(
-        (connect.get("ret"), connect.get("address_source")),
-        (-i64::from(libc::ENOENT), ARGUMENT)
-    );
+    assert_eq!((connect.get("ret"), connect.get("address_source")), (-i64::from(libc::ENOENT), ARGUMENT));
     assert_eq!(connect.unix_path, path.to_str().expect("UTF-8").as_bytes());
     let bind = rows.one("bind");
     assert_eq!(
         (bind.get("ret"), &bind.unix_path[..]),
-        (
-            -i64::from(libc::ENOENT),
-            &b"/nonexistent-directory/socket"[..]
-        )
+        (-i64::from(libc::ENOENT), &b"/nonexistent-directory/socket"[..])
     );
 }

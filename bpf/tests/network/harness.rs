@@ -39,14 +39,8 @@ impl Row {
             return None;
         }
         let head = HEADER.iter().map(|f| (f, offset_of(HEADER, f.name)));
-        let own = class
-            .fields
-            .iter()
-            .map(|f| (f, HEADER_SIZE + offset_of(class.fields, f.name)));
-        let numbers = head
-            .chain(own)
-            .filter_map(|(f, at)| Some((f.name, read_int(record, at, f.wire)?)))
-            .collect();
+        let own = class.fields.iter().map(|f| (f, HEADER_SIZE + offset_of(class.fields, f.name)));
+        let numbers = head.chain(own).filter_map(|(f, at)| Some((f.name, read_int(record, at, f.wire)?))).collect();
         let bytes = |name| {
             let at = HEADER_SIZE + offset_of(class.fields, name);
             <[u8; 16]>::try_from(&record[at..at + 16]).expect("16 bytes")
@@ -68,10 +62,7 @@ impl Row {
     }
 
     pub fn get(&self, field: &str) -> i64 {
-        *self
-            .numbers
-            .get(field)
-            .unwrap_or_else(|| panic!("no field {field}"))
+        *self.numbers.get(field).unwrap_or_else(|| panic!("no field {field}"))
     }
 
     fn end(&self, bit: i64, ip: [u8; 16], port: &str) -> Option<SocketAddr> {
@@ -129,21 +120,10 @@ impl Harness {
     fn new() -> Harness {
         let cpus = std::thread::available_parallelism().expect("CPUs").get();
         let roots = ["/sys/fs/cgroup/unified", "/sys/fs/cgroup"].map(PathBuf::from);
-        let root = roots
-            .into_iter()
-            .find(|r| r.join("cgroup.controllers").exists());
+        let root = roots.into_iter().find(|r| r.join("cgroup.controllers").exists());
         let settings = Settings {
-            selection: Selection {
-                actions: class().actions.iter().map(|a| a.id).collect(),
-                ..Selection::default()
-            },
-            filters: Filters {
-                trees: Lists {
-                    only: vec![std::process::id()],
-                    except: vec![],
-                },
-                ..Filters::default()
-            },
+            selection: Selection { actions: class().actions.iter().map(|a| a.id).collect(), ..Selection::default() },
+            filters: Filters { trees: Lists { only: vec![std::process::id()], except: vec![] }, ..Filters::default() },
             ring_bytes: RING_BYTES,
             lifecycle_bytes: RING_BYTES / 8,
             args_bytes_max: 1024,
@@ -155,9 +135,7 @@ impl Harness {
         };
         let mut loaded = Loaded::load(&settings).expect("load");
         assert!(loaded.refused.is_empty(), "refused: {:#?}", loaded.refused);
-        let rings: Vec<Ring> = (0..cpus)
-            .map(|cpu| loaded.create_ring(cpu).expect("ring"))
-            .collect();
+        let rings: Vec<Ring> = (0..cpus).map(|cpu| loaded.create_ring(cpu).expect("ring")).collect();
         for (cpu, ring) in rings.iter().enumerate() {
             loaded.install_ring(cpu, ring).expect("install");
         }
@@ -210,10 +188,7 @@ impl Harness {
 /// The one harness of this test binary: its tests take turns.
 pub fn harness() -> MutexGuard<'static, Harness> {
     static HARNESS: OnceLock<Mutex<Harness>> = OnceLock::new();
-    HARNESS
-        .get_or_init(|| Mutex::new(Harness::new()))
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner)
+    HARNESS.get_or_init(|| Mutex::new(Harness::new())).lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Waits for `n` rows of an action.

@@ -4,11 +4,7 @@ use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 
 fn result(ret: i32) -> Result<i32, i32> {
-    if ret < 0 {
-        Err(std::io::Error::last_os_error().raw_os_error().unwrap_or(0))
-    } else {
-        Ok(ret)
-    }
+    if ret < 0 { Err(std::io::Error::last_os_error().raw_os_error().unwrap_or(0)) } else { Ok(ret) }
 }
 
 pub fn socket(family: i32, kind: i32) -> OwnedFd {
@@ -54,30 +50,18 @@ pub fn cookie(fd: RawFd) -> i64 {
     let mut len = size_of::<i64>() as libc::socklen_t;
     let to = (&raw mut cookie).cast();
     // SAFETY: `cookie` and `len` are valid for writes, and `len` is the size of `cookie`.
-    result(unsafe { libc::getsockopt(fd, libc::SOL_SOCKET, libc::SO_COOKIE, to, &raw mut len) })
-        .expect("cookie");
+    result(unsafe { libc::getsockopt(fd, libc::SOL_SOCKET, libc::SO_COOKIE, to, &raw mut len) }).expect("cookie");
     cookie
 }
 
 /// Makes the close of a connection a reset.
 pub fn reset_on_close(socket: &dyn AsRawFd) {
-    let linger = libc::linger {
-        l_onoff: 1,
-        l_linger: 0,
-    };
+    let linger = libc::linger { l_onoff: 1, l_linger: 0 };
     let len = size_of::<libc::linger>() as libc::socklen_t;
     let from = (&raw const linger).cast();
     // SAFETY: `linger` is valid for reads of `len` bytes.
-    result(unsafe {
-        libc::setsockopt(
-            socket.as_raw_fd(),
-            libc::SOL_SOCKET,
-            libc::SO_LINGER,
-            from,
-            len,
-        )
-    })
-    .expect("linger");
+    result(unsafe { libc::setsockopt(socket.as_raw_fd(), libc::SOL_SOCKET, libc::SO_LINGER, from, len) })
+        .expect("linger");
 }
 
 /// Puts another file in the place of a descriptor.

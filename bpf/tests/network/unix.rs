@@ -28,43 +28,19 @@ fn a_unix_stream_shows_its_names_its_peer_and_its_bytes() {
     let names = |row: &Row| (row.unix_path.clone(), row.unix_peer_path.clone());
     let us = i64::from(std::process::id());
     let (connect, accept) = (rows.one("connect"), rows.one("accept"));
-    assert_eq!(
-        (names(connect), connect.get("peer_pid")),
-        ((path.to_vec(), vec![]), us)
-    );
-    assert_eq!(
-        (names(accept), accept.get("peer_pid"), accept.get("fd")),
-        ((path.to_vec(), vec![]), us, fds[2])
-    );
-    assert_eq!(
-        (names(rows.one("bind")).0, names(rows.one("listen")).0),
-        (path.to_vec(), path.to_vec())
-    );
+    assert_eq!((names(connect), connect.get("peer_pid")), ((path.to_vec(), vec![]), us));
+    assert_eq!((names(accept), accept.get("peer_pid"), accept.get("fd")), ((path.to_vec(), vec![]), us, fds[2]));
+    assert_eq!((names(rows.one("bind")).0, names(rows.one("listen")).0), (path.to_vec(), path.to_vec()));
     for row in [connect, accept, rows.one("bind"), rows.one("listen")] {
-        assert_eq!(
-            (
-                row.get("family"),
-                row.get("type"),
-                row.get("address_source")
-            ),
-            (1, 1, KERNEL)
-        );
-        assert_eq!(
-            (row.local(), row.get("local_port"), row.get("protocol")),
-            (None, NONE, 0)
-        );
+        assert_eq!((row.get("family"), row.get("type"), row.get("address_source")), (1, 1, KERNEL));
+        assert_eq!((row.local(), row.get("local_port"), row.get("protocol")), (None, NONE, 0));
     }
     for (fd, expected_names, expected) in [
         (fds[0], (path.to_vec(), vec![]), (0, 0)),
         (fds[1], (vec![], path.to_vec()), (300, 20)),
         (fds[2], (path.to_vec(), vec![]), (20, 300)),
     ] {
-        let close = rows
-            .of("close")
-            .into_iter()
-            .find(|r| r.get("fd") == fd)
-            .expect("a row")
-            .is_ours();
+        let close = rows.of("close").into_iter().find(|r| r.get("fd") == fd).expect("a row").is_ours();
         assert_eq!(names(close), expected_names);
         assert_eq!(bytes(close), if counts { expected } else { (NONE, NONE) });
     }
@@ -85,27 +61,9 @@ fn abstract_names_begin_with_an_at_sign() {
         server.recv_from(&mut [0; 9]).expect("receive");
     });
     assert_eq!(rows.one("bind").unix_path, shown);
-    assert_eq!(
-        (
-            &rows.one("connect").unix_path,
-            rows.one("connect").get("address_source")
-        ),
-        (&shown, KERNEL)
-    );
-    assert_eq!(
-        (
-            &rows.of("sendto")[0].unix_peer_path,
-            rows.of("sendto")[0].get("address_source")
-        ),
-        (&shown, ARGUMENT)
-    );
-    assert_eq!(
-        (
-            &rows.of("sendto")[1].unix_peer_path,
-            rows.of("sendto")[1].get("address_source")
-        ),
-        (&shown, KERNEL)
-    );
+    assert_eq!((&rows.one("connect").unix_path, rows.one("connect").get("address_source")), (&shown, KERNEL));
+    assert_eq!((&rows.of("sendto")[0].unix_peer_path, rows.of("sendto")[0].get("address_source")), (&shown, ARGUMENT));
+    assert_eq!((&rows.of("sendto")[1].unix_peer_path, rows.of("sendto")[1].get("address_source")), (&shown, KERNEL));
     assert_eq!(rows.one("recvfrom").unix_path, shown);
     assert!(rows.of("close").iter().any(|r| r.unix_path == shown));
     assert!(rows.of("close").iter().any(|r| r.unix_peer_path == shown));
