@@ -11,6 +11,9 @@ use crate::skel::types;
 /// Losses per CPU whose action is remembered until the reader has seen the gap; `LOST_LOG_ENTRIES` in maps.h.
 pub const LOST_LOG_ENTRIES: u64 = 1 << 16;
 
+/// Words of 32 bits from one entry to the next: the kernel rounds the values of an array map up to 8 bytes.
+const LOST_LOG_STRIDE: usize = 2;
+
 /// A shared mapping of a map's memory; unmapped when dropped.
 pub struct Mapping {
     pointer: *mut u8,
@@ -90,7 +93,7 @@ impl Shared {
         Ok(Shared {
             cpus: map(cpus, size_of::<types::data_cpus>(), "the counters of the CPUs")?,
             reader: map(reader, size_of::<types::data_reader>(), "the reader's flag")?,
-            lost_log: map(lost_log, possible * LOST_LOG_ENTRIES as usize * 4, "the log of losses")?,
+            lost_log: map(lost_log, possible * LOST_LOG_ENTRIES as usize * LOST_LOG_STRIDE * 4, "the log of losses")?,
             possible,
         })
     }
@@ -122,7 +125,8 @@ impl Shared {
         assert!(cpu < self.possible, "CPU {cpu} of {}", self.possible);
         let at = cpu * LOST_LOG_ENTRIES as usize + (n & (LOST_LOG_ENTRIES - 1)) as usize;
         // SAFETY: inside the array that `lost_log` maps, by the two lines above.
-        let entry = unsafe { (*self.lost_log.pointer().cast::<AtomicU32>().add(at)).load(Ordering::Relaxed) };
+        let entry =
+            unsafe { (*self.lost_log.pointer().cast::<AtomicU32>().add(at * LOST_LOG_STRIDE)).load(Ordering::Relaxed) };
         (entry as u16, (entry >> 16) as u8)
     }
 
