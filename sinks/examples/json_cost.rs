@@ -1,4 +1,5 @@
 //! What one row costs on its way into JSON lines: process time, by `cargo run --release --example json_cost`.
+#![allow(clippy::print_stdout)] // a measurement prints
 
 #[path = "../tests/lane_common/mod.rs"]
 mod lane_common;

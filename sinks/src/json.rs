@@ -15,8 +15,7 @@ const ROW_BYTES: usize = 768;
 
 /// Writes the rows of one batch.
 pub struct JsonRows<'a> {
-    /// `{"class":"file"`.
-    open: Vec<u8>,
+    /// What stands in a line, in this order, `{"class":"file"` and the line's end included.
     columns: Vec<Cells<'a>>,
     clock: Clock,
 }
@@ -25,27 +24,36 @@ impl<'a> JsonRows<'a> {
     /// Prepares the columns of the batch; those without any value are gone from here.
     pub fn new(batch: &'a Batch) -> JsonRows<'a> {
         let schema = batch.rows.schema_ref();
-        let mut columns: Vec<Cells<'a>> = Vec::with_capacity(schema.fields().len());
+        let open = format!("{{\"class\":\"{}\"", batch.class.name).into_bytes();
+        let mut columns: Vec<Cells<'a>> = Vec::with_capacity(schema.fields().len() + 2);
+        columns.push(Cells::Constant(open));
         for (field, array) in schema.fields().iter().zip(batch.rows.columns()) {
-            match (Cells::new(field.name(), array), columns.last_mut()) {
-                (Some(Cells::Constant(more)), Some(Cells::Constant(text))) => text.extend_from_slice(&more),
-                (Some(cells), _) => columns.push(cells),
-                (None, _) => {}
+            if let Some(cells) = Cells::new(field.name(), array) {
+                push_joined(&mut columns, cells);
             }
         }
-        let open = format!("{{\"class\":\"{}\"", batch.class.name).into_bytes();
-        JsonRows { open, columns, clock: Clock::default() }
+        push_joined(&mut columns, Cells::Constant(b"}\n".to_vec()));
+        JsonRows { columns, clock: Clock::default() }
     }
 
     /// Appends one row and a line end.
     pub fn row(&mut self, row: usize, out: &mut Vec<u8>) {
         out.reserve(ROW_BYTES);
-        out.extend_from_slice(&self.open);
         for column in &mut self.columns {
             column.write(row, &mut self.clock, out);
         }
-        out.extend_from_slice(b"}\n");
     }
+}
+
+/// Appends cells; a constant before them becomes a part of them where it can.
+fn push_joined<'a>(columns: &mut Vec<Cells<'a>>, mut cells: Cells<'a>) {
+    if let Some(Cells::Constant(before)) = columns.last_mut() {
+        match cells.prepend(std::mem::take(before)) {
+            Some(text) => *before = text,
+            None => drop(columns.pop()),
+        }
+    }
+    columns.push(cells);
 }
 
 /// Appends the rows of a batch, one line each.

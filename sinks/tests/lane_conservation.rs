@@ -148,11 +148,17 @@ enum Attempt {
 }
 
 /// Makes cuts as the sequencer does.
-#[derive(Default)]
 struct Stream {
     ktime_ns: i64,
     cuts: u64,
     next: BTreeMap<i32, (i64, i64)>,
+}
+
+impl Default for Stream {
+    /// Every CPU has a position from the first cut on.
+    fn default() -> Stream {
+        Stream { ktime_ns: 0, cuts: 0, next: (-1..3).map(|cpu| (cpu, (0, 0))).collect() }
+    }
 }
 
 impl Stream {

@@ -12,7 +12,7 @@ use crate::time::Clock;
 
 /// The cells of a column and what stands around them.
 pub(super) enum Cells<'a> {
-    /// The same in every row, key included; neighbours are joined.
+    /// The same in every row, key included.
     Constant(Vec<u8>),
     /// `,"created":true` and `,"created":false`.
     Bool { texts: [Vec<u8>; 2], array: &'a BooleanArray },
@@ -31,7 +31,7 @@ pub(super) enum Cells<'a> {
 /// What stands before and behind a value.
 pub(super) struct Around {
     before: Vec<u8>,
-    behind: &'static [u8],
+    quoted: bool,
 }
 
 /// `,"name":`
@@ -45,14 +45,16 @@ impl Around {
         if quoted {
             before.push(b'"');
         }
-        Around { before, behind: if quoted { b"\"" } else { b"" } }
+        Around { before, quoted }
     }
 
     #[inline]
     fn write(&self, value: &[u8], out: &mut Vec<u8>) {
         out.extend_from_slice(&self.before);
         out.extend_from_slice(value);
-        out.extend_from_slice(self.behind);
+        if self.quoted {
+            out.push(b'"');
+        }
     }
 }
 
@@ -173,6 +175,21 @@ impl<'a> Cells<'a> {
         let mut text = Vec::new();
         self.write(0, &mut Clock::default(), &mut text);
         Cells::Constant(text)
+    }
+
+    /// Puts a text before the cells, if every row has one: one copy instead of two. Gives the text back if not.
+    pub fn prepend(&mut self, mut text: Vec<u8>) -> Option<Vec<u8>> {
+        let before = match self {
+            Cells::Constant(before) => before,
+            Cells::Int32 { around, nulls: None, .. }
+            | Cells::Int64 { around, nulls: None, .. }
+            | Cells::Time { around, nulls: None, .. } => &mut around.before,
+            Cells::Text { texts, nulls: None, .. } => &mut texts.key,
+            _ => return Some(text),
+        };
+        text.append(before);
+        *before = text;
+        None
     }
 
     /// Appends the cell of a row; nothing if it is null.
