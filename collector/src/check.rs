@@ -62,15 +62,8 @@ impl Check {
     /// Puts the answer together.
     pub fn new(machine: Vec<Finding>, probes: Vec<Probe>) -> Check {
         let missing = probes.iter().flat_map(missing_of).collect();
-        let can_run = machine
-            .iter()
-            .all(|finding| finding.level != Level::Refused);
-        Check {
-            can_run,
-            machine,
-            probes,
-            missing,
-        }
+        let can_run = machine.iter().all(|finding| finding.level != Level::Refused);
+        Check { can_run, machine, probes, missing }
     }
 
     /// 0 when weir can run here, 1 when it cannot.
@@ -84,14 +77,7 @@ fn missing_of(probe: &Probe) -> Vec<Missing> {
         ProbeState::Runs => return Vec::new(),
         ProbeState::Fallback(reason) | ProbeState::Missing(reason) => reason,
     };
-    probe
-        .serves
-        .iter()
-        .map(|action| Missing {
-            action: action.clone(),
-            reason: reason.clone(),
-        })
-        .collect()
+    probe.serves.iter().map(|action| Missing { action: action.clone(), reason: reason.clone() }).collect()
 }
 
 /// Words of the second column; all have the same width.
@@ -107,13 +93,7 @@ impl fmt::Display for Check {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "This machine")?;
         for finding in &self.machine {
-            writeln!(
-                f,
-                "  {:<NAME_WIDTH$}{}  {}",
-                finding.name,
-                word(finding.level),
-                escape(&finding.found)
-            )?;
+            writeln!(f, "  {:<NAME_WIDTH$}{}  {}", finding.name, word(finding.level), escape(&finding.found))?;
             if let Some(advice) = &finding.advice {
                 writeln!(f, "  {:<NAME_WIDTH$}      to do: {}", "", escape(advice))?;
             }
@@ -127,10 +107,7 @@ impl fmt::Display for Check {
         let answer = match (self.can_run, self.missing.is_empty()) {
             (false, _) => "weir cannot run here; see NO above".to_owned(),
             (true, true) => "weir can run here, and nothing will be missing".to_owned(),
-            (true, false) => format!(
-                "weir can run here; not seen, or not fully: {}",
-                self.missing_actions()
-            ),
+            (true, false) => format!("weir can run here; not seen, or not fully: {}", self.missing_actions()),
         };
         writeln!(f, "\n{answer}")
     }
@@ -138,11 +115,7 @@ impl fmt::Display for Check {
 
 impl Check {
     fn missing_actions(&self) -> String {
-        let mut actions: Vec<&str> = self
-            .missing
-            .iter()
-            .map(|missing| missing.action.as_str())
-            .collect();
+        let mut actions: Vec<&str> = self.missing.iter().map(|missing| missing.action.as_str()).collect();
         actions.dedup();
         actions.join(", ")
     }
@@ -154,19 +127,8 @@ fn write_probe(f: &mut fmt::Formatter<'_>, probe: &Probe) -> fmt::Result {
         ProbeState::Fallback(reason) => (Level::Lesser, Some(reason)),
         ProbeState::Missing(reason) => (Level::Refused, Some(reason)),
     };
-    let serves = if probe.serves.is_empty() {
-        "what the others build on".to_owned()
-    } else {
-        probe.serves.join(", ")
-    };
-    writeln!(
-        f,
-        "  {:<NAME_WIDTH$}{}  {}: {}",
-        probe.name,
-        word(level),
-        probe.hook,
-        serves
-    )?;
+    let serves = if probe.serves.is_empty() { "what the others build on".to_owned() } else { probe.serves.join(", ") };
+    writeln!(f, "  {:<NAME_WIDTH$}{}  {}: {}", probe.name, word(level), probe.hook, serves)?;
     match reason {
         Some(reason) => writeln!(f, "  {:<NAME_WIDTH$}      because {}", "", escape(reason)),
         None => Ok(()),
@@ -198,16 +160,8 @@ mod tests {
             ],
             vec![
                 probe("fork", &[], ProbeState::Runs),
-                probe(
-                    "state",
-                    &["network.refused"],
-                    ProbeState::Fallback("sorted".into()),
-                ),
-                probe(
-                    "uring",
-                    &["kernel.io_uring_submit"],
-                    ProbeState::Missing("no \x1b tracepoint".into()),
-                ),
+                probe("state", &["network.refused"], ProbeState::Fallback("sorted".into())),
+                probe("uring", &["kernel.io_uring_submit"], ProbeState::Missing("no \x1b tracepoint".into())),
             ],
         )
     }

@@ -104,9 +104,7 @@ enum SchemaFormat {
 /// The whole command line, as the manual, the completions and the tests see it.
 pub fn command() -> clap::Command {
     let hide = |subcommand: clap::Command| subcommand.mut_args(settings::hidden_unless_config);
-    Cli::command()
-        .mut_subcommand("check", hide)
-        .mut_subcommand("config", hide)
+    Cli::command().mut_subcommand("check", hide).mut_subcommand("config", hide)
 }
 
 /// Does what the arguments say; the result is the exit status of the program.
@@ -138,13 +136,8 @@ fn dispatch(action: Action) -> ExitCode {
         Action::Schema(args) => print(&commands::schema(args.format, &args.dir)),
         Action::Config(settings) => commands::config(settings),
         Action::Completions { shell } => print(&commands::completions(shell)),
-        Action::Man {
-            command: None,
-            dir: Some(dir),
-        } => man::write_all(&dir).map_or_else(complain, |()| 0),
-        Action::Man { command: page, .. } => {
-            man::page(page.as_deref()).map_or_else(complain, |text| print(&text))
-        }
+        Action::Man { command: None, dir: Some(dir) } => man::write_all(&dir).map_or_else(complain, |()| 0),
+        Action::Man { command: page, .. } => man::page(page.as_deref()).map_or_else(complain, |text| print(&text)),
         Action::Gate(args) => {
             let (text, code) = args.run();
             if let Some(text) = text {
@@ -159,9 +152,7 @@ fn dispatch(action: Action) -> ExitCode {
 fn print(text: &str) -> u8 {
     let mut out = io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            complain(format!("write standard output: {error}"))
-        }
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => complain(format!("write standard output: {error}")),
         _ => 0,
     }
 }

@@ -1,12 +1,14 @@
 //! Runs the command of `weir run -- CMD`: stopped behind a gate until the probes are there, as the user who asked.
 //!
-//! The gate is this program again (`weir gate`), one thread, with a socket as its standard input. One message opens it
-//! and carries the real standard input; the end of the socket without a message ends it unopened, so that a command
-//! never runs unseen when weir dies first. Then it becomes the user, then the command.
+//! The gate is this program again (`weir gate`), one thread, with a socket as its standard input. It becomes the user,
+//! finds the program and says that it is ready. One message opens it and carries the real standard input; the end of the
+//! socket without a message ends it unopened, so that a command never runs unseen when weir dies first. Then it becomes
+//! the command.
 //!
 //! A Ctrl-C at the terminal reaches the command by itself, since it stays in weir's process group: weir has to outlive it.
 
 pub mod gate;
+mod search;
 mod user;
 
 use std::ffi::OsString;
@@ -17,7 +19,7 @@ use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, Command, ExitStatus, Stdio};
 
 use rustix::net::{
-    AddressFamily, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketFlags, SocketType,
+    AddressFamily, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketFlags, SocketType, recv,
     sendmsg, socketpair,
 };
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
@@ -52,6 +54,9 @@ pub enum CommandError {
     /// The gate does not start.
     #[error("cannot start the gate of the command: {0}")]
     Spawn(io::Error),
+    /// The gate ended before it was ready, and has said why.
+    #[error("the gate of the command ended with status {0} before it was ready")]
+    NotReady(u8),
     /// The gate does not open.
     #[error("cannot open the gate of the command: {0}")]
     Open(io::Error),
@@ -74,40 +79,30 @@ impl Gate {
     ///
     /// # Errors
     /// When there is no process to be had. A command that does not exist shows when the gate is opened.
-    pub fn spawn(
-        command: &[OsString],
-        user: Option<&RunAs>,
-        stdout_to_stderr: bool,
-    ) -> Result<Gate, CommandError> {
+    pub fn spawn(command: &[OsString], user: Option<&RunAs>, stdout_to_stderr: bool) -> Result<Gate, CommandError> {
         if command.is_empty() {
             return Err(CommandError::Empty);
         }
-        let (control, inner) = socketpair(
-            AddressFamily::UNIX,
-            SocketType::SEQPACKET,
-            SocketFlags::CLOEXEC,
-            None,
-        )
-        .map_err(|error| CommandError::Spawn(error.into()))?;
+        let (control, inner) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
+            .map_err(|error| CommandError::Spawn(error.into()))?;
         let mut gate = Command::new("/proc/self/exe");
         gate.arg0("weir").arg("gate").stdin(Stdio::from(inner));
         if let Some(user) = user {
-            gate.arg(format!("--uid={}", user.uid))
-                .arg(format!("--gid={}", user.gid));
+            gate.arg(format!("--uid={}", user.uid)).arg(format!("--gid={}", user.gid));
         }
         if stdout_to_stderr {
             gate.stdout(Stdio::from(io::stderr()));
         }
-        let child = gate
-            .arg("--")
-            .args(command)
-            .spawn()
-            .map_err(CommandError::Spawn)?;
-        Ok(Gate {
-            child,
-            control: Some(control),
-            ended: None,
-        })
+        let child = gate.arg("--").args(command).spawn().map_err(CommandError::Spawn)?;
+        // Has the other end of the socket, which must be the gate's alone for its end to show.
+        drop(gate);
+        let mut ready = [0; gate::READY.len()];
+        let received = recv(&control, &mut ready, RecvFlags::empty());
+        let mut gate = Gate { child, control: Some(control), ended: None };
+        match received {
+            Ok((_, length)) if length == ready.len() => Ok(gate),
+            _ => Err(CommandError::NotReady(gate.wait()?)),
+        }
     }
 
     /// Process of the gate, and of the command when it is open.
@@ -120,10 +115,7 @@ impl Gate {
     /// # Errors
     /// When the kernel has no descriptor left.
     pub fn pidfd(&self) -> io::Result<OwnedFd> {
-        Ok(pidfd_open(
-            Pid::from_child(&self.child),
-            PidfdFlags::empty(),
-        )?)
+        Ok(pidfd_open(Pid::from_child(&self.child), PidfdFlags::empty())?)
     }
 
     /// Lets the command run. A second call does nothing.
@@ -139,12 +131,7 @@ impl Gate {
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
         let mut ancillary = SendAncillaryBuffer::new(&mut space);
         ancillary.push(SendAncillaryMessage::ScmRights(&descriptors));
-        match sendmsg(
-            &control,
-            &[IoSlice::new(gate::OPEN)],
-            &mut ancillary,
-            SendFlags::NOSIGNAL,
-        ) {
+        match sendmsg(&control, &[IoSlice::new(gate::OPEN)], &mut ancillary, SendFlags::NOSIGNAL) {
             Ok(_) | Err(rustix::io::Errno::PIPE | rustix::io::Errno::CONNRESET) => Ok(()),
             Err(error) => Err(CommandError::Open(error.into())),
         }
@@ -164,11 +151,7 @@ impl Gate {
     /// When the kernel refuses to tell.
     pub fn try_wait(&mut self) -> Result<Option<u8>, CommandError> {
         if self.ended.is_none() {
-            self.ended = self
-                .child
-                .try_wait()
-                .map_err(CommandError::Wait)?
-                .map(exit_code);
+            self.ended = self.child.try_wait().map_err(CommandError::Wait)?.map(exit_code);
         }
         Ok(self.ended)
     }
@@ -197,11 +180,8 @@ impl Drop for Gate {
 }
 
 fn exit_code(status: ExitStatus) -> u8 {
-    let code = status
-        .code()
-        .or_else(|| status.signal().map(|signal| EXIT_SIGNAL + signal));
-    code.and_then(|code| u8::try_from(code).ok())
-        .unwrap_or(EXIT_WEIR)
+    let code = status.code().or_else(|| status.signal().map(|signal| EXIT_SIGNAL + signal));
+    code.and_then(|code| u8::try_from(code).ok()).unwrap_or(EXIT_WEIR)
 }
 
 #[cfg(test)]
@@ -210,13 +190,7 @@ mod tests {
 
     #[test]
     fn an_exit_status_is_the_code_or_128_and_the_signal() {
-        for (raw, code) in [
-            (0, 0),
-            (3 << 8, 3),
-            (255 << 8, 255),
-            (9, 137),
-            (15 | 0x80, 143),
-        ] {
+        for (raw, code) in [(0, 0), (3 << 8, 3), (255 << 8, 255), (9, 137), (15 | 0x80, 143)] {
             assert_eq!(exit_code(ExitStatus::from_raw(raw)), code, "{raw:#x}");
         }
     }

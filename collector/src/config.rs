@@ -17,10 +17,7 @@ mod validate;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use kinds::{
-    Choice, Count, File, Kind, List, Micros, Millis, Named, Nanos, Optional, Size, Span, Switch,
-    Text,
-};
+use kinds::{Choice, Count, File, Kind, List, Micros, Millis, Named, Nanos, Optional, Size, Span, Switch, Text};
 use table::settings;
 
 pub use layers::{Effective, Origin, Sources};

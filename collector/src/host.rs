@@ -84,8 +84,7 @@ impl Host {
     pub fn read() -> Result<Host, HostError> {
         let release = read_line("/proc/sys/kernel/osrelease")?;
         Ok(Host {
-            kernel: Release::parse(&release)
-                .ok_or_else(|| form("/proc/sys/kernel/osrelease", &release))?,
+            kernel: Release::parse(&release).ok_or_else(|| form("/proc/sys/kernel/osrelease", &release))?,
             btf: fs::File::open(BTF).is_ok(),
             mounts: Mounts::parse(&read_line("/proc/self/mounts")?),
             cpus: Cpus::read()?,
@@ -111,10 +110,7 @@ impl Host {
 /// The text of a small file without the line end.
 fn read_line(path: impl AsRef<Path>) -> Result<String, HostError> {
     let path = path.as_ref();
-    let text = fs::read(path).map_err(|source| HostError::Read {
-        path: path.to_owned(),
-        source,
-    })?;
+    let text = fs::read(path).map_err(|source| HostError::Read { path: path.to_owned(), source })?;
     Ok(String::from_utf8_lossy(&text).trim_end().to_owned())
 }
 
@@ -124,10 +120,7 @@ fn optional(path: &str) -> Option<String> {
 }
 
 fn form(path: impl AsRef<Path>, text: &str) -> HostError {
-    HostError::Form {
-        path: path.as_ref().to_owned(),
-        text: crate::terminal::escape(text).into_owned(),
-    }
+    HostError::Form { path: path.as_ref().to_owned(), text: crate::terminal::escape(text).into_owned() }
 }
 
 #[cfg(test)]
@@ -138,12 +131,7 @@ mod tests {
     fn the_facts_of_this_machine_can_be_read() {
         let host = Host::read().expect("a Linux machine");
         assert!(!host.cpus.online.is_empty());
-        assert!(
-            host.cpus
-                .online
-                .iter()
-                .all(|cpu| host.cpus.possible.contains(cpu))
-        );
+        assert!(host.cpus.online.iter().all(|cpu| host.cpus.possible.contains(cpu)));
         assert_eq!(host.boot_id.len(), 36, "{}", host.boot_id);
         assert!(!host.node.name.is_empty());
     }

@@ -18,11 +18,8 @@ pub fn start(log: &Log) {
         LogLevel::Trace => LevelFilter::TRACE,
     };
     // Colours are escape sequences; without them, everything that looks like one is foreign and gets escaped.
-    let messages = tracing_subscriber::fmt()
-        .with_max_level(level)
-        .with_ansi(false)
-        .with_target(false)
-        .with_writer(Lines);
+    let messages =
+        tracing_subscriber::fmt().with_max_level(level).with_ansi(false).with_target(false).with_writer(Lines);
     let _ = match log.format {
         LogFormat::Text => messages.try_init(),
         LogFormat::Json => messages.json().flatten_event(true).try_init(),
@@ -72,12 +69,7 @@ mod tests {
     #[test]
     fn a_message_has_no_control_characters_and_its_further_lines_are_marked() {
         let mut out = Vec::new();
-        Line(&mut out)
-            .write_all(b"opened \x1b[31mred\nERROR forged\n")
-            .expect("memory takes everything");
-        assert_eq!(
-            String::from_utf8_lossy(&out),
-            "opened \\x1b[31mred\n    | ERROR forged\n"
-        );
+        Line(&mut out).write_all(b"opened \x1b[31mred\nERROR forged\n").expect("memory takes everything");
+        assert_eq!(String::from_utf8_lossy(&out), "opened \\x1b[31mred\n    | ERROR forged\n");
     }
 }

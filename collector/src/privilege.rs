@@ -19,36 +19,17 @@ pub struct Kept {
 }
 
 const fn kept(capability: Capability, why: &'static str) -> Kept {
-    Kept {
-        capability,
-        why,
-        for_command: false,
-    }
+    Kept { capability, why, for_command: false }
 }
 
 /// Everything that is kept; the rest goes: loading (`PERFMON`, `NET_ADMIN`), reading `/proc` of others (`SYS_PTRACE`,
 /// `DAC_READ_SEARCH`), becoming the command's user (`SETUID`, `SETGID`), and what root has besides.
 pub const KEPT: &[Kept] = &[
-    kept(
-        Capability::CAP_BPF,
-        "rings of CPUs that come online later, and their entry in the map",
-    ),
+    kept(Capability::CAP_BPF, "rings of CPUs that come online later, and their entry in the map"),
     kept(Capability::CAP_CHOWN, "files for the user who called sudo"),
-    kept(
-        Capability::CAP_DAC_OVERRIDE,
-        "files in that user's directories",
-    ),
-    kept(
-        Capability::CAP_FOWNER,
-        "removing files whose directory is sticky",
-    ),
-    Kept {
-        for_command: true,
-        ..kept(
-            Capability::CAP_KILL,
-            "passing signals on to the command of another user",
-        )
-    },
+    kept(Capability::CAP_DAC_OVERRIDE, "files in that user's directories"),
+    kept(Capability::CAP_FOWNER, "removing files whose directory is sticky"),
+    Kept { for_command: true, ..kept(Capability::CAP_KILL, "passing signals on to the command of another user") },
 ];
 
 /// A right could not be given up.
@@ -79,13 +60,8 @@ pub fn drop_unneeded(command_of_other_user: bool) -> Result<CapsHashSet, Privile
 }
 
 fn remaining(permitted: &CapsHashSet, command_of_other_user: bool) -> CapsHashSet {
-    let wanted = KEPT
-        .iter()
-        .filter(|kept| command_of_other_user || !kept.for_command)
-        .map(|kept| kept.capability);
-    let mut left: CapsHashSet = wanted
-        .filter(|capability| permitted.contains(capability))
-        .collect();
+    let wanted = KEPT.iter().filter(|kept| command_of_other_user || !kept.for_command).map(|kept| kept.capability);
+    let mut left: CapsHashSet = wanted.filter(|capability| permitted.contains(capability)).collect();
     // Container engines that do not know CAP_BPF grant the older right, which includes it.
     if !permitted.contains(&Capability::CAP_BPF) && permitted.contains(&Capability::CAP_SYS_ADMIN) {
         left.insert(Capability::CAP_SYS_ADMIN);
@@ -105,21 +81,13 @@ mod tests {
     #[test]
     fn only_what_is_needed_and_was_there_is_left() {
         for (permitted, command, left) in [
-            (
-                vec![CAP_BPF, CAP_PERFMON, CAP_CHOWN, CAP_SETUID, CAP_SYS_ADMIN],
-                false,
-                vec![CAP_BPF, CAP_CHOWN],
-            ),
+            (vec![CAP_BPF, CAP_PERFMON, CAP_CHOWN, CAP_SETUID, CAP_SYS_ADMIN], false, vec![CAP_BPF, CAP_CHOWN]),
             (vec![CAP_BPF, CAP_KILL], false, vec![CAP_BPF]),
             (vec![CAP_BPF, CAP_KILL], true, vec![CAP_BPF, CAP_KILL]),
             (vec![CAP_SYS_ADMIN, CAP_SETUID], false, vec![CAP_SYS_ADMIN]),
             (vec![], true, vec![]),
         ] {
-            assert_eq!(
-                remaining(&set(&permitted), command),
-                set(&left),
-                "{permitted:?}"
-            );
+            assert_eq!(remaining(&set(&permitted), command), set(&left), "{permitted:?}");
         }
     }
 

@@ -1,8 +1,6 @@
 //! What weir needs from a machine, and what it loses without: decisions from the facts of [`Host`], one finding each.
 
-use caps::Capability::{
-    self, CAP_BPF, CAP_DAC_READ_SEARCH, CAP_NET_ADMIN, CAP_PERFMON, CAP_SYS_ADMIN, CAP_SYS_PTRACE,
-};
+use caps::Capability::{self, CAP_BPF, CAP_DAC_READ_SEARCH, CAP_NET_ADMIN, CAP_PERFMON, CAP_SYS_ADMIN, CAP_SYS_PTRACE};
 use serde::Serialize;
 
 use crate::host::{BTF, Host, NodeSource};
@@ -41,36 +39,20 @@ pub struct Finding {
 
 impl Finding {
     fn good(name: &'static str, found: impl Into<String>) -> Finding {
-        Finding {
-            name,
-            level: Level::Good,
-            found: found.into(),
-            advice: None,
-        }
+        Finding { name, level: Level::Good, found: found.into(), advice: None }
     }
 
     fn lesser(name: &'static str, found: impl Into<String>, advice: impl Into<String>) -> Finding {
-        Finding {
-            name,
-            level: Level::Lesser,
-            found: found.into(),
-            advice: Some(advice.into()),
-        }
+        Finding { name, level: Level::Lesser, found: found.into(), advice: Some(advice.into()) }
     }
 
     fn refused(name: &'static str, found: impl Into<String>, advice: impl Into<String>) -> Finding {
-        Finding {
-            level: Level::Refused,
-            ..Finding::lesser(name, found, advice)
-        }
+        Finding { level: Level::Refused, ..Finding::lesser(name, found, advice) }
     }
 
     /// The finding as one line.
     pub fn line(&self) -> String {
-        let advice = self
-            .advice
-            .as_ref()
-            .map_or_else(String::new, |advice| format!("; {advice}"));
+        let advice = self.advice.as_ref().map_or_else(String::new, |advice| format!("; {advice}"));
         format!("{}: {}{advice}", self.name, self.found)
     }
 }
@@ -105,16 +87,9 @@ pub struct Unfit(pub Vec<String>);
 /// # Errors
 /// Every reason why it cannot.
 pub fn check(host: &Host) -> Result<(), Unfit> {
-    let refused: Vec<String> = findings(host)
-        .iter()
-        .filter(|finding| finding.level == Level::Refused)
-        .map(Finding::line)
-        .collect();
-    if refused.is_empty() {
-        Ok(())
-    } else {
-        Err(Unfit(refused))
-    }
+    let refused: Vec<String> =
+        findings(host).iter().filter(|finding| finding.level == Level::Refused).map(Finding::line).collect();
+    if refused.is_empty() { Ok(()) } else { Err(Unfit(refused)) }
 }
 
 fn kernel(host: &Host) -> Finding {
@@ -133,16 +108,8 @@ fn kernel(host: &Host) -> Finding {
 fn architecture(name: &str) -> Finding {
     match name {
         "x86_64" => Finding::good("architecture", name),
-        "aarch64" => Finding::lesser(
-            "architecture",
-            "aarch64 compiles and is unproven",
-            "report what you see",
-        ),
-        other => Finding::refused(
-            "architecture",
-            format!("{other} has no tables"),
-            "use x86_64 or aarch64",
-        ),
+        "aarch64" => Finding::lesser("architecture", "aarch64 compiles and is unproven", "report what you see"),
+        other => Finding::refused("architecture", format!("{other} has no tables"), "use x86_64 or aarch64"),
     }
 }
 
@@ -151,11 +118,7 @@ fn btf(host: &Host) -> Finding {
         return Finding::good("type information", BTF);
     }
     let advice = "use a kernel with CONFIG_DEBUG_INFO_BTF=y; in a container, mount /sys/kernel/btf from the host";
-    Finding::refused(
-        "type information",
-        format!("{BTF} is missing or cannot be read"),
-        advice,
-    )
+    Finding::refused("type information", format!("{BTF} is missing or cannot be read"), advice)
 }
 
 fn short(capability: Capability) -> String {
@@ -163,33 +126,20 @@ fn short(capability: Capability) -> String {
 }
 
 fn capabilities(host: &Host) -> Finding {
-    let missing: Vec<Capability> = [CAP_BPF, CAP_PERFMON]
-        .into_iter()
-        .filter(|c| !host.can(*c))
-        .collect();
+    let missing: Vec<Capability> = [CAP_BPF, CAP_PERFMON].into_iter().filter(|c| !host.can(*c)).collect();
     if missing.is_empty() {
         return Finding::good("capabilities", "CAP_BPF and CAP_PERFMON");
     }
     if host.can(CAP_SYS_ADMIN) {
         return Finding::good("capabilities", "CAP_SYS_ADMIN");
     }
-    let names = missing
-        .iter()
-        .map(Capability::to_string)
-        .collect::<Vec<_>>()
-        .join(" and ");
+    let names = missing.iter().map(Capability::to_string).collect::<Vec<_>>().join(" and ");
     Finding::refused("capabilities", format!("{names} missing"), grant())
 }
 
 /// How to grant everything that weir can use.
 fn grant() -> String {
-    let all = [
-        CAP_BPF,
-        CAP_PERFMON,
-        CAP_NET_ADMIN,
-        CAP_SYS_PTRACE,
-        CAP_DAC_READ_SEARCH,
-    ];
+    let all = [CAP_BPF, CAP_PERFMON, CAP_NET_ADMIN, CAP_SYS_PTRACE, CAP_DAC_READ_SEARCH];
     let file = all.map(|c| c.to_string().to_lowercase()).join(",");
     let docker = all.map(|c| format!("--cap-add {}", short(c))).join(" ");
     format!(
@@ -218,9 +168,7 @@ fn processes(host: &Host) -> Finding {
         return Finding::good("processes", "CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH");
     }
     let names = missing.join(" and ");
-    let lost = format!(
-        "without {names}, programs of other users that run already may lack `exe` and `cmdline`"
-    );
+    let lost = format!("without {names}, programs of other users that run already may lack `exe` and `cmdline`");
     Finding::lesser("processes", lost, format!("grant {names}"))
 }
 
@@ -254,8 +202,7 @@ fn pid_namespace(host: &Host) -> Finding {
     if host.pid_namespace_is_initial {
         return Finding::good("pid namespace", "the host's");
     }
-    let found =
-        "weir sees other process ids than the host: columns have the host's, and so must --follow";
+    let found = "weir sees other process ids than the host: columns have the host's, and so must --follow";
     Finding::lesser("pid namespace", found, "run the container with --pid host")
 }
 
@@ -282,23 +229,12 @@ fn tracefs(host: &Host) -> Finding {
 }
 
 fn bpffs(host: &Host) -> Finding {
-    let found = host
-        .mounts
-        .bpffs
-        .as_ref()
-        .map(|path| path.display().to_string());
-    Finding::good(
-        "bpffs",
-        found.unwrap_or_else(|| "not mounted, and not needed".to_owned()),
-    )
+    let found = host.mounts.bpffs.as_ref().map(|path| path.display().to_string());
+    Finding::good("bpffs", found.unwrap_or_else(|| "not mounted, and not needed".to_owned()))
 }
 
 fn cpus(host: &Host) -> Finding {
-    let found = format!(
-        "{} online, {} possible",
-        host.cpus.online.len(),
-        host.cpus.possible.len()
-    );
+    let found = format!("{} online, {} possible", host.cpus.online.len(), host.cpus.possible.len());
     if host.cpus.places() <= CPUS_MAX {
         return Finding::good("CPUs", found);
     }
@@ -326,33 +262,13 @@ mod tests {
 
     fn good_host() -> Host {
         Host {
-            kernel: Release {
-                version: (6, 1),
-                text: "6.1.0".into(),
-            },
+            kernel: Release { version: (6, 1), text: "6.1.0".into() },
             btf: true,
-            mounts: Mounts {
-                tracefs: Some("/t".into()),
-                bpffs: None,
-                cgroup2: Some("/c".into()),
-            },
-            cpus: Cpus {
-                online: vec![0, 1],
-                possible: vec![0, 1],
-            },
-            capabilities: [
-                CAP_BPF,
-                CAP_PERFMON,
-                CAP_NET_ADMIN,
-                CAP_SYS_PTRACE,
-                CAP_DAC_READ_SEARCH,
-            ]
-            .into(),
+            mounts: Mounts { tracefs: Some("/t".into()), bpffs: None, cgroup2: Some("/c".into()) },
+            cpus: Cpus { online: vec![0, 1], possible: vec![0, 1] },
+            capabilities: [CAP_BPF, CAP_PERFMON, CAP_NET_ADMIN, CAP_SYS_PTRACE, CAP_DAC_READ_SEARCH].into(),
             boot_id: String::new(),
-            node: Node {
-                name: "n".into(),
-                source: NodeSource::Own,
-            },
+            node: Node { name: "n".into(), source: NodeSource::Own },
             pid_namespace_is_initial: true,
             boottime_offset_ns: 0,
             lockdown: None,
@@ -366,121 +282,26 @@ mod tests {
     type Case = (&'static str, fn(&mut Host), Level, &'static str);
 
     const CASES: &[Case] = &[
-        (
-            "kernel",
-            |h| h.kernel.version = (5, 14),
-            Level::Refused,
-            "boot 5.15 or newer",
-        ),
+        ("kernel", |h| h.kernel.version = (5, 14), Level::Refused, "boot 5.15 or newer"),
         ("kernel", |h| h.kernel.version = (5, 15), Level::Good, ""),
-        (
-            "type information",
-            |h| h.btf = false,
-            Level::Refused,
-            "CONFIG_DEBUG_INFO_BTF",
-        ),
-        (
-            "capabilities",
-            |h| h.capabilities.clear(),
-            Level::Refused,
-            "CAP_BPF and CAP_PERFMON missing",
-        ),
-        (
-            "capabilities",
-            |h| h.capabilities = [CAP_BPF].into(),
-            Level::Refused,
-            "capabilities: CAP_PERFMON missing",
-        ),
-        (
-            "capabilities",
-            |h| h.capabilities.clear(),
-            Level::Refused,
-            "--cap-add BPF --cap-add PERFMON",
-        ),
-        (
-            "capabilities",
-            |h| h.capabilities.clear(),
-            Level::Refused,
-            "setcap cap_bpf,cap_perfmon,",
-        ),
-        (
-            "capabilities",
-            |h| h.capabilities = [CAP_SYS_ADMIN].into(),
-            Level::Good,
-            "CAP_SYS_ADMIN",
-        ),
-        (
-            "sockets",
-            |h| h.capabilities = [CAP_SYS_ADMIN].into(),
-            Level::Good,
-            "",
-        ),
-        (
-            "sockets",
-            |h| h.capabilities = [CAP_BPF].into(),
-            Level::Lesser,
-            "CAP_NET_ADMIN",
-        ),
-        (
-            "processes",
-            |h| h.capabilities = [CAP_SYS_PTRACE].into(),
-            Level::Lesser,
-            "without CAP_DAC_READ_SEARCH",
-        ),
-        (
-            "lockdown",
-            |h| h.lockdown = Some("confidentiality".into()),
-            Level::Refused,
-            "lockdown=integrity",
-        ),
-        (
-            "lockdown",
-            |h| h.lockdown = Some("integrity".into()),
-            Level::Good,
-            "",
-        ),
-        (
-            "time namespace",
-            |h| h.boottime_offset_ns = -5,
-            Level::Refused,
-            "-5 ns",
-        ),
-        (
-            "pid namespace",
-            |h| h.pid_namespace_is_initial = false,
-            Level::Lesser,
-            "--pid host",
-        ),
-        (
-            "cgroup v2",
-            |h| h.mounts.cgroup2 = None,
-            Level::Lesser,
-            "mount -t cgroup2",
-        ),
-        (
-            "tracefs",
-            |h| h.mounts.tracefs = None,
-            Level::Lesser,
-            "mount -t tracefs none /sys/kernel/tracing",
-        ),
-        (
-            "CPUs",
-            |h| h.cpus.possible.push(1024),
-            Level::Lesser,
-            "possible_cpus=1024",
-        ),
-        (
-            "host",
-            |h| h.node.source = NodeSource::Container,
-            Level::Lesser,
-            "--host",
-        ),
-        (
-            "host",
-            |h| h.node.name = "a\x1b[2J".into(),
-            Level::Good,
-            "a\\x1b[2J",
-        ),
+        ("type information", |h| h.btf = false, Level::Refused, "CONFIG_DEBUG_INFO_BTF"),
+        ("capabilities", |h| h.capabilities.clear(), Level::Refused, "CAP_BPF and CAP_PERFMON missing"),
+        ("capabilities", |h| h.capabilities = [CAP_BPF].into(), Level::Refused, "capabilities: CAP_PERFMON missing"),
+        ("capabilities", |h| h.capabilities.clear(), Level::Refused, "--cap-add BPF --cap-add PERFMON"),
+        ("capabilities", |h| h.capabilities.clear(), Level::Refused, "setcap cap_bpf,cap_perfmon,"),
+        ("capabilities", |h| h.capabilities = [CAP_SYS_ADMIN].into(), Level::Good, "CAP_SYS_ADMIN"),
+        ("sockets", |h| h.capabilities = [CAP_SYS_ADMIN].into(), Level::Good, ""),
+        ("sockets", |h| h.capabilities = [CAP_BPF].into(), Level::Lesser, "CAP_NET_ADMIN"),
+        ("processes", |h| h.capabilities = [CAP_SYS_PTRACE].into(), Level::Lesser, "without CAP_DAC_READ_SEARCH"),
+        ("lockdown", |h| h.lockdown = Some("confidentiality".into()), Level::Refused, "lockdown=integrity"),
+        ("lockdown", |h| h.lockdown = Some("integrity".into()), Level::Good, ""),
+        ("time namespace", |h| h.boottime_offset_ns = -5, Level::Refused, "-5 ns"),
+        ("pid namespace", |h| h.pid_namespace_is_initial = false, Level::Lesser, "--pid host"),
+        ("cgroup v2", |h| h.mounts.cgroup2 = None, Level::Lesser, "mount -t cgroup2"),
+        ("tracefs", |h| h.mounts.tracefs = None, Level::Lesser, "mount -t tracefs none /sys/kernel/tracing"),
+        ("CPUs", |h| h.cpus.possible.push(1024), Level::Lesser, "possible_cpus=1024"),
+        ("host", |h| h.node.source = NodeSource::Container, Level::Lesser, "--host"),
+        ("host", |h| h.node.name = "a\x1b[2J".into(), Level::Good, "a\\x1b[2J"),
     ];
 
     #[test]
@@ -490,22 +311,12 @@ mod tests {
             let mut host = good_host();
             change(&mut host);
             let all = findings(&host);
-            let finding = all
-                .iter()
-                .find(|finding| finding.name == *name)
-                .expect(name);
+            let finding = all.iter().find(|finding| finding.name == *name).expect(name);
             assert_eq!(finding.level, *level, "{finding:?}");
             assert!(finding.line().contains(text), "{finding:?}");
-            assert_eq!(
-                finding.advice.is_some(),
-                *level != Level::Good,
-                "{finding:?}"
-            );
+            assert_eq!(finding.advice.is_some(), *level != Level::Good, "{finding:?}");
             assert!(!finding.line().contains('\n'));
-            assert_eq!(
-                check(&host).is_ok(),
-                all.iter().all(|f| f.level != Level::Refused)
-            );
+            assert_eq!(check(&host).is_ok(), all.iter().all(|f| f.level != Level::Refused));
         }
     }
 }

@@ -49,9 +49,7 @@ pub(super) fn verify(args: &verify::Args) -> u8 {
 }
 
 pub(super) fn config(settings: SettingFlags) -> u8 {
-    settings
-        .load()
-        .map_or_else(complain, |effective| print(&effective_toml(&effective)))
+    settings.load().map_or_else(complain, |effective| print(&effective_toml(&effective)))
 }
 
 pub(super) fn check(settings: SettingFlags, json: bool) -> u8 {
@@ -66,10 +64,7 @@ pub(super) fn check(settings: SettingFlags, json: bool) -> u8 {
     };
     let mut machine = findings(&host);
     let mut probes = Vec::new();
-    if machine
-        .iter()
-        .all(|finding| finding.level != Level::Refused)
-    {
+    if machine.iter().all(|finding| finding.level != Level::Refused) {
         match plan_of(&config, &host) {
             Ok(plan) => {
                 machine.push(order(plan.exact_order));
@@ -79,12 +74,8 @@ pub(super) fn check(settings: SettingFlags, json: bool) -> u8 {
         }
     }
     let check = Check::new(machine, probes);
-    let text = if json {
-        serde_json::to_string_pretty(&check).map(|text| text + "\n")
-    } else {
-        Ok(check.to_string())
-    };
-    match text.map_err(|error| complain(error)) {
+    let text = if json { serde_json::to_string_pretty(&check).map(|text| text + "\n") } else { Ok(check.to_string()) };
+    match text.map_err(complain) {
         Ok(text) => print(&text).max(check.exit_code()),
         Err(code) => code,
     }
@@ -93,10 +84,7 @@ pub(super) fn check(settings: SettingFlags, json: bool) -> u8 {
 /// The kernel's own answer: the programs are loaded, with the smallest rings, and not attached.
 fn plan_of(config: &Config, host: &Host) -> anyhow::Result<Plan> {
     let filters = config.filter.resolve(host.mounts.cgroup2.as_deref())?;
-    let small = Config {
-        ring_bytes: RING_BYTES_MIN,
-        ..config.clone()
-    };
+    let small = Config { ring_bytes: RING_BYTES_MIN, ..config.clone() };
     let loaded = Loaded::load(&crate::run::settings(&small, host, filters)?)?;
     Ok(loaded.plan.clone())
 }
@@ -105,19 +93,10 @@ fn order(exact: bool) -> Finding {
     let (level, found) = if exact {
         (Level::Good, "exact inside every ring")
     } else {
-        (
-            Level::Lesser,
-            "records of interrupts can overtake inside a ring; they are sorted below the watermark",
-        )
+        (Level::Lesser, "records of interrupts can overtake inside a ring; they are sorted below the watermark")
     };
-    let advice =
-        (!exact).then(|| "nothing is lost; Linux 6.14 and newer write in exact order".to_owned());
-    Finding {
-        name: "order",
-        level,
-        found: found.to_owned(),
-        advice,
-    }
+    let advice = (!exact).then(|| "nothing is lost; Linux 6.14 and newer write in exact order".to_owned());
+    Finding { name: "order", level, found: found.to_owned(), advice }
 }
 
 fn not_loaded(error: &anyhow::Error) -> Finding {
@@ -136,12 +115,7 @@ fn probe_of(probe: &weir_bpf::plan::Probe) -> Probe {
         State::Fallback(reason) => ProbeState::Fallback(reason.clone()),
         State::Missing(reason) => ProbeState::Missing(reason.clone()),
     };
-    Probe {
-        name: probe.program.clone(),
-        hook: probe.hook.clone(),
-        serves: probe.serves.clone(),
-        state,
-    }
+    Probe { name: probe.program.clone(), hook: probe.hook.clone(), serves: probe.serves.clone(), state }
 }
 
 pub(super) fn schema(format: SchemaFormat, directory: &str) -> String {

@@ -14,10 +14,7 @@ pub(super) fn page(name: Option<&str>) -> Result<String> {
         return render(root);
     };
     let pages = commands(&root);
-    match pages
-        .into_iter()
-        .find(|page| page.get_name() == format!("weir-{name}"))
-    {
+    match pages.into_iter().find(|page| page.get_name() == format!("weir-{name}")) {
         Some(page) => render(page),
         None => bail!("no command `{name}`; see `weir --help`"),
     }
@@ -25,8 +22,7 @@ pub(super) fn page(name: Option<&str>) -> Result<String> {
 
 /// Writes `weir.1`, `weir-run.1`, ...
 pub(super) fn write_all(directory: &Path) -> Result<()> {
-    fs::create_dir_all(directory)
-        .with_context(|| format!("make the directory {}", directory.display()))?;
+    fs::create_dir_all(directory).with_context(|| format!("make the directory {}", directory.display()))?;
     let root = super::command();
     for page in commands(&root).into_iter().chain([root]) {
         let path = directory.join(format!("{}.1", page.get_name()));
@@ -37,25 +33,17 @@ pub(super) fn write_all(directory: &Path) -> Result<()> {
 
 /// The commands that are not hidden, named as their pages are. Flags that the help hides are hidden there too.
 fn commands(root: &Command) -> Vec<Command> {
-    let visible = root
-        .get_subcommands()
-        .filter(|command| !command.is_hide_set());
+    let visible = root.get_subcommands().filter(|command| !command.is_hide_set());
     visible
         .map(|command| {
             let name = format!("weir-{}", command.get_name());
-            command
-                .clone()
-                .name(name)
-                .version(env!("CARGO_PKG_VERSION"))
+            command.clone().name(name).version(env!("CARGO_PKG_VERSION"))
         })
         .collect()
 }
 
 fn render(command: Command) -> Result<String> {
     let mut page = Vec::new();
-    Man::new(command.disable_help_flag(true))
-        .manual("weir")
-        .render(&mut page)
-        .context("render the page")?;
+    Man::new(command.disable_help_flag(true)).manual("weir").render(&mut page).context("render the page")?;
     Ok(String::from_utf8_lossy(&page).into_owned())
 }

@@ -27,12 +27,7 @@ impl SettingFlags {
     /// Everything that is wrong with it.
     pub fn load(self) -> Result<Effective, ConfigError> {
         let environment = Sources::environment_of_process();
-        Sources {
-            file: self.file,
-            environment,
-            flags: self.flags,
-        }
-        .load()
+        Sources { file: self.file, environment, flags: self.flags }.load()
     }
 
     /// Name, index of the key and value of each flag that was given.
@@ -53,9 +48,7 @@ impl Args for SettingFlags {
             .long_help(
                 "Settings from this TOML file (WEIR_CONFIG); the environment and flags weigh more. There is none by default.",
             );
-        KEYS.iter()
-            .flat_map(args_of)
-            .fold(command.arg(file), Command::arg)
+        KEYS.iter().flat_map(args_of).fold(command.arg(file), Command::arg)
     }
 
     fn augment_args_for_update(command: Command) -> Command {
@@ -64,19 +57,12 @@ impl Args for SettingFlags {
 }
 
 fn args_of(key: &'static Key) -> Vec<Arg> {
-    key.all_flags()
-        .into_iter()
-        .map(|(name, value)| arg_of(key, name, value))
-        .collect()
+    key.all_flags().into_iter().map(|(name, value)| arg_of(key, name, value)).collect()
 }
 
 fn arg_of(key: &'static Key, name: String, value: Option<&'static str>) -> Arg {
-    let detailed =
-        DETAILED.contains(&key.heading) || (key.section() == "parquet" && key.leaf() != "dir");
-    let arg = Arg::new(name.clone())
-        .long(name.clone())
-        .help_heading(key.heading)
-        .hide_short_help(detailed);
+    let detailed = DETAILED.contains(&key.heading) || (key.section() == "parquet" && key.leaf() != "dir");
+    let arg = Arg::new(name.clone()).long(name.clone()).help_heading(key.heading).hide_short_help(detailed);
     if value.is_none() {
         return taking(key, arg);
     }
@@ -84,19 +70,11 @@ fn arg_of(key: &'static Key, name: String, value: Option<&'static str>) -> Arg {
         Flag::Means(flag_name, _, help) if *flag_name == name => Some(*help),
         _ => None,
     });
-    let others = key
-        .all_flags()
-        .into_iter()
-        .map(|(other, _)| other)
-        .filter(|other| *other != name);
+    let others = key.all_flags().into_iter().map(|(other, _)| other).filter(|other| *other != name);
     arg.action(ArgAction::SetTrue)
         .conflicts_with_all(others.collect::<Vec<_>>())
         .help(own.unwrap_or(key.summary()).to_owned())
-        .long_help(format!(
-            "{}\n[env: {}]",
-            own.map_or(key.text(), |help| help),
-            key.variable()
-        ))
+        .long_help(format!("{}\n[env: {}]", own.map_or(key.text(), |help| help), key.variable()))
         // The negation is for what a file or the environment says; the flag itself is the one to read about.
         .hide(name.starts_with("no-") && own.is_none())
 }
@@ -107,29 +85,15 @@ fn taking(key: &'static Key, arg: Arg) -> Arg {
         Flag::Means(..) => None,
     });
     let default = (key.get)(&Config::default());
-    let shown = default.map_or_else(String::new, |value| {
-        format!("default: {}, ", value.trim_matches('"'))
-    });
+    let shown = default.map_or_else(String::new, |value| format!("default: {}, ", value.trim_matches('"')));
     let arg = arg
         .value_name(placeholder.unwrap_or(key.placeholder))
         .value_hint(hint(key))
-        .action(if key.list {
-            ArgAction::Append
-        } else {
-            ArgAction::Set
-        })
+        .action(if key.list { ArgAction::Append } else { ArgAction::Set })
         .help(key.summary())
         .long_help(format!("{}\n[{shown}env: {}]", key.text(), key.variable()));
-    let arg = if key.list {
-        arg.value_delimiter(',')
-    } else {
-        arg
-    };
-    if key.choices.is_empty() {
-        arg
-    } else {
-        arg.value_parser(PossibleValuesParser::new(key.choices))
-    }
+    let arg = if key.list { arg.value_delimiter(',') } else { arg };
+    if key.choices.is_empty() { arg } else { arg.value_parser(PossibleValuesParser::new(key.choices)) }
 }
 
 fn hint(key: &Key) -> ValueHint {
@@ -157,10 +121,7 @@ impl FromArgMatches for SettingFlags {
                 }
             }
         }
-        Ok(SettingFlags {
-            file: matches.get_one::<PathBuf>(CONFIG).cloned(),
-            flags,
-        })
+        Ok(SettingFlags { file: matches.get_one::<PathBuf>(CONFIG).cloned(), flags })
     }
 
     fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
@@ -173,15 +134,6 @@ fn raw_of(matches: &ArgMatches, key: &Key, name: &str, value: Option<&str>) -> R
     if let Some(value) = value {
         return Raw::Text(value.to_owned());
     }
-    let mut values = matches
-        .get_many::<String>(name)
-        .into_iter()
-        .flatten()
-        .cloned()
-        .map(Raw::Text);
-    if key.list {
-        Raw::List(values.collect())
-    } else {
-        values.next().unwrap_or(Raw::Text(String::new()))
-    }
+    let mut values = matches.get_many::<String>(name).into_iter().flatten().cloned().map(Raw::Text);
+    if key.list { Raw::List(values.collect()) } else { values.next().unwrap_or(Raw::Text(String::new())) }
 }

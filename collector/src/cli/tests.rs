@@ -38,18 +38,12 @@ fn every_setting_has_a_working_flag() {
                 _ => Some("process".to_owned()),
             };
             let flag = format!("--{flag}");
-            let arguments: Vec<&str> = [Some("run"), Some(&flag), given.as_deref()]
-                .into_iter()
-                .flatten()
-                .collect();
-            let Ok(Action::Run(args)) = parse(&arguments) else {
-                panic!("{arguments:?} is refused")
-            };
+            let arguments: Vec<&str> = [Some("run"), Some(&flag), given.as_deref()].into_iter().flatten().collect();
+            let Ok(Action::Run(args)) = parse(&arguments) else { panic!("{arguments:?} is refused") };
             let mut config = Config::default();
             for (name, index, raw) in args.settings.given() {
                 assert_eq!((format!("--{name}"), *index), (flag.clone(), i));
-                (KEYS[*index].set)(&mut config, raw)
-                    .expect("the flag's value is of the key's kind");
+                (KEYS[*index].set)(&mut config, raw).expect("the flag's value is of the key's kind");
             }
             assert_eq!(args.settings.given().len(), 1, "{flag}");
         }
@@ -70,21 +64,14 @@ fn lists_take_commas_and_repetition() {
         "--",
         "x",
     ]);
-    assert_eq!(
-        effective.config.classes,
-        ["process", "file", "network.connect"]
-    );
+    assert_eq!(effective.config.classes, ["process", "file", "network.connect"]);
     assert_eq!(effective.config.filter.follow, [1, 2]);
     assert_eq!(command, ["make", "-j2", "--", "x"]);
 }
 
 #[test]
 fn flags_that_exclude_each_other_are_refused() {
-    for pair in [
-        ["--containers", "--no-containers"],
-        ["--failed", "--succeeded"],
-        ["--env", "--no-env"],
-    ] {
+    for pair in [["--containers", "--no-containers"], ["--failed", "--succeeded"], ["--env", "--no-env"]] {
         let error = parse(&["run", pair[0], pair[1]]).expect_err("both at once");
         assert_eq!(error.kind(), ErrorKind::ArgumentConflict, "{pair:?}");
     }
@@ -92,26 +79,15 @@ fn flags_that_exclude_each_other_are_refused() {
 
 #[test]
 fn words_are_checked_and_the_nearest_is_named() {
-    let error = parse(&["run", "--stdout", "jsn"])
-        .expect_err("no such format")
-        .to_string();
-    assert!(
-        error.contains("[possible values: json, table]") && error.contains("'json'"),
-        "{error}"
-    );
-    let error = parse(&["run", "--parqet", "x"])
-        .expect_err("no such flag")
-        .to_string();
+    let error = parse(&["run", "--stdout", "jsn"]).expect_err("no such format").to_string();
+    assert!(error.contains("[possible values: json, table]") && error.contains("'json'"), "{error}");
+    let error = parse(&["run", "--parqet", "x"]).expect_err("no such flag").to_string();
     assert!(error.contains("--parquet"), "{error}");
 }
 
 #[test]
 fn the_short_help_stays_short_enough_to_read() {
-    let mut run = command()
-        .find_subcommand("run")
-        .expect("run")
-        .clone()
-        .term_width(100);
+    let mut run = command().find_subcommand("run").expect("run").clone().term_width(100);
     let text = run.render_help().to_string();
     expect![[r#"
         Record what the kernel sees: everything, or a command and its children
@@ -169,33 +145,20 @@ fn the_short_help_stays_short_enough_to_read() {
         Standard output:
               --stdout <FORMAT>  Print rows as JSON lines, or as a table for people [possible values: json,
                                  table]
-    "#]].assert_eq(&text);
+    "#]]
+    .assert_eq(&text);
 }
 
 #[test]
 fn every_page_of_the_manual_is_rendered() {
     let directory = tempfile::tempdir().expect("a directory");
     man::write_all(directory.path()).expect("written");
-    for name in [
-        "weir",
-        "weir-run",
-        "weir-verify",
-        "weir-check",
-        "weir-schema",
-        "weir-config",
-    ] {
+    for name in ["weir", "weir-run", "weir-verify", "weir-check", "weir-schema", "weir-config"] {
         let text = std::fs::read_to_string(directory.path().join(format!("{name}.1"))).expect(name);
-        assert!(
-            text.contains(".SH NAME") && text.contains(".SH SYNOPSIS"),
-            "{name}"
-        );
+        assert!(text.contains(".SH NAME") && text.contains(".SH SYNOPSIS"), "{name}");
     }
     assert!(!directory.path().join("weir-gate.1").exists());
-    assert!(
-        man::page(Some("run"))
-            .expect("a page")
-            .contains("Exit status")
-    );
+    assert!(man::page(Some("run")).expect("a page").contains("Exit status"));
     assert!(man::page(Some("gate")).is_err());
 }
 
@@ -203,9 +166,6 @@ fn every_page_of_the_manual_is_rendered() {
 fn completions_know_the_flags() {
     for shell in clap_complete::Shell::value_variants() {
         let script = commands::completions(*shell);
-        assert!(
-            script.contains("ring-bytes") && script.contains("verify"),
-            "{shell}"
-        );
+        assert!(script.contains("ring-bytes") && script.contains("verify"), "{shell}");
     }
 }

@@ -19,25 +19,16 @@ impl RunAs {
     ///
     /// # Errors
     /// When the named user does not exist, or only root could become them.
-    pub fn choose(
-        named: Option<&str>,
-        caller: Option<Caller>,
-    ) -> Result<Option<RunAs>, CommandError> {
+    pub fn choose(named: Option<&str>, caller: Option<Caller>) -> Result<Option<RunAs>, CommandError> {
         let Some(name) = named else {
-            return Ok(caller.map(|caller| RunAs {
-                uid: caller.uid,
-                gid: caller.gid,
-            }));
+            return Ok(caller.map(|caller| RunAs { uid: caller.uid, gid: caller.gid }));
         };
         let user = look_up(name)?;
         let me = Uid::effective();
         if !me.is_root() && me != user.uid {
             return Err(CommandError::NotRoot(name.to_owned()));
         }
-        let other = RunAs {
-            uid: user.uid.as_raw(),
-            gid: user.gid.as_raw(),
-        };
+        let other = RunAs { uid: user.uid.as_raw(), gid: user.gid.as_raw() };
         Ok(if me == user.uid { None } else { Some(other) })
     }
 }
@@ -59,36 +50,16 @@ mod tests {
 
     #[test]
     fn the_user_who_called_sudo_is_meant_unless_another_is_named() {
-        let caller = Some(Caller {
-            uid: 1000,
-            gid: 1000,
-        });
-        assert_eq!(
-            RunAs::choose(None, caller).expect("no look-up"),
-            Some(RunAs {
-                uid: 1000,
-                gid: 1000
-            })
-        );
+        let caller = Some(Caller { uid: 1000, gid: 1000 });
+        assert_eq!(RunAs::choose(None, caller).expect("no look-up"), Some(RunAs { uid: 1000, gid: 1000 }));
         assert_eq!(RunAs::choose(None, None).expect("no look-up"), None);
         let error = RunAs::choose(Some("no-such-user-here"), caller).expect_err("no such user");
-        assert_eq!(
-            error.to_string(),
-            "no user `no-such-user-here` on this machine"
-        );
+        assert_eq!(error.to_string(), "no user `no-such-user-here` on this machine");
         if Uid::effective().is_root() {
-            assert_eq!(
-                RunAs::choose(Some("root"), caller).expect("root exists"),
-                None
-            );
-            let nobody = RunAs::choose(Some("nobody"), None)
-                .expect("nobody exists")
-                .expect("another user");
+            assert_eq!(RunAs::choose(Some("root"), caller).expect("root exists"), None);
+            let nobody = RunAs::choose(Some("nobody"), None).expect("nobody exists").expect("another user");
             assert_eq!(nobody.uid, 65_534);
-            assert_eq!(
-                RunAs::choose(Some("65534"), None).expect("nobody exists"),
-                Some(nobody)
-            );
+            assert_eq!(RunAs::choose(Some("65534"), None).expect("nobody exists"), Some(nobody));
         }
     }
 }

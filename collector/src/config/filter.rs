@@ -28,14 +28,10 @@ pub enum FilterError {
     #[error("filter: no process {0}; `--follow` and `--except-tree` take ids of running processes")]
     Process(u32),
     /// No such cgroup.
-    #[error(
-        "filter: no cgroup `{0}` under {1}; give a path below that directory, or an id as in column cgroup_id"
-    )]
+    #[error("filter: no cgroup `{0}` under {1}; give a path below that directory, or an id as in column cgroup_id")]
     Cgroup(String, PathBuf),
     /// No cgroup v2 hierarchy.
-    #[error(
-        "filter: cgroup `{0}` cannot be found: no cgroup v2 hierarchy is mounted (mount -t cgroup2 none DIR)"
-    )]
+    #[error("filter: cgroup `{0}` cannot be found: no cgroup v2 hierarchy is mounted (mount -t cgroup2 none DIR)")]
     NoHierarchy(String),
 }
 
@@ -56,9 +52,7 @@ impl Filter {
             users: lists(&self.only_user, &self.except_user, |name| find_user(name))?,
             comms: lists(&self.only_comm, &self.except_comm, |name| Ok(name.clone()))?,
             cgroups: lists(&self.only_cgroup, &self.except_cgroup, cgroup)?,
-            paths: lists(&self.only_path, &self.except_path, |prefix| {
-                Ok(prefix.clone())
-            })?,
+            paths: lists(&self.only_path, &self.except_path, |prefix| Ok(prefix.clone()))?,
             failed: match self.results {
                 Results::Any => None,
                 Results::Failed => Some(true),
@@ -75,29 +69,19 @@ fn lists<A, B>(
     resolve: impl Fn(&A) -> Result<B, FilterError>,
 ) -> Result<Lists<B>, FilterError> {
     let all = |values: &[A]| values.iter().map(&resolve).collect::<Result<Vec<B>, _>>();
-    Ok(Lists {
-        only: all(only)?,
-        except: all(except)?,
-    })
+    Ok(Lists { only: all(only)?, except: all(except)? })
 }
 
 fn find_process(pid: u32) -> Result<u32, FilterError> {
-    if Path::new("/proc").join(pid.to_string()).exists() {
-        Ok(pid)
-    } else {
-        Err(FilterError::Process(pid))
-    }
+    if Path::new("/proc").join(pid.to_string()).exists() { Ok(pid) } else { Err(FilterError::Process(pid)) }
 }
 
 fn find_user(name: &str) -> Result<u32, FilterError> {
     if let Ok(uid) = name.parse() {
         return Ok(uid);
     }
-    let found =
-        User::from_name(name).map_err(|error| FilterError::Lookup(name.to_owned(), error))?;
-    found
-        .map(|user| user.uid.as_raw())
-        .ok_or_else(|| FilterError::User(name.to_owned()))
+    let found = User::from_name(name).map_err(|error| FilterError::Lookup(name.to_owned(), error))?;
+    found.map(|user| user.uid.as_raw()).ok_or_else(|| FilterError::User(name.to_owned()))
 }
 
 fn find_cgroup(name: &str, root: Option<&Path>) -> Result<PathBuf, FilterError> {
@@ -107,15 +91,9 @@ fn find_cgroup(name: &str, root: Option<&Path>) -> Result<PathBuf, FilterError> 
         return cgroup_by_id(id, root).ok_or_else(missing);
     }
     // Both `/user.slice` and the whole path under the mount are in use.
-    let below = Path::new(name)
-        .strip_prefix(root)
-        .unwrap_or(Path::new(name));
+    let below = Path::new(name).strip_prefix(root).unwrap_or(Path::new(name));
     let path = root.join(below.strip_prefix("/").unwrap_or(below));
-    if path.is_dir() {
-        Ok(path)
-    } else {
-        Err(missing())
-    }
+    if path.is_dir() { Ok(path) } else { Err(missing()) }
 }
 
 /// A cgroup's id is the inode number of its directory.
@@ -127,11 +105,7 @@ fn cgroup_by_id(id: u64, root: &Path) -> Option<PathBuf> {
             return Some(directory);
         }
         let entries = fs::read_dir(&directory).into_iter().flatten().flatten();
-        waiting.extend(
-            entries
-                .filter(|entry| entry.file_type().is_ok_and(|t| t.is_dir()))
-                .map(|entry| entry.path()),
-        );
+        waiting.extend(entries.filter(|entry| entry.file_type().is_ok_and(|t| t.is_dir())).map(|entry| entry.path()));
     }
     None
 }
@@ -141,12 +115,7 @@ pub(super) fn problems(filter: &Filter) -> Vec<(&'static str, String)> {
     let mut found = Vec::new();
     let mut check = |key: &'static str, values: &[String], problem: fn(&str) -> Option<String>| {
         found.extend(too_many(values.len()).map(|text| (key, text)));
-        found.extend(
-            values
-                .iter()
-                .filter_map(|value| problem(value))
-                .map(|text| (key, text)),
-        );
+        found.extend(values.iter().filter_map(|value| problem(value)).map(|text| (key, text)));
     };
     check("filter.only_user", &filter.only_user, |_| None);
     check("filter.except_user", &filter.except_user, |_| None);
@@ -156,35 +125,23 @@ pub(super) fn problems(filter: &Filter) -> Vec<(&'static str, String)> {
     check("filter.except_comm", &filter.except_comm, comm_problem);
     check("filter.only_path", &filter.only_path, prefix_problem);
     check("filter.except_path", &filter.except_path, prefix_problem);
-    for (key, pids) in [
-        ("filter.follow", &filter.follow),
-        ("filter.except_tree", &filter.except_tree),
-    ] {
+    for (key, pids) in [("filter.follow", &filter.follow), ("filter.except_tree", &filter.except_tree)] {
         found.extend(too_many(pids.len()).map(|text| (key, text)));
     }
     found
 }
 
 fn comm_problem(name: &str) -> Option<String> {
-    (name.len() > COMM_BYTES_MAX).then(|| {
-        format!(
-            "has `{name}`: the kernel keeps {COMM_BYTES_MAX} bytes of a task's name, give those"
-        )
-    })
+    (name.len() > COMM_BYTES_MAX)
+        .then(|| format!("has `{name}`: the kernel keeps {COMM_BYTES_MAX} bytes of a task's name, give those"))
 }
 
 fn prefix_problem(prefix: &str) -> Option<String> {
     if !prefix.starts_with('/') {
-        return Some(format!(
-            "has `{prefix}`: it must begin with `/`, like the absolute paths it is compared with"
-        ));
+        return Some(format!("has `{prefix}`: it must begin with `/`, like the absolute paths it is compared with"));
     }
-    (prefix.len() > PREFIX_BYTES_MAX).then(|| {
-        format!(
-            "has a prefix of {} bytes: at most {PREFIX_BYTES_MAX} fit",
-            prefix.len()
-        )
-    })
+    (prefix.len() > PREFIX_BYTES_MAX)
+        .then(|| format!("has a prefix of {} bytes: at most {PREFIX_BYTES_MAX} fit", prefix.len()))
 }
 
 #[cfg(test)]
@@ -196,10 +153,7 @@ mod tests {
         assert_eq!(find_user("root").expect("root exists"), 0);
         assert_eq!(find_user("12345").expect("any number"), 12345);
         let error = find_user("no-such-user-here").expect_err("no such user");
-        assert!(
-            error.to_string().contains("no user `no-such-user-here`"),
-            "{error}"
-        );
+        assert!(error.to_string().contains("no user `no-such-user-here`"), "{error}");
     }
 
     #[test]
@@ -209,33 +163,16 @@ mod tests {
         fs::create_dir_all(&inner).expect("a tree");
         let id = fs::metadata(&inner).expect("metadata").ino();
         let whole = inner.to_string_lossy().into_owned();
-        for name in [
-            "a.slice/b.scope",
-            "/a.slice/b.scope",
-            &whole,
-            &id.to_string(),
-        ] {
-            assert_eq!(
-                find_cgroup(name, Some(root.path())).expect("it is there"),
-                inner,
-                "{name}"
-            );
+        for name in ["a.slice/b.scope", "/a.slice/b.scope", &whole, &id.to_string()] {
+            assert_eq!(find_cgroup(name, Some(root.path())).expect("it is there"), inner, "{name}");
         }
         assert!(find_cgroup("c.slice", Some(root.path())).is_err());
-        assert!(
-            find_cgroup("a.slice", None)
-                .expect_err("no mount")
-                .to_string()
-                .contains("mount -t cgroup2")
-        );
+        assert!(find_cgroup("a.slice", None).expect_err("no mount").to_string().contains("mount -t cgroup2"));
     }
 
     #[test]
     fn a_process_that_does_not_exist_is_refused() {
-        assert_eq!(
-            find_process(std::process::id()).expect("this process"),
-            std::process::id()
-        );
+        assert_eq!(find_process(std::process::id()).expect("this process"), std::process::id());
         // Above the largest pid that Linux gives out (4,194,304).
         assert!(find_process(5_000_000).is_err());
     }

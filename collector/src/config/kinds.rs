@@ -123,11 +123,7 @@ fn read_units(raw: &Raw, unit_ns: u128, unit: &str) -> Result<u64, String> {
     if let Some(number) = raw.number() {
         return Ok(number);
     }
-    let ns = raw
-        .text()
-        .and_then(units::parse_duration)
-        .ok_or_else(problem)?
-        .as_nanos();
+    let ns = raw.text().and_then(units::parse_duration).ok_or_else(problem)?.as_nanos();
     u64::try_from(ns / unit_ns).map_err(|_| problem())
 }
 
@@ -157,10 +153,7 @@ impl Kind<Duration> for Span {
         raw.text()
             .and_then(units::parse_duration)
             .or_else(|| raw.number().map(Duration::from_secs))
-            .ok_or_else(|| {
-                "expected a duration such as 500ms, 10s, 5m, 1h or 7d (a bare number is seconds)"
-                    .into()
-            })
+            .ok_or_else(|| "expected a duration such as 500ms, 10s, 5m, 1h or 7d (a bare number is seconds)".into())
     }
 
     fn write(value: &Duration) -> Option<String> {
@@ -172,9 +165,7 @@ impl Kind<String> for Text {
     const PLACEHOLDER: &'static str = "TEXT";
 
     fn read(raw: &Raw) -> Result<String, String> {
-        raw.as_text()
-            .filter(|text| !text.is_empty())
-            .ok_or_else(|| "expected a text".into())
+        raw.as_text().filter(|text| !text.is_empty()).ok_or_else(|| "expected a text".into())
     }
 
     fn write(value: &String) -> Option<String> {
@@ -186,10 +177,7 @@ impl Kind<PathBuf> for File {
     const PLACEHOLDER: &'static str = "PATH";
 
     fn read(raw: &Raw) -> Result<PathBuf, String> {
-        raw.text()
-            .filter(|text| !text.is_empty())
-            .map(PathBuf::from)
-            .ok_or_else(|| "expected a path".into())
+        raw.text().filter(|text| !text.is_empty()).map(PathBuf::from).ok_or_else(|| "expected a path".into())
     }
 
     fn write(value: &PathBuf) -> Option<String> {
@@ -202,12 +190,8 @@ impl<T: Named> Kind<T> for Choice {
     const CHOICES: &'static [&'static str] = T::WORDS;
 
     fn read(raw: &Raw) -> Result<T, String> {
-        let index = raw
-            .text()
-            .and_then(|text| T::WORDS.iter().position(|word| *word == text));
-        index
-            .map(|i| T::VALUES[i])
-            .ok_or_else(|| format!("expected one of: {}", T::WORDS.join(", ")))
+        let index = raw.text().and_then(|text| T::WORDS.iter().position(|word| *word == text));
+        index.map(|i| T::VALUES[i]).ok_or_else(|| format!("expected one of: {}", T::WORDS.join(", ")))
     }
 
     fn write(value: &T) -> Option<String> {
@@ -221,11 +205,7 @@ impl<T, K: Kind<T>> Kind<Option<T>> for Optional<K> {
     const CHOICES: &'static [&'static str] = K::CHOICES;
 
     fn read(raw: &Raw) -> Result<Option<T>, String> {
-        if raw.text() == Some("") {
-            Ok(None)
-        } else {
-            K::read(raw).map(Some)
-        }
+        if raw.text() == Some("") { Ok(None) } else { K::read(raw).map(Some) }
     }
 
     fn write(value: &Option<T>) -> Option<String> {

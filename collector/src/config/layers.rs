@@ -65,12 +65,7 @@ impl Sources {
     /// The environment of this process; names and values that are not UTF-8 are kept readable and so refused.
     pub fn environment_of_process() -> Vec<(String, String)> {
         std::env::vars_os()
-            .map(|(name, value)| {
-                (
-                    name.to_string_lossy().into_owned(),
-                    value.to_string_lossy().into_owned(),
-                )
-            })
+            .map(|(name, value)| (name.to_string_lossy().into_owned(), value.to_string_lossy().into_owned()))
             .filter(|(name, _)| name.starts_with("WEIR_"))
             .collect()
     }
@@ -80,11 +75,8 @@ impl Sources {
     /// # Errors
     /// Every problem of every layer, or else of the whole.
     pub fn load(self) -> Result<Effective, ConfigError> {
-        let mut layers = Layers {
-            config: Config::default(),
-            origins: vec![Origin::Default; KEYS.len()],
-            problems: Vec::new(),
-        };
+        let mut layers =
+            Layers { config: Config::default(), origins: vec![Origin::Default; KEYS.len()], problems: Vec::new() };
         layers.read_file(self.file.or_else(|| file_of(&self.environment)));
         layers.read_environment(&self.environment);
         for (name, index, raw) in self.flags {
@@ -95,11 +87,7 @@ impl Sources {
 }
 
 fn file_of(environment: &[(String, String)]) -> Option<PathBuf> {
-    let value = environment
-        .iter()
-        .find(|(name, _)| name == FILE_VARIABLE)?
-        .1
-        .as_str();
+    let value = environment.iter().find(|(name, _)| name == FILE_VARIABLE)?.1.as_str();
     (!value.is_empty()).then(|| PathBuf::from(value))
 }
 
@@ -127,19 +115,14 @@ impl Layers {
         let text = match fs::read_to_string(&path) {
             Ok(text) => text,
             Err(error) => {
-                return self
-                    .problems
-                    .push(Problem::new(place, format!("cannot be read: {error}")));
+                return self.problems.push(Problem::new(place, format!("cannot be read: {error}")));
             }
         };
         match DeTable::parse(&text) {
             Ok(table) => self.read_table(&FileText { path, text: &text }, "", table.get_ref()),
             Err(error) => {
                 let line = line_at(&text, error.span().map_or(0, |span| span.start));
-                self.problems.push(Problem::new(
-                    format!("{place}:{line}"),
-                    error.message().replace('\n', ", "),
-                ));
+                self.problems.push(Problem::new(format!("{place}:{line}"), error.message().replace('\n', ", ")));
             }
         }
     }
@@ -149,29 +132,17 @@ impl Layers {
             let name = format!("{prefix}{}", key.get_ref());
             let line = line_at(file.text, key.span().start);
             if let Some((index, _)) = Config::key(&name) {
-                self.set(
-                    index,
-                    &Raw::from_toml(value.get_ref()),
-                    Origin::File(file.path.clone(), line),
-                );
+                self.set(index, &Raw::from_toml(value.get_ref()), Origin::File(file.path.clone(), line));
             } else if let (true, DeValue::Table(inner)) = (is_section(&name), value.get_ref()) {
                 self.read_table(file, &format!("{name}."), inner);
             } else {
-                let known = KEYS
-                    .iter()
-                    .flat_map(|key| [key.name, key.section()])
-                    .filter(|name| !name.is_empty());
+                let known = KEYS.iter().flat_map(|key| [key.name, key.section()]).filter(|name| !name.is_empty());
                 // A key of a section that stands outside of it is known by its last part.
-                let elsewhere = KEYS
-                    .iter()
-                    .find(|known| known.leaf() == key.get_ref().as_ref());
-                let hint = elsewhere.map_or_else(
-                    || hint(&name, known),
-                    |key| format!("; did you mean `{}`?", key.name),
-                );
+                let elsewhere = KEYS.iter().find(|known| known.leaf() == key.get_ref().as_ref());
+                let hint =
+                    elsewhere.map_or_else(|| hint(&name, known), |key| format!("; did you mean `{}`?", key.name));
                 let place = Origin::File(file.path.clone(), line).to_string();
-                self.problems
-                    .push(Problem::new(place, format!("unknown key `{name}`{hint}")));
+                self.problems.push(Problem::new(place, format!("unknown key `{name}`{hint}")));
             }
         }
     }
@@ -180,11 +151,7 @@ impl Layers {
         let variables: Vec<String> = KEYS.iter().map(super::Key::variable).collect();
         for (name, value) in environment {
             if let Some(index) = variables.iter().position(|known| known == name) {
-                self.set(
-                    index,
-                    &Raw::Text(value.clone()),
-                    Origin::Environment(name.clone()),
-                );
+                self.set(index, &Raw::Text(value.clone()), Origin::Environment(name.clone()));
             } else if is_mistaken(name) {
                 let known = variables.iter().map(String::as_str).chain([FILE_VARIABLE]);
                 let text = format!("unknown environment variable{}", hint(name, known));
@@ -197,21 +164,14 @@ impl Layers {
         if self.problems.is_empty() {
             self.config.complete();
             for (name, text) in validate::problems(&self.config) {
-                let place =
-                    Config::key(name).map_or(&Origin::Default, |(index, _)| &self.origins[index]);
-                self.problems
-                    .push(Problem::new(place.to_string(), format!("`{name}` {text}")));
+                let place = Config::key(name).map_or(&Origin::Default, |(index, _)| &self.origins[index]);
+                self.problems.push(Problem::new(place.to_string(), format!("`{name}` {text}")));
             }
         }
         if self.problems.is_empty() {
-            Ok(Effective {
-                config: self.config,
-                origins: self.origins,
-            })
+            Ok(Effective { config: self.config, origins: self.origins })
         } else {
-            Err(ConfigError {
-                problems: self.problems,
-            })
+            Err(ConfigError { problems: self.problems })
         }
     }
 }
@@ -222,12 +182,7 @@ struct FileText<'a> {
 }
 
 fn line_at(text: &str, offset: usize) -> usize {
-    text.as_bytes()
-        .iter()
-        .take(offset)
-        .filter(|byte| **byte == b'\n')
-        .count()
-        + 1
+    text.as_bytes().iter().take(offset).filter(|byte| **byte == b'\n').count() + 1
 }
 
 fn is_section(name: &str) -> bool {
@@ -238,7 +193,5 @@ fn is_mistaken(name: &str) -> bool {
     name.starts_with("WEIR_")
         && name != FILE_VARIABLE
         && !FOREIGN_VARIABLES.contains(&name)
-        && !FOREIGN_PREFIXES
-            .iter()
-            .any(|prefix| name.starts_with(prefix))
+        && !FOREIGN_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
 }

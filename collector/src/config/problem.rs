@@ -13,10 +13,7 @@ pub struct Problem {
 
 impl Problem {
     pub(super) fn new(place: impl Into<String>, text: impl Into<String>) -> Problem {
-        Problem {
-            place: place.into(),
-            text: text.into(),
-        }
+        Problem { place: place.into(), text: text.into() }
     }
 }
 

@@ -25,12 +25,7 @@ impl Raw {
             DeValue::Boolean(value) => Raw::Bool(*value),
             DeValue::Integer(number) => u64::from_str_radix(number.as_str(), number.radix())
                 .map_or_else(|_| Raw::Other(number.as_str().to_owned()), Raw::Number),
-            DeValue::Array(items) => Raw::List(
-                items
-                    .iter()
-                    .map(|item| Raw::from_toml(item.get_ref()))
-                    .collect(),
-            ),
+            DeValue::Array(items) => Raw::List(items.iter().map(|item| Raw::from_toml(item.get_ref())).collect()),
             DeValue::Float(number) => Raw::Other(number.as_str().to_owned()),
             DeValue::Datetime(date) => Raw::Other(date.to_string()),
             DeValue::Table(_) => Raw::Other("a table".to_owned()),
@@ -67,12 +62,9 @@ impl Raw {
     pub fn items(&self) -> Vec<Raw> {
         match self {
             Raw::List(items) => items.clone(),
-            Raw::Text(text) => text
-                .split(',')
-                .map(str::trim)
-                .filter(|t| !t.is_empty())
-                .map(|t| Raw::Text(t.to_owned()))
-                .collect(),
+            Raw::Text(text) => {
+                text.split(',').map(str::trim).filter(|t| !t.is_empty()).map(|t| Raw::Text(t.to_owned())).collect()
+            }
             other => vec![other.clone()],
         }
     }

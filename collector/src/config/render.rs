@@ -9,9 +9,7 @@ const COMMENT_WIDTH: usize = 100;
 
 /// The effective configuration: a file that gives the same one again, with the origin of every value.
 pub fn effective_toml(effective: &Effective) -> String {
-    let mut text = String::from(
-        "# The effective configuration; behind each value stands where it comes from.\n",
-    );
+    let mut text = String::from("# The effective configuration; behind each value stands where it comes from.\n");
     let mut section = "";
     for (key, origin) in KEYS.iter().zip(&effective.origins) {
         if key.section() != section {
@@ -36,9 +34,7 @@ pub fn effective_toml(effective: &Effective) -> String {
 fn wrap(text: &str, width: usize) -> Vec<String> {
     let mut lines = vec![String::new()];
     for word in text.split_whitespace() {
-        let line = lines
-            .last_mut()
-            .filter(|line| line.is_empty() || line.len() + 1 + word.len() <= width);
+        let line = lines.last_mut().filter(|line| line.is_empty() || line.len() + 1 + word.len() <= width);
         match line {
             Some(line) if line.is_empty() => line.push_str(word),
             Some(line) => {
@@ -61,13 +57,8 @@ pub fn markdown() -> String {
             let _ = write!(text, "\n## {heading}\n\n");
             text.push_str("| key | flag | variable | default | meaning |\n|---|---|---|---|---|\n");
         }
-        let flags: Vec<String> = key
-            .all_flags()
-            .iter()
-            .map(|(name, _)| format!("`--{name}`"))
-            .collect();
-        let default = (key.get)(&Config::default())
-            .map_or("not set".to_owned(), |value| format!("`{value}`"));
+        let flags: Vec<String> = key.all_flags().iter().map(|(name, _)| format!("`--{name}`")).collect();
+        let default = (key.get)(&Config::default()).map_or("not set".to_owned(), |value| format!("`{value}`"));
         let _ = writeln!(
             text,
             "| `{}` | {} | `{}` | {default} | {}{} |",
@@ -82,11 +73,7 @@ pub fn markdown() -> String {
 }
 
 fn choices(key: &Key) -> String {
-    if key.choices.is_empty() {
-        String::new()
-    } else {
-        format!(" One of: `{}`.", key.choices.join("`, `"))
-    }
+    if key.choices.is_empty() { String::new() } else { format!(" One of: `{}`.", key.choices.join("`, `")) }
 }
 
 const INTRODUCTION: &str = "# Configuration

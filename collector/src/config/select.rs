@@ -31,46 +31,28 @@ impl Config {
     /// The key and a sentence, for each name that does not exist.
     pub fn selection(&self) -> Result<Selection, Vec<(&'static str, String)>> {
         let mut problems = Vec::new();
-        let mut selection = Selection {
-            actions: actions_of(class(ClassId::Loss)).collect(),
-            ..Selection::default()
-        };
+        let mut selection = Selection { actions: actions_of(class(ClassId::Loss)).collect(), ..Selection::default() };
         let by_default = [DEFAULT.to_owned()];
-        for name in if self.classes.is_empty() {
-            &by_default[..]
-        } else {
-            &self.classes
-        } {
+        for name in if self.classes.is_empty() { &by_default[..] } else { &self.classes } {
             match actions_named(name) {
                 Ok(found) => selection.actions.extend(found),
                 Err(problem) => problems.push(("classes", problem)),
             }
         }
         self.select_calls(&mut selection, &mut problems);
-        if problems.is_empty() {
-            Ok(selection)
-        } else {
-            Err(problems)
-        }
+        if problems.is_empty() { Ok(selection) } else { Err(problems) }
     }
 
     fn select_calls(&self, selection: &mut Selection, problems: &mut Vec<(&'static str, String)>) {
-        let class_named =
-            actions_of(class(ClassId::Syscall)).any(|id| selection.actions.contains(&id));
-        let all = self.syscalls.iter().any(|name| name == ALL)
-            || (self.syscalls.is_empty() && class_named);
+        let class_named = actions_of(class(ClassId::Syscall)).any(|id| selection.actions.contains(&id));
+        let all = self.syscalls.iter().any(|name| name == ALL) || (self.syscalls.is_empty() && class_named);
         let excepted = resolve_calls("except_syscalls", &self.except_syscalls, problems);
-        selection.calls = if all {
-            every_call().collect()
-        } else {
-            resolve_calls("syscalls", &self.syscalls, problems)
-        };
+        selection.calls =
+            if all { every_call().collect() } else { resolve_calls("syscalls", &self.syscalls, problems) };
         selection.calls.retain(|name| !excepted.contains(name));
         selection.calls_without_name = all;
         if all || !self.syscalls.is_empty() {
-            selection
-                .actions
-                .extend(actions_of(class(ClassId::Syscall)));
+            selection.actions.extend(actions_of(class(ClassId::Syscall)));
         }
     }
 }
@@ -95,50 +77,26 @@ fn class(id: ClassId) -> &'static Class {
 }
 
 fn actions_of(class: &'static Class) -> impl Iterator<Item = u16> {
-    class
-        .actions
-        .iter()
-        .filter(|action| !action.on_request)
-        .map(|action| action.id)
+    class.actions.iter().filter(|action| !action.on_request).map(|action| action.id)
 }
 
 fn actions_named(name: &str) -> Result<Vec<u16>, String> {
     if name == DEFAULT {
-        return Ok(CLASSES
-            .iter()
-            .filter(|class| class.default)
-            .flat_map(|class| actions_of(class))
-            .collect());
+        return Ok(CLASSES.iter().filter(|class| class.default).flat_map(|class| actions_of(class)).collect());
     }
-    let (class_name, action_name) = name
-        .split_once('.')
-        .map_or((name, None), |(class, action)| (class, Some(action)));
+    let (class_name, action_name) = name.split_once('.').map_or((name, None), |(class, action)| (class, Some(action)));
     let Some(class) = CLASSES.iter().find(|class| class.name == class_name) else {
         let known = CLASSES.iter().map(|class| class.name).chain([DEFAULT]);
-        return Err(format!(
-            "has the unknown class `{class_name}`{}",
-            hint(class_name, known)
-        ));
+        return Err(format!("has the unknown class `{class_name}`{}", hint(class_name, known)));
     };
     let Some(action_name) = action_name else {
         return Ok(actions_of(class).collect());
     };
-    match class
-        .actions
-        .iter()
-        .find(|action| action.name == action_name)
-    {
+    match class.actions.iter().find(|action| action.name == action_name) {
         Some(action) => Ok(vec![action.id]),
         None => {
-            let known: Vec<String> = class
-                .actions
-                .iter()
-                .map(|a| format!("{class_name}.{}", a.name))
-                .collect();
-            Err(format!(
-                "has the unknown action `{name}`{}",
-                hint(name, known.iter().map(String::as_str))
-            ))
+            let known: Vec<String> = class.actions.iter().map(|a| format!("{class_name}.{}", a.name)).collect();
+            Err(format!("has the unknown action `{name}`{}", hint(name, known.iter().map(String::as_str))))
         }
     }
 }
@@ -146,26 +104,17 @@ fn actions_named(name: &str) -> Result<Vec<u16>, String> {
 /// The ABIs whose programs this machine can run, its own first.
 fn abis() -> Vec<Abi> {
     let x32 = (syscalls::native() == Abi::X86_64).then_some(Abi::X32);
-    [Some(syscalls::native()), Abi::compat(), x32]
-        .into_iter()
-        .flatten()
-        .collect()
+    [Some(syscalls::native()), Abi::compat(), x32].into_iter().flatten().collect()
 }
 
 fn every_call() -> impl Iterator<Item = &'static str> {
-    abis()
-        .into_iter()
-        .flat_map(syscalls::table)
-        .map(|call| call.name)
+    abis().into_iter().flat_map(syscalls::table).map(|call| call.name)
 }
 
 fn call_named(name: &str) -> Result<&'static str, String> {
     // tracefs calls some by other names (`newfstat`); people copy them from there.
     let name = syscalls::from_tracefs_name(name).map_or(name, |call| call.name);
-    every_call().find(|known| *known == name).ok_or_else(|| {
-        format!(
-            "has the unknown system call `{name}`{}",
-            hint(name, every_call().chain([ALL]))
-        )
-    })
+    every_call()
+        .find(|known| *known == name)
+        .ok_or_else(|| format!("has the unknown system call `{name}`{}", hint(name, every_call().chain([ALL]))))
 }

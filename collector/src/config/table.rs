@@ -57,8 +57,7 @@ impl Key {
     /// First sentence, for the short help.
     pub fn summary(&self) -> &'static str {
         let text = self.text();
-        text.find(". ")
-            .map_or(text.trim_end_matches('.'), |end| &text[..end])
+        text.find(". ").map_or(text.trim_end_matches('.'), |end| &text[..end])
     }
 
     /// Name of the environment variable.
@@ -73,18 +72,11 @@ impl Key {
                 Flag::Takes(..) => None,
                 Flag::Means(_, value, _) => Some(*value),
             };
-            return self
-                .flags
-                .iter()
-                .map(|flag| (flag.name().to_owned(), value(flag)))
-                .collect();
+            return self.flags.iter().map(|flag| (flag.name().to_owned(), value(flag))).collect();
         }
         let name = self.name.replace(['.', '_'], "-");
         if self.switch {
-            vec![
-                (name.clone(), Some("true")),
-                (format!("no-{name}"), Some("false")),
-            ]
+            vec![(name.clone(), Some("true")), (format!("no-{name}"), Some("false"))]
         } else {
             vec![(name, None)]
         }
@@ -97,9 +89,7 @@ impl Key {
 
     /// Name inside the section.
     pub fn leaf(&self) -> &'static str {
-        self.name
-            .split_once('.')
-            .map_or(self.name, |(_, leaf)| leaf)
+        self.name.split_once('.').map_or(self.name, |(_, leaf)| leaf)
     }
 }
 

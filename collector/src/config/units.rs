@@ -2,12 +2,7 @@
 
 use std::time::Duration;
 
-const SIZES: &[(&str, u64)] = &[
-    ("GiB", 1 << 30),
-    ("MiB", 1 << 20),
-    ("KiB", 1 << 10),
-    ("B", 1),
-];
+const SIZES: &[(&str, u64)] = &[("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10), ("B", 1)];
 
 /// Nanoseconds of each unit, longest first.
 const SPANS: &[(&str, u64)] = &[
@@ -23,20 +18,14 @@ const SPANS: &[(&str, u64)] = &[
 /// `8MiB`, `64 KiB`, `4096B`; units are powers of 1024 only, so that nobody has to guess.
 pub fn parse_size(text: &str) -> Option<u64> {
     let (number, unit) = split(text)?;
-    let factor = SIZES
-        .iter()
-        .find(|(name, _)| name.eq_ignore_ascii_case(unit))?
-        .1;
+    let factor = SIZES.iter().find(|(name, _)| name.eq_ignore_ascii_case(unit))?.1;
     number.checked_mul(factor)
 }
 
 /// The shortest exact text of a size.
 pub fn format_size(bytes: u64) -> String {
     let fits = |factor: u64| bytes != 0 && bytes.is_multiple_of(factor);
-    let (name, factor) = SIZES
-        .iter()
-        .find(|(_, factor)| fits(*factor))
-        .unwrap_or(&("B", 1));
+    let (name, factor) = SIZES.iter().find(|(_, factor)| fits(*factor)).unwrap_or(&("B", 1));
     format!("{}{name}", bytes / factor)
 }
 
@@ -46,9 +35,7 @@ pub fn parse_duration(text: &str) -> Option<Duration> {
     let mut total_ns = 0_u64;
     while !rest.is_empty() {
         let digits = rest.find(|c: char| !c.is_ascii_digit())?;
-        let letters = rest[digits..]
-            .find(|c: char| c.is_ascii_digit())
-            .map_or(rest.len(), |i| digits + i);
+        let letters = rest[digits..].find(|c: char| c.is_ascii_digit()).map_or(rest.len(), |i| digits + i);
         let (number, unit) = split(&rest[..letters])?;
         let factor = SPANS.iter().find(|(name, _)| *name == unit)?.1;
         total_ns = total_ns.checked_add(number.checked_mul(factor)?)?;
@@ -67,11 +54,7 @@ pub fn format_duration(duration: Duration) -> String {
             rest %= factor;
         }
     }
-    if text.is_empty() {
-        "0s".to_owned()
-    } else {
-        text
-    }
+    if text.is_empty() { "0s".to_owned() } else { text }
 }
 
 fn split(text: &str) -> Option<(u64, &str)> {
@@ -97,16 +80,7 @@ mod tests {
             assert_eq!(parse_size(text), Some(bytes), "{text}");
             assert_eq!(parse_size(&format_size(bytes)), Some(bytes), "{text}");
         }
-        for text in [
-            "",
-            "8",
-            "MiB",
-            "8MB",
-            "8 M",
-            "-1KiB",
-            "1.5MiB",
-            "99999999999GiB",
-        ] {
+        for text in ["", "8", "MiB", "8MB", "8 M", "-1KiB", "1.5MiB", "99999999999GiB"] {
             assert_eq!(parse_size(text), None, "{text}");
         }
     }
@@ -124,23 +98,9 @@ mod tests {
         ] {
             let duration = Duration::from_nanos(ns);
             assert_eq!(parse_duration(text), Some(duration), "{text}");
-            assert_eq!(
-                parse_duration(&format_duration(duration)),
-                Some(duration),
-                "{text}"
-            );
+            assert_eq!(parse_duration(&format_duration(duration)), Some(duration), "{text}");
         }
-        for text in [
-            "",
-            " ",
-            "10",
-            "s",
-            "10x",
-            "10s5",
-            "-1s",
-            "1.5s",
-            "999999999999d",
-        ] {
+        for text in ["", " ", "10", "s", "10x", "10s5", "-1s", "1.5s", "999999999999d"] {
             assert_eq!(parse_duration(text), None, "{text}");
         }
     }

@@ -29,19 +29,12 @@ impl Cpus {
             let text = read_line(&path)?;
             parse_cpu_list(&text).ok_or_else(|| form(&path, &text))
         };
-        Ok(Cpus {
-            online: list("online")?,
-            possible: list("possible")?,
-        })
+        Ok(Cpus { online: list("online")?, possible: list("possible")? })
     }
 
     /// Places that a table by CPU number needs.
     pub fn places(&self) -> usize {
-        self.possible
-            .iter()
-            .chain(&self.online)
-            .max()
-            .map_or(0, |last| last + 1)
+        self.possible.iter().chain(&self.online).max().map_or(0, |last| last + 1)
     }
 }
 
@@ -83,13 +76,6 @@ mod tests {
 
     #[test]
     fn a_table_has_places_for_cpus_that_are_not_online() {
-        assert_eq!(
-            Cpus {
-                online: vec![0],
-                possible: vec![0, 5]
-            }
-            .places(),
-            6
-        );
+        assert_eq!(Cpus { online: vec![0], possible: vec![0, 5] }.places(), 6);
     }
 }

@@ -16,10 +16,7 @@ impl Release {
     pub fn parse(text: &str) -> Option<Release> {
         let mut numbers = text.split(|c: char| !c.is_ascii_digit());
         let version = (numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?);
-        Some(Release {
-            version,
-            text: text.to_owned(),
-        })
+        Some(Release { version, text: text.to_owned() })
     }
 }
 
@@ -43,11 +40,7 @@ mod tests {
             ("next", None),
             ("", None),
         ] {
-            assert_eq!(
-                Release::parse(text).map(|release| release.version),
-                version,
-                "{text}"
-            );
+            assert_eq!(Release::parse(text).map(|release| release.version), version, "{text}");
         }
     }
 }

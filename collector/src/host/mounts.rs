@@ -17,15 +17,8 @@ impl Mounts {
     /// From the text of `/proc/self/mounts`. The usual place wins over others, then the first.
     pub fn parse(text: &str) -> Mounts {
         let of = |kind: &str, usual: &str| {
-            let points: Vec<PathBuf> = text
-                .lines()
-                .filter_map(|line| mount_point(line, kind))
-                .collect();
-            points
-                .iter()
-                .find(|point| point.as_os_str() == usual)
-                .or(points.first())
-                .cloned()
+            let points: Vec<PathBuf> = text.lines().filter_map(|line| mount_point(line, kind)).collect();
+            points.iter().find(|point| point.as_os_str() == usual).or(points.first()).cloned()
         };
         Mounts {
             tracefs: of("tracefs", "/sys/kernel/tracing"),
@@ -47,10 +40,7 @@ fn unescape(text: &str) -> String {
     let mut rest = text;
     while let Some((before, after)) = rest.split_once('\\') {
         plain.push_str(before);
-        match after
-            .get(..3)
-            .and_then(|digits| u8::from_str_radix(digits, 8).ok())
-        {
+        match after.get(..3).and_then(|digits| u8::from_str_radix(digits, 8).ok()) {
             Some(byte) => {
                 plain.push(char::from(byte));
                 rest = &after[3..];
@@ -79,9 +69,6 @@ mod tests {
         assert_eq!(mounts.tracefs, Some("/sys/kernel/tracing".into()));
         assert_eq!(mounts.cgroup2, Some("/sys/fs/cgroup/unified".into()));
         assert_eq!(mounts.bpffs, Some("/mnt/a b\\c".into()));
-        assert_eq!(
-            Mounts::parse("tmpfs /tracefs tmpfs rw 0 0\n\nx\n"),
-            Mounts::default()
-        );
+        assert_eq!(Mounts::parse("tmpfs /tracefs tmpfs rw 0 0\n\nx\n"), Mounts::default());
     }
 }

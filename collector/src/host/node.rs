@@ -31,26 +31,12 @@ pub(super) fn read() -> Result<Node, HostError> {
     let own = read_line("/proc/sys/kernel/hostname")?;
     let namespace = |process: &str| fs::read_link(format!("/proc/{process}/ns/uts")).ok();
     let mine = namespace("self");
-    if mine
-        .as_ref()
-        .is_some_and(|link| link.as_os_str() == INITIAL_UTS)
-    {
-        return Ok(Node {
-            name: own,
-            source: NodeSource::Own,
-        });
+    if mine.as_ref().is_some_and(|link| link.as_os_str() == INITIAL_UTS) {
+        return Ok(Node { name: own, source: NodeSource::Own });
     }
-    let of_init = read_line("/proc/1/root/etc/hostname")
-        .ok()
-        .filter(|name| !name.is_empty());
+    let of_init = read_line("/proc/1/root/etc/hostname").ok().filter(|name| !name.is_empty());
     Ok(match of_init {
-        Some(name) if namespace("1") != mine => Node {
-            name,
-            source: NodeSource::Init,
-        },
-        _ => Node {
-            name: own,
-            source: NodeSource::Container,
-        },
+        Some(name) if namespace("1") != mine => Node { name, source: NodeSource::Init },
+        _ => Node { name: own, source: NodeSource::Container },
     })
 }

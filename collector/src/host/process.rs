@@ -21,18 +21,11 @@ impl Caller {
     /// From what sudo leaves in the environment; believed only by root, who could be anyone anyway.
     pub fn of_process() -> Option<Caller> {
         let variable = |name: &str| env::var(name).ok();
-        Caller::of(
-            rustix::process::geteuid().is_root(),
-            variable("SUDO_UID"),
-            variable("SUDO_GID"),
-        )
+        Caller::of(rustix::process::geteuid().is_root(), variable("SUDO_UID"), variable("SUDO_GID"))
     }
 
     fn of(is_root: bool, uid: Option<String>, gid: Option<String>) -> Option<Caller> {
-        let caller = Caller {
-            uid: uid?.parse().ok()?,
-            gid: gid?.parse().ok()?,
-        };
+        let caller = Caller { uid: uid?.parse().ok()?, gid: gid?.parse().ok()? };
         (is_root && caller.uid != 0).then_some(caller)
     }
 }
@@ -60,13 +53,7 @@ mod tests {
     #[test]
     fn only_root_believes_what_sudo_left() {
         let of = |root, uid: &str, gid: &str| Caller::of(root, Some(uid.into()), Some(gid.into()));
-        assert_eq!(
-            of(true, "1000", "1001"),
-            Some(Caller {
-                uid: 1000,
-                gid: 1001
-            })
-        );
+        assert_eq!(of(true, "1000", "1001"), Some(Caller { uid: 1000, gid: 1001 }));
         assert_eq!(of(false, "1000", "1001"), None);
         assert_eq!(of(true, "0", "0"), None);
         assert_eq!(of(true, "x", "0"), None);
