@@ -92,12 +92,15 @@ impl Capture {
         found[0]
     }
 
-    /// Rows of the fact's action, thread and time.
+    /// Rows of the fact's action, thread and time, alike in the columns that the fact names.
     pub fn rows_of(&self, fact: &Row) -> Vec<&Row> {
         let (from, to) = (number(fact, "from"), number(fact, "to"));
+        let same: Vec<&str> =
+            fact.get("same").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).collect();
         self.of_action(&text(fact, "action"))
             .filter(|r| r.get("tid") == fact["who"].get("tid"))
             .filter(|r| (from..=to).contains(&number(r, "ktime_ns")))
+            .filter(|r| same.iter().all(|column| r.get(*column) == fact["expect"].get(*column)))
             .collect()
     }
 }

@@ -4,7 +4,9 @@ use std::io::Write;
 
 /// Prints the line that `./x test` counts.
 pub fn skipped(what: &str, reason: &str) {
-    writeln!(std::io::stderr(), "SKIPPED: {what}: {reason}").expect("stderr is open");
+    // One write, else libtest's own lines get in between.
+    let line = format!("SKIPPED: {what}: {reason}\n");
+    std::io::stderr().write_all(line.as_bytes()).expect("stderr is open");
 }
 
 /// Whether this is a virtual machine of the tests, where a test may do what would harm a host.

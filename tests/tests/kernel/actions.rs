@@ -8,7 +8,7 @@ use weir_tests::compare::differences;
 use weir_tests::skip::{in_vm, skipped};
 
 /// Parts of the trigger that act for the loop over the actions.
-const PARTS: &[&str] = &["process", "file"];
+const PARTS: &[&str] = &["process", "file", "network", "memory", "kernel", "syscall"];
 
 /// One run for all actions: starting takes most of the time.
 fn capture() -> &'static Capture {
@@ -106,6 +106,27 @@ actions! {
     file_mount = "file.mount";
     file_umount = "file.umount";
     file_close = "file.close";
+    network_connect = "network.connect";
+    network_established = "network.established";
+    network_refused = "network.refused";
+    network_accept = "network.accept";
+    network_bind = "network.bind";
+    network_listen = "network.listen";
+    network_close = "network.close";
+    network_sendto = "network.sendto";
+    network_recvfrom = "network.recvfrom";
+    memory_mmap = "memory.mmap";
+    memory_mprotect = "memory.mprotect";
+    memory_memfd_create = "memory.memfd_create";
+    memory_process_vm_writev = "memory.process_vm_writev";
+    kernel_module_load = "kernel.module_load";
+    kernel_module_unload = "kernel.module_unload";
+    kernel_bpf_load = "kernel.bpf_load";
+    kernel_perf_event_open = "kernel.perf_event_open";
+    kernel_kexec_load = "kernel.kexec_load";
+    kernel_io_uring_submit = "kernel.io_uring_submit";
+    kernel_kexec_file_load = "kernel.kexec_file_load";
+    syscall_call = "syscall.call";
 }
 
 /// Actions whose test is one of its own, in another file.

@@ -127,6 +127,14 @@ impl Step {
         self.run(|| call(number, arguments), expect)
     }
 
+    /// A fact of a socket: its row is told from others in the same time by the socket's two ports.
+    pub fn note_of_socket(self, who: &Value, from: i64, to: i64, expect: &Value) {
+        write(&json!({
+            "step": self.name, "action": self.action, "call": self.call, "who": who,
+            "from": from, "to": to, "ret": null, "expect": expect, "same": ["local_port", "remote_port"],
+        }));
+    }
+
     /// A fact that was seen otherwise: no result unless one is given.
     pub fn note(self, who: &Value, from: i64, to: i64, ret: Option<i64>, expect: &Value) {
         write(&json!({
@@ -151,4 +159,11 @@ pub fn symbols(set: &str, value: u64) -> String {
     let mut out = String::new();
     weir_schema::symbols::by_name(set).expect("the set exists").render(value, &mut out);
     out
+}
+
+/// Whether the running kernel is of this version or newer.
+pub fn kernel_at_least(major: u32, minor: u32) -> bool {
+    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").expect("the kernel's release");
+    let mut numbers = release.split(['.', '-']).map(|n| n.parse::<u32>().unwrap_or(0));
+    (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0)) >= (major, minor)
 }

@@ -3,10 +3,21 @@
 mod call;
 mod facts;
 mod file;
+mod kernel;
+mod memory;
+mod network;
 mod process;
+mod syscall;
 
 /// Everything that has a name.
-const TRIGGERS: &[(&str, fn())] = &[("process", process::run), ("file", file::run)];
+const TRIGGERS: &[(&str, fn())] = &[
+    ("process", process::run),
+    ("file", file::run),
+    ("network", network::run),
+    ("memory", memory::run),
+    ("kernel", kernel::run),
+    ("syscall", syscall::run),
+];
 
 fn main() {
     let names: Vec<String> = std::env::args().skip(1).collect();
