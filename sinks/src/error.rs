@@ -14,4 +14,7 @@ pub enum SinkError {
     /// The sink cannot go on.
     #[error("{0}")]
     Fatal(String),
+    /// Nobody reads any more, which is nobody's fault; the sink cannot go on.
+    #[error("{0}")]
+    Gone(String),
 }

@@ -68,7 +68,7 @@ impl StdoutSink {
         result.map_err(|error| {
             if error.kind() == ErrorKind::BrokenPipe {
                 self.closed.0.store(true, Ordering::Release);
-                return SinkError::Fatal("stdout was closed".into());
+                return SinkError::Gone("stdout was closed".into());
             }
             SinkError::Fatal(format!("writing rows to stdout: {error}"))
         })

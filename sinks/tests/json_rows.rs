@@ -324,7 +324,7 @@ fn a_reader_that_goes_away_is_fatal_and_flagged_and_not_called_an_error_of_the_d
     let gap = loss_batch(&lane_common::identity(), 0, &[loss(LossAction::Gap, Some(Reason::RingFull))]);
     assert!(!closed.is_set());
     let error = sink.write_cut(&[&gap]).expect_err("nobody reads");
-    assert!(matches!(&error, SinkError::Fatal(message) if message == "stdout was closed"), "{error}");
+    assert!(matches!(&error, SinkError::Gone(message) if message == "stdout was closed"), "{error}");
     assert!(closed.is_set());
 
     let full = std::fs::OpenOptions::new().write(true).open("/dev/full").expect("/dev/full");

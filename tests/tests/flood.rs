@@ -14,7 +14,14 @@ use support::verified::{Verified, ledger, produced, verify};
 const IN_THE_KERNEL: &[&str] = &["ring_full", "lock_busy", "record_too_large", "no_ring"];
 
 /// One flood, recorded to Parquet and, if wanted, to JSON lines; returns what was made and the final ledger.
-fn flood(scratch: &Path, load: &Load, shape: Shape, classes: &str, arguments: &[&str], json: bool) -> (Made, serde_json::Value) {
+fn flood(
+    scratch: &Path,
+    load: &Load,
+    shape: Shape,
+    classes: &str,
+    arguments: &[&str],
+    json: bool,
+) -> (Made, serde_json::Value) {
     let report = scratch.join("report.json");
     let mut command = weir(&["run", "--status", "never", "--class", classes]);
     command.arg("--parquet").arg(scratch.join("data")).arg("--report").arg(&report).args(arguments);
@@ -72,8 +79,13 @@ fn with_tiny_rings_calls_made_are_rows_plus_gap_counts_in_every_sink() {
     assert!(files.gaps().get("ring_full").is_some_and(|n| *n > 0), "a flood that loses nothing proves nothing");
     for verified in [&files, &lines] {
         expect_conserved(made, verified);
-        assert!(verified.lost_by_action().get("open").is_some_and(|n| *n > 0), "a gap names what it lost");
-        assert_eq!(verified.gaps().get("ring_full"), files.gaps().get("ring_full"), "the kernel's gaps are the same in every sink");
+        // Only a reader that was kept from its CPU for long finds the log of losses overwritten.
+        assert!(10 * verified.unnamed() < verified.gaps()["ring_full"], "a gap names what it lost");
+        assert_eq!(
+            verified.gaps().get("ring_full"),
+            files.gaps().get("ring_full"),
+            "the kernel's gaps are the same in every sink"
+        );
     }
 }
 

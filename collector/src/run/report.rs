@@ -13,6 +13,9 @@ use crate::config::Config;
 use crate::order::OrderCounters;
 use crate::pipeline::Counts;
 
+/// Name of the sink that writes to standard output.
+const STDOUT: &str = "stdout";
+
 /// Counts of the reader at the stop.
 #[derive(Debug, Clone)]
 pub struct Totals {
@@ -61,6 +64,8 @@ pub struct Report {
     pub totals: Totals,
     /// The sinks' counts.
     pub lanes: Vec<LaneReport>,
+    /// The reader of standard output left before the end, which is no failure: `weir run --stdout table | head`.
+    pub reader_left: bool,
     /// Exit status of the command, if there was one.
     pub status: Option<u8>,
     /// Seconds from attach to detach.
@@ -130,7 +135,8 @@ impl Report {
             text.push('\n');
             fs::write(path, text).with_context(|| format!("write the report to {}", path.display()))?;
         }
-        let failed = !self.balances() || self.lanes.iter().any(|l| !(l.finished && l.ended));
+        let excused = |lane: &LaneReport| self.reader_left && lane.name == STDOUT;
+        let failed = !self.balances() || self.lanes.iter().any(|l| !(l.finished && l.ended) && !excused(l));
         Ok(match self.status {
             Some(status) => ExitCode::from(status),
             None if failed => ExitCode::from(EXIT_OWN),

@@ -1,13 +1,15 @@
 //! The sinks of the configuration, each in a lane of its own.
 
-use std::io;
+use std::io::{self, ErrorKind, Write};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use weir_schema::{CLASSES, ClassId};
 use weir_sinks::parquet::{ParquetOptions, ParquetSink};
+use weir_sinks::stdout::Closed;
 use weir_sinks::{ClassSet, Format, Identity, Lane, LaneOptions, LaneReport, StdoutSink};
 
+use super::stop::Stop;
 use crate::assemble::Limits;
 use crate::config::{Config, StdoutFormat};
 use crate::host::Host;
@@ -50,8 +52,45 @@ fn parquet(config: &Config, host: &Host, identity: &Identity) -> Result<Option<P
     Ok(Some(sink))
 }
 
-/// Adds the lanes to the pipeline: those of files at their age, standard output at every drain.
-pub fn add(pipeline: &mut Pipeline, config: &Config, host: &Host, identity: &Identity, actions: &[u64; 8]) -> Result<()> {
+/// Standard output, whose reader may leave (`| head`): then `stop` is asked, if there is nothing else to run for.
+struct Watched {
+    stream: io::Stdout,
+    stop: Option<Stop>,
+}
+
+impl Watched {
+    fn look<T>(&self, result: io::Result<T>) -> io::Result<T> {
+        if let (Err(error), Some(stop)) = (&result, &self.stop)
+            && error.kind() == ErrorKind::BrokenPipe
+        {
+            stop.ask();
+        }
+        result
+    }
+}
+
+impl Write for Watched {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let result = self.stream.write(bytes);
+        self.look(result)
+    }
+    fn flush(&mut self) -> io::Result<()> {
+        let result = self.stream.flush();
+        self.look(result)
+    }
+}
+
+/// Adds the lanes to the pipeline: those of files at their age, standard output at every drain. `stop` is asked when the
+/// only reader leaves.
+pub fn add(
+    pipeline: &mut Pipeline,
+    config: &Config,
+    host: &Host,
+    identity: &Identity,
+    actions: &[u64; 8],
+    stop: Option<Stop>,
+) -> Result<Closed> {
+    let mut closed = Closed::default();
     let limits = Limits {
         rows_max: config.batch_rows_max,
         bytes_max: usize::try_from(config.batch_bytes_max).unwrap_or(usize::MAX),
@@ -66,11 +105,13 @@ pub fn add(pipeline: &mut Pipeline, config: &Config, host: &Host, identity: &Ide
             StdoutFormat::Json => Format::Json,
             StdoutFormat::Table => Format::Table,
         };
-        let sink = StdoutSink::new(format, Box::new(io::stdout()));
+        let stop = stop.filter(|_| config.parquet.dir.is_none());
+        let sink = StdoutSink::new(format, Box::new(Watched { stream: io::stdout(), stop }));
+        closed = sink.closed();
         let lane = Lane::start(options(config, classes), Box::new(sink)).context("start the lane of standard output")?;
         pipeline.add_lanes(Pace::Drain, limits, vec![lane]);
     }
-    Ok(())
+    Ok(closed)
 }
 
 /// Waits until every lane has written its last rows.

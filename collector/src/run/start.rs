@@ -35,6 +35,7 @@ pub struct Started {
     stop: Stop,
     gate: Option<Gate>,
     identity: Identity,
+    reader_left: weir_sinks::stdout::Closed,
     duration: Option<Duration>,
     began: Instant,
 }
@@ -172,7 +173,9 @@ pub fn start(config: &Config, command: Option<Vec<OsString>>) -> Result<Started>
     };
     let actions = selected.actions;
     let mut pipeline = Pipeline::new(identity.clone(), selected, config.processes_max);
-    sinks::add(&mut pipeline, config, &host, &identity, &actions)?;
+    // A command goes on without a reader, and its exit status is still wanted.
+    let until_reader_leaves = gate.is_none().then(|| stop.clone());
+    let reader_left = sinks::add(&mut pipeline, config, &host, &identity, &actions, until_reader_leaves)?;
 
     let waiter = Waiter::new().context("make the reader's wait")?;
     waiter.add(stop.fd())?;
@@ -198,7 +201,7 @@ pub fn start(config: &Config, command: Option<Vec<OsString>>) -> Result<Started>
     let naps = Naps { nap: Duration::from_micros(config.nap_us), before_sleep: config.naps_before_sleep };
     let driver =
         Driver::new(loaded, sequencer, pipeline, waiter, hotplug.ok(), naps, config.ring_bytes, watch);
-    Ok(Started { driver, stop, gate, identity, duration: config.duration, began: Instant::now() })
+    Ok(Started { driver, stop, gate, identity, reader_left, duration: config.duration, began: Instant::now() })
 }
 
 /// Bits of the selected actions alone, without those that are recorded for context.
@@ -226,7 +229,8 @@ impl Started {
         let (lanes, totals) = self.driver.finish();
         let lanes = sinks::stop(lanes);
         let status = waiting.and_then(|w| w.is_finished().then(|| w.join().ok()).flatten());
-        Ok(Report { identity: self.identity, totals, lanes, status, seconds })
+        let reader_left = self.reader_left.is_set();
+        Ok(Report { identity: self.identity, totals, lanes, reader_left, status, seconds })
     }
 }
 

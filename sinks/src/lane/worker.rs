@@ -274,9 +274,13 @@ impl Worker {
         let sink = self.sink.name();
         let mut ledger = lock(&self.ledger);
         ledger.errors += 1;
-        if matches!(error, SinkError::Fatal(_)) {
+        if matches!(error, SinkError::Fatal(_) | SinkError::Gone(_)) {
             self.fatal = true;
-            tracing::error!(sink, "the sink cannot go on, its rows are lost from here: {message}");
+            if matches!(error, SinkError::Gone(_)) {
+                tracing::debug!(sink, "the sink ends: {message}");
+            } else {
+                tracing::error!(sink, "the sink cannot go on, its rows are lost from here: {message}");
+            }
             ledger.state = LaneState::Fatal(message);
             return;
         }
