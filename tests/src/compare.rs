@@ -1,9 +1,9 @@
 //! Whether a row says what happened, column by column.
 
 use serde_json::Value;
-use weir_schema::{Action, Class};
+use weir_schema::{Action, CLASSES, Class};
 
-use crate::capture::{Row, number, text};
+use crate::capture::{Capture, Row, number, text};
 
 /// Ticks of `/proc/PID/stat` are this long; a start time there is rounded down to one.
 const TICK_NS: i64 = 10_000_000;
@@ -34,6 +34,31 @@ fn integer(value: &Value) -> Option<i64> {
         Value::String(text) => text.parse().ok(),
         _ => value.as_i64(),
     }
+}
+
+/// Class and action of a name with a dot.
+pub fn find(name: &str) -> (&'static Class, &'static Action) {
+    let (class, action) = name.split_once('.').expect("class.action");
+    let class = CLASSES.iter().find(|c| c.name == class).expect("the class");
+    (class, class.actions.iter().find(|a| a.name == action).expect("the action"))
+}
+
+/// Asserts that every fact is exactly one row, right in every column.
+pub fn check(capture: &Capture, facts: &[&Row]) {
+    let mut wrong = vec![];
+    for fact in facts {
+        let (class, action) = find(&text(fact, "action"));
+        let rows = capture.rows_of(fact);
+        let step = text(fact, "step");
+        if rows.len() != 1 {
+            wrong.push(format!("{step}: {} rows instead of one: {rows:?}", rows.len()));
+        }
+        for row in rows.iter().take(1) {
+            let found = differences(class, action, row, fact);
+            wrong.extend(found.into_iter().map(|d| format!("{step}: {d}")));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
 /// Every column of the row that the action can set, and every other one, against what the trigger wrote down; a column that

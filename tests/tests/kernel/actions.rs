@@ -2,9 +2,9 @@
 
 use std::sync::OnceLock;
 
-use weir_schema::{Action, CLASSES, Class, Trigger};
+use weir_schema::{CLASSES, Trigger};
 use weir_tests::capture::{Capture, Row, text};
-use weir_tests::compare::differences;
+use weir_tests::compare::{check, find};
 use weir_tests::skip::{in_vm, skipped};
 
 /// Parts of the trigger that act for the loop over the actions.
@@ -22,32 +22,13 @@ fn capture() -> &'static Capture {
     capture
 }
 
-fn find(name: &str) -> (&'static Class, &'static Action) {
-    let (class, action) = name.split_once('.').expect("class.action");
-    let class = CLASSES.iter().find(|c| c.name == class).expect("the class");
-    (class, class.actions.iter().find(|a| a.name == action).expect("the action"))
-}
-
 fn facts_of(name: &str) -> Vec<&'static Row> {
     capture().facts.iter().filter(|f| text(f, "action") == name).collect()
 }
 
 /// Every step of the action is exactly one row, right in every column.
 fn check_rows(name: &str) {
-    let (class, action) = find(name);
-    let mut wrong = vec![];
-    for fact in facts_of(name) {
-        let rows = capture().rows_of(fact);
-        let step = text(fact, "step");
-        if rows.len() != 1 {
-            wrong.push(format!("{step}: {} rows instead of one: {rows:?}", rows.len()));
-        }
-        for row in rows.iter().take(1) {
-            let found = differences(class, action, row, fact);
-            wrong.extend(found.into_iter().map(|d| format!("{step}: {d}")));
-        }
-    }
-    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    check(capture(), &facts_of(name));
 }
 
 /// The steps cover the definition: every call of the action, success and failure where it has a result.

@@ -1,3 +1,4 @@
 //! The running kernel against the definition: every action, every ground rule, every filter. Needs root.
 
 mod actions;
+mod rules;

@@ -7,7 +7,9 @@ mod kernel;
 mod memory;
 mod network;
 mod process;
+mod rules;
 mod syscall;
+mod words;
 
 /// Everything that has a name.
 const TRIGGERS: &[(&str, fn())] = &[
@@ -17,12 +19,15 @@ const TRIGGERS: &[(&str, fn())] = &[
     ("memory", memory::run),
     ("kernel", kernel::run),
     ("syscall", syscall::run),
+    ("rules", rules::run),
 ];
 
 fn main() {
-    let names: Vec<String> = std::env::args().skip(1).collect();
-    if names.first().is_some_and(|n| n == "nothing") {
-        return;
+    let names: Vec<String> = std::env::args_os().skip(1).map(|name| name.to_string_lossy().into_owned()).collect();
+    match names.first().map(String::as_str) {
+        Some("nothing") => return,
+        Some("fresh") => return rules::open_fresh(),
+        _ => (),
     }
     facts::begin();
     for name in names {
