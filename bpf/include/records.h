@@ -104,7 +104,7 @@ struct weir_process {
 	__u64 duration_ns; /* exit: run time of the process */
 	__s64 child_key; /* fork: key of the child */
 	__u64 cap_effective; /* effective capabilities after the call */
-	__u64 flags; /* clone, namespace flags */
+	__s64 flags; /* clone, namespace flags, or -1 */
 	__u32 child_pid; /* fork: tgid of the child */
 	__s32 exit_code; /* exit status, or the lowest number when a signal ended it */
 	__s32 exit_signal; /* signal that ended it, or 0 */

@@ -1,0 +1,80 @@
+//! The real program under measurement.
+
+use std::env;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
+
+/// The release binary, built beside this one, or `WEIR_BIN`.
+pub fn binary() -> Result<PathBuf> {
+    if let Some(path) = env::var_os("WEIR_BIN") {
+        return Ok(path.into());
+    }
+    let own = env::current_exe().context("find this program")?;
+    let path = own.with_file_name("weir");
+    ensure!(path.exists(), "no {}: build it with `cargo build --release -p weir-collector`", path.display());
+    Ok(path)
+}
+
+/// The final ledger of a run.
+pub struct Ledger(pub Value);
+
+impl Ledger {
+    /// Rows of a class that the first sink made durable.
+    pub fn rows_of(&self, class: &str) -> u64 {
+        self.0["sinks"][0]["classes"][class]["rows_delivered"].as_u64().unwrap_or(0)
+    }
+
+    /// Numbers that were lost.
+    pub fn lost(&self) -> u64 {
+        self.0["lost"].as_u64().unwrap_or(u64::MAX)
+    }
+}
+
+/// Runs weir to its end and returns the ledger.
+pub fn run(args: &[&str]) -> Result<Ledger> {
+    let dir = tempfile::tempdir()?;
+    let report = dir.path().join("report.json");
+    let at = args.iter().position(|a| *a == "--").unwrap_or(args.len());
+    let output = Command::new(binary()?)
+        .args(&args[..at])
+        .arg("--report")
+        .arg(&report)
+        .args(&args[at..])
+        .stdout(Stdio::null())
+        .output()
+        .context("run weir")?;
+    let text = std::fs::read_to_string(&report)
+        .with_context(|| format!("no ledger: {}", String::from_utf8_lossy(&output.stderr)))?;
+    Ok(Ledger(serde_json::from_str(&text)?))
+}
+
+/// Starts weir and leaves it running.
+pub fn start(args: &[&str], stdout: Stdio) -> Result<Child> {
+    Command::new(binary()?).args(args).stdout(stdout).stderr(Stdio::null()).spawn().context("start weir")
+}
+
+/// Asks a running weir to stop and waits for it.
+pub fn stop(mut child: Child) -> Result<()> {
+    let pid = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(pid, rustix::process::Signal::INT).context("stop weir")?;
+    child.wait().context("wait for weir")?;
+    Ok(())
+}
+
+/// A field of `/proc/PID/status`, in KiB.
+pub fn status_kib(pid: u32, field: &str) -> Option<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = status.lines().find(|l| l.starts_with(field))?;
+    line.split_whitespace().nth(1)?.parse().ok()
+}
+
+/// User and system time of a process, seconds.
+pub fn cpu_seconds(pid: u32) -> Option<f64> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
+    let ticks: f64 = fields.get(11)?.parse::<f64>().ok()? + fields.get(12)?.parse::<f64>().ok()?;
+    Some(ticks / rustix::param::clock_ticks_per_second() as f64)
+}
