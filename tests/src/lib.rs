@@ -4,4 +4,5 @@
 
 pub mod capture;
 pub mod compare;
+pub mod live;
 pub mod skip;

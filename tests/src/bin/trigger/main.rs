@@ -3,7 +3,9 @@
 mod call;
 mod facts;
 mod file;
+mod flags;
 mod kernel;
+mod labels;
 mod memory;
 mod network;
 mod process;
@@ -20,6 +22,7 @@ const TRIGGERS: &[(&str, fn())] = &[
     ("kernel", kernel::run),
     ("syscall", syscall::run),
     ("rules", rules::run),
+    ("flags", flags::run),
 ];
 
 fn main() {
@@ -27,6 +30,8 @@ fn main() {
     match names.first().map(String::as_str) {
         Some("nothing") => return,
         Some("fresh") => return rules::open_fresh(),
+        Some("labels") => return labels::run(),
+        Some("obey") => return labels::obey(),
         _ => (),
     }
     facts::begin();

@@ -1,0 +1,37 @@
+//! Processes that were alive before `weir`: one row each, and their names in later rows.
+
+use weir_tests::capture::{number, text};
+use weir_tests::compare::is_key;
+use weir_tests::live::{Live, Obedient};
+
+#[test]
+fn process_running() {
+    let program = env!("CARGO_BIN_EXE_trigger");
+    let mut old = Obedient::start(program);
+    let pid = old.pid();
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).expect("it lives");
+    let start =
+        stat.rsplit_once(')').and_then(|(_, rest)| rest.split_whitespace().nth(19)?.parse().ok()).expect("a start");
+    let mut live = Live::start(&["--class", "process,file.mkdir"]);
+    live.until(|| old.act("begin"), |r| text(r, "path").ends_with("/begin"));
+    let rows = live.stop();
+    let running: Vec<_> = rows.iter().filter(|r| text(r, "action") == "running").collect();
+    let own: Vec<_> = running.iter().filter(|r| number(r, "pid") == pid).collect();
+    assert_eq!(own.len(), 1, "{own:?}");
+    let row = own[0];
+    assert_eq!(number(row, "cpu"), -1, "made in user space");
+    assert_eq!((text(row, "comm").as_str(), text(row, "exe").as_str()), ("trigger", program));
+    assert_eq!(text(row, "cmdline"), format!("{program} obey"));
+    assert_eq!(number(row, "ppid"), i64::from(std::process::id()));
+    assert_eq!((number(row, "uid"), number(row, "gid"), number(row, "tid")), (0, 0, pid));
+    assert!(is_key(number(row, "process_key"), pid, start), "{row:?}");
+    for column in ["ret", "error", "path", "args", "child_pid", "exit_code", "duration_ns", "flags", "ruid"] {
+        assert!(!row.contains_key(column), "{column} is set: {row:?}");
+    }
+    let keys: std::collections::BTreeSet<_> = running.iter().map(|r| text(r, "process_key")).collect();
+    assert_eq!(keys.len(), running.len(), "each process once");
+    let later = rows.iter().find(|r| text(r, "path").ends_with("/begin")).expect("its row");
+    for column in ["process_key", "parent_key", "exe", "cmdline", "cgroup_id"] {
+        assert_eq!(later.get(column), row.get(column), "{column}");
+    }
+}
