@@ -13,6 +13,7 @@
 #define O_TRUNC 01000
 #define O_CREAT_FLAGS (01 | 0100 | 01000) /* what creat(2) stands for */
 #define AT_REMOVEDIR 0x200
+#define AT_EMPTY_PATH 0x1000
 #define S_IFMT 0170000
 #define S_IFREG 0100000
 
@@ -85,6 +86,16 @@ HANDLER(openat2)
 	opened(call, ARG(call, 0), (void *)ARG(call, 1), how.flags, how.mode);
 }
 
+/* An empty text stands for the descriptor itself where the caller says so: there the file is the kernel's own. */
+static __always_inline bool is_descriptor(const void *path, __u64 flags)
+{
+	char first = 1;
+
+	if (!path)
+		return true;
+	return flags & AT_EMPTY_PATH && !bpf_probe_read_user(&first, 1, path) && !first;
+}
+
 /* One path argument and nothing else. */
 static __always_inline void named(struct call *call, __u16 action, int dirfd, const void *path, __u32 mode, __u64 flags)
 {
@@ -125,18 +136,22 @@ static __always_inline void two_names(struct call *call, __u16 action, int dirfd
 {
 	struct draft *draft;
 	struct weir_file *record = file_draft(&draft, call, action);
+	struct file *file = NULL;
 
 	if (!record)
 		return;
 	record->flags = flags;
-	add_argument(draft, call->task, dirfd, path, &record->path_raw_len, &record->path_dir_len, &record->path_state);
+	if (action == WEIR_FILE_LINK && path && is_descriptor(path, flags))
+		file = file_of(call->task, dirfd);
+	if (file)
+		from_file(draft, record, file);
+	else
+		add_argument(draft, call->task, dirfd, path, &record->path_raw_len, &record->path_dir_len,
+			     &record->path_state);
 	add_argument(draft, call->task, new_dirfd, new_path, &record->new_path_raw_len, &record->new_path_dir_len,
 		     &record->path_state);
 	file_send(draft, record);
 }
-
-#define TWO(call, a, b, c, d, flags)                                                               \
-	(call), (a), (void *)ARG(call, b), (c), (void *)ARG(call, d), (flags)
 
 HANDLER(rename)
 {
@@ -182,9 +197,9 @@ static __always_inline void symbolic_link(struct call *call, const void *target,
 HANDLER(symlink) { symbolic_link(call, (void *)ARG(call, 0), AT_FDCWD, (void *)ARG(call, 1)); }
 HANDLER(symlinkat) { symbolic_link(call, (void *)ARG(call, 0), ARG(call, 1), (void *)ARG(call, 2)); }
 
-/* Attributes by name, or by descriptor (path NULL): there the file is the kernel's own. */
+/* Attributes by name, or by descriptor (path NULL, or empty with the flag): there the file is the kernel's own. */
 static __always_inline struct weir_file *attribute(struct draft **out, struct call *call, __u16 action, int fd,
-						   const void *path)
+						   const void *path, __u64 flags)
 {
 	struct weir_file *record = file_draft(out, call, action);
 	struct draft *draft = *out;
@@ -192,22 +207,23 @@ static __always_inline struct weir_file *attribute(struct draft **out, struct ca
 
 	if (!record)
 		return NULL;
-	if (path) {
+	if (!is_descriptor(path, flags)) {
 		add_argument(draft, call->task, fd, path, &record->path_raw_len, &record->path_dir_len,
 			     &record->path_state);
 		return record;
 	}
-	record->fd = fd;
+	if (fd >= 0)
+		record->fd = fd;
 	file = file_of(call->task, fd);
 	if (file)
 		from_file(draft, record, file);
 	return record;
 }
 
-static __always_inline void change_mode(struct call *call, int fd, const void *path, __u32 mode)
+static __always_inline void change_mode(struct call *call, int fd, const void *path, __u32 mode, __u64 flags)
 {
 	struct draft *draft;
-	struct weir_file *record = attribute(&draft, call, WEIR_FILE_CHMOD, fd, path);
+	struct weir_file *record = attribute(&draft, call, WEIR_FILE_CHMOD, fd, path, flags);
 
 	if (!record)
 		return;
@@ -215,15 +231,15 @@ static __always_inline void change_mode(struct call *call, int fd, const void *p
 	file_send(draft, record);
 }
 
-HANDLER(chmod) { change_mode(call, AT_FDCWD, (void *)ARG(call, 0), ARG(call, 1)); }
-HANDLER(fchmod) { change_mode(call, ARG(call, 0), NULL, ARG(call, 1)); }
-HANDLER(fchmodat) { change_mode(call, ARG(call, 0), (void *)ARG(call, 1), ARG(call, 2)); }
-HANDLER(fchmodat2) { change_mode(call, ARG(call, 0), (void *)ARG(call, 1), ARG(call, 2)); }
+HANDLER(chmod) { change_mode(call, AT_FDCWD, (void *)ARG(call, 0), ARG(call, 1), 0); }
+HANDLER(fchmod) { change_mode(call, ARG(call, 0), NULL, ARG(call, 1), 0); }
+HANDLER(fchmodat) { change_mode(call, ARG(call, 0), (void *)ARG(call, 1), ARG(call, 2), 0); }
+HANDLER(fchmodat2) { change_mode(call, ARG(call, 0), (void *)ARG(call, 1), ARG(call, 2), ARG(call, 3)); }
 
-static __always_inline void change_owner(struct call *call, int fd, const void *path, int uid, int gid)
+static __always_inline void change_owner(struct call *call, int fd, const void *path, int uid, int gid, __u64 flags)
 {
 	struct draft *draft;
-	struct weir_file *record = attribute(&draft, call, WEIR_FILE_CHOWN, fd, path);
+	struct weir_file *record = attribute(&draft, call, WEIR_FILE_CHOWN, fd, path, flags);
 
 	if (!record)
 		return;
@@ -232,15 +248,20 @@ static __always_inline void change_owner(struct call *call, int fd, const void *
 	file_send(draft, record);
 }
 
-HANDLER(chown) { change_owner(call, AT_FDCWD, (void *)ARG(call, 0), ARG(call, 1), ARG(call, 2)); }
-HANDLER(lchown) { change_owner(call, AT_FDCWD, (void *)ARG(call, 0), ARG(call, 1), ARG(call, 2)); }
-HANDLER(fchown) { change_owner(call, ARG(call, 0), NULL, ARG(call, 1), ARG(call, 2)); }
-HANDLER(fchownat) { change_owner(call, ARG(call, 0), (void *)ARG(call, 1), ARG(call, 2), ARG(call, 3)); }
+HANDLER(chown) { change_owner(call, AT_FDCWD, (void *)ARG(call, 0), ARG(call, 1), ARG(call, 2), 0); }
+HANDLER(lchown) { change_owner(call, AT_FDCWD, (void *)ARG(call, 0), ARG(call, 1), ARG(call, 2), 0); }
+HANDLER(fchown) { change_owner(call, ARG(call, 0), NULL, ARG(call, 1), ARG(call, 2), 0); }
+
+HANDLER(fchownat)
+{
+	change_owner(call, ARG(call, 0), (void *)ARG(call, 1), ARG(call, 2), ARG(call, 3), ARG(call, 4));
+}
+
 
 static __always_inline void change_length(struct call *call, int fd, const void *path, __s64 length)
 {
 	struct draft *draft;
-	struct weir_file *record = attribute(&draft, call, WEIR_FILE_TRUNCATE, fd, path);
+	struct weir_file *record = attribute(&draft, call, WEIR_FILE_TRUNCATE, fd, path, 0);
 
 	if (!record)
 		return;

@@ -52,7 +52,9 @@ pub struct Filters {
     pub comms: Lists<String>,
     /// Directories of the cgroup v2 hierarchy, with all below them.
     pub cgroups: Lists<std::path::PathBuf>,
-    /// Prefixes of file paths.
+    /// Prefixes of file paths, of whole components: `/etc` is /etc and what is below it. The kernel lets through what it
+    /// cannot judge (`..` in a text), so a row must be looked at again. Of two paths (rename, link, symlink) one below
+    /// `only` is enough; `except` leaves a row out when both are below it.
     pub paths: Lists<String>,
     /// `Some(true)`: only failed attempts; `Some(false)`: only those that succeeded.
     pub failed: Option<bool>,
@@ -90,10 +92,13 @@ fn comm_key(comm: &str) -> [u8; 16] {
     key
 }
 
+/// The key of a prefix: whole components, so with one slash at its end. What is longer than the kernel's tries is cut there
+/// and passes more than it should; the collector looks at every path again.
 fn prefix_key(prefix: &str) -> Vec<u8> {
+    let whole = format!("{}/", prefix.trim_end_matches('/'));
     let mut text = [0; PREFIX_BYTES_MAX];
-    let len = prefix.len().min(PREFIX_BYTES_MAX);
-    text[..len].copy_from_slice(&prefix.as_bytes()[..len]);
+    let len = whole.len().min(PREFIX_BYTES_MAX);
+    text[..len].copy_from_slice(&whole.as_bytes()[..len]);
     [&(8 * len as u32).to_ne_bytes()[..], &text].concat()
 }
 

@@ -98,7 +98,7 @@ const TRACEPOINTS: &[(&str, &str, &[u16])] = &[
     ("weir_uring_sqe", "io_uring_submit_sqe", &[0x0506]),
 ];
 
-/// Tracepoints by their older and their newer name: the older one is not missed where the newer one is.
+/// Tracepoints by their older and their newer name: the one is not missed where the other is.
 const RENAMED: &[(&str, &str)] = &[("io_uring_submit_sqe", "io_uring_submit_req")];
 
 /// Programs on cgroup hooks, attached to the root of the hierarchy.
@@ -160,8 +160,12 @@ impl Plan {
             if !context && !actions.iter().any(|a| selection.actions.contains(a)) {
                 continue;
             }
-            let renamed = |(older, newer): &(&str, &str)| older == tracepoint && kernel.has_tracepoint(newer);
-            if RENAMED.iter().any(renamed) {
+            let twin = RENAMED.iter().find_map(|(older, newer)| match *tracepoint {
+                t if t == *older => Some(*newer),
+                t if t == *newer => Some(*older),
+                _ => None,
+            });
+            if !kernel.has_tracepoint(tracepoint) && twin.is_some_and(|t| kernel.has_tracepoint(t)) {
                 continue;
             }
             let state = if !kernel.has_tracepoint(tracepoint) {
