@@ -115,7 +115,7 @@ impl Step {
         who.insert("gid".into(), json!(call(libc::SYS_getgid, &[])));
         let mut columns = expect(ret);
         columns["ret"] = json!(ret);
-        if ret < 0 && ret >= -4095 {
+        if (-4095..0).contains(&ret) {
             columns["error"] = json!(error_name(ret));
         }
         self.note(&Value::Object(who), from, to, Some(ret), &columns);

@@ -47,10 +47,8 @@ fn opened(
     number: c_long,
     arguments: &[usize],
     path: &str,
-    flags: i32,
-    mode: u32,
-    created: bool,
-    truncated: bool,
+    (flags, mode): (i32, u32),
+    (created, truncated): (bool, bool),
 ) {
     let fd = step("file.open", call_name, what).sys(number, arguments, |fd| {
         with(
@@ -102,10 +100,8 @@ fn open() {
         libc::SYS_openat,
         &[AT_FDCWD, p(&relative), create as usize, 0o640],
         &path,
-        create,
-        0o640,
-        true,
-        false,
+        (create, 0o640),
+        (true, false),
     );
     opened(
         "openat",
@@ -113,10 +109,8 @@ fn open() {
         libc::SYS_openat,
         &[AT_FDCWD, p(&relative), create as usize, 0o640],
         &path,
-        create,
-        0o640,
-        false,
-        false,
+        (create, 0o640),
+        (false, false),
     );
     let truncate = libc::O_WRONLY | libc::O_TRUNC;
     opened(
@@ -125,10 +119,8 @@ fn open() {
         libc::SYS_openat,
         &[AT_FDCWD, p(&relative), truncate as usize, 0],
         &path,
-        truncate,
-        0,
-        false,
-        true,
+        (truncate, 0),
+        (false, true),
     );
     open_failed("openat", "of nothing", libc::SYS_openat, &[AT_FDCWD, p(&nothing), 0, 0], "nothing/here", 0, 0);
     open_failed(
@@ -151,7 +143,15 @@ fn open() {
     );
 
     let how = [libc::O_RDONLY as u64, 0, 0x08]; // RESOLVE_BENEATH
-    opened("openat2", "beneath", libc::SYS_openat2, &[AT_FDCWD, p(&relative), at(&how), 24], &path, 0, 0, false, false);
+    opened(
+        "openat2",
+        "beneath",
+        libc::SYS_openat2,
+        &[AT_FDCWD, p(&relative), at(&how), 24],
+        &path,
+        (0, 0),
+        (false, false),
+    );
     open_failed(
         "openat2",
         "of nothing",
@@ -164,10 +164,18 @@ fn open() {
 
     #[cfg(target_arch = "x86_64")]
     {
-        opened("open", "of what is there", libc::SYS_open, &[p(&relative), 0, 0], &path, 0, 0, false, false);
+        opened("open", "of what is there", libc::SYS_open, &[p(&relative), 0, 0], &path, (0, 0), (false, false));
         open_failed("open", "of nothing", libc::SYS_open, &[p(&nothing), 0, 0], "nothing/here", 0, 0);
         let creat = libc::O_CREAT | libc::O_WRONLY | libc::O_TRUNC;
-        opened("creat", "of what is there", libc::SYS_creat, &[p(&relative), 0o600], &path, creat, 0o600, false, true);
+        opened(
+            "creat",
+            "of what is there",
+            libc::SYS_creat,
+            &[p(&relative), 0o600],
+            &path,
+            (creat, 0o600),
+            (false, true),
+        );
         open_failed("creat", "in nothing", libc::SYS_creat, &[p(&nothing), 0o600], "nothing/here", creat, 0o600);
     }
 
@@ -206,10 +214,8 @@ fn open() {
         libc::SYS_openat,
         &[AT_FDCWD, p(&c("to-opened")), 0, 0],
         &path,
-        0,
-        0,
-        false,
-        false,
+        (0, 0),
+        (false, false),
     );
     // ... and of a file without a name, the last name that it had.
     std::fs::write("gone", "").expect("a file");
@@ -417,10 +423,8 @@ fn mounts() {
             libc::SYS_openat,
             &[AT_FDCWD, p(&c("mnt/inside")), 0, 0],
             &format!("{}/mnt/inside", here()),
-            0,
-            0,
-            false,
-            false,
+            (0, 0),
+            (false, false),
         );
         unmount("of memory", "mnt");
         unmount("of what is not mounted", "mnt");

@@ -260,7 +260,8 @@ fn threads() {
                 json!({"path": "/no/such/directory/d", "path_source": "argument", "path_raw": "/no/such/directory/d", "path_dir": root(), "path_truncated": false, "mode": 0o700})
             });
         })
-        .and_then(|thread| Ok(thread.join().expect("a thread")))
+        .expect("a thread")
+        .join()
         .expect("a thread");
     note("threads", json!({"pid": std::process::id(), "from": from, "to": now()}));
 }
