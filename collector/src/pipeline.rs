@@ -216,7 +216,8 @@ impl Pipeline {
     }
 
     /// A process that was alive at the start: `record` is one of the task iterator's, `cmdline` from /proc.
-    pub fn running(&mut self, record: &[u8], cmdline: &[u8]) {
+    /// All such rows have the time before the attach: they are listed behind it, when later records may have come already.
+    pub fn running(&mut self, record: &[u8], cmdline: &[u8], before_attach_ns: i64) {
         let mut bytes = record.to_vec();
         bytes[at::CPU..at::CPU + 4].copy_from_slice(&CPU_COLLECTOR.to_le_bytes());
         let action = action_number(record);
@@ -225,6 +226,7 @@ impl Pipeline {
         bytes[at::CONTEXT..at::CONTEXT + 2].copy_from_slice(&CONTEXT_TASK.to_le_bytes());
         let seq = self.own_seq;
         bytes[at::SEQ..at::SEQ + 8].copy_from_slice(&seq.to_le_bytes());
+        bytes[at::KTIME_NS..at::KTIME_NS + 8].copy_from_slice(&before_attach_ns.to_le_bytes());
         let Ok(record) = Record::parse(&bytes) else { return };
         let exe = match record.tail(0) {
             [] => TextId::NONE,

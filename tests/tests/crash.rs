@@ -115,7 +115,9 @@ fn sigkill_at_any_moment_leaves_whole_files_and_an_open_end_and_nothing_else() {
             expect_next_start_recovers(&dir);
         }
     }
-    note(format_args!("{KILLS} kills: {files} visible files, {leftovers} unfinished ones, {unseen} died before the first file"));
+    note(format_args!(
+        "{KILLS} kills: {files} visible files, {leftovers} unfinished ones, {unseen} died before the first file"
+    ));
     assert!(leftovers > 0, "no kill hit a file in the making: the moments are wrong");
 }
 

@@ -7,6 +7,7 @@ use std::fs;
 use std::net::TcpListener;
 use std::path::Path;
 
+use support::build::write_sources;
 use support::program::{command, run, run_into, weir};
 use support::rows::{Row, rows};
 use support::skip::{has, is_root, note};
@@ -221,19 +222,7 @@ fn free_port() -> u16 {
 fn write_workload(dir: &Path) {
     fs::write(dir.join("workload.sh"), include_str!("support/workload.sh")).expect("the script");
     fs::write(dir.join("workload.py"), include_str!("support/workload.py")).expect("the Python program");
-    let source = dir.join("source");
-    fs::create_dir(&source).expect("a directory for sources");
-    let mut objects = vec![];
-    for n in 0..SOURCES {
-        let text = format!("#include <stdio.h>\nint part_{n}(void) {{ return printf(\"%d\\n\", {n}); }}\n");
-        fs::write(source.join(format!("part{n}.c")), text).expect("a source");
-        objects.push(format!("part{n}.o"));
-    }
-    let calls: String = (0..SOURCES).map(|n| format!("int part_{n}(void);\n")).collect();
-    let main = format!("{calls}int main(void) {{ return part_{}() < 0; }}\n", SOURCES - 1);
-    fs::write(source.join("main.c"), main).expect("a source");
-    let rules = format!("program: main.o {0}\n\tcc -o $@ main.o {0}\n%.o: %.c\n\tcc -c -o $@ $<\n", objects.join(" "));
-    fs::write(source.join("Makefile"), rules).expect("the rules");
+    write_sources(&dir.join("source"), SOURCES);
 }
 
 /// The interpreter itself: what is called `python3` can be a script that looks for it.

@@ -187,10 +187,11 @@ pub fn start(config: &Config, command: Option<Vec<OsString>>) -> Result<Started>
             loaded.follow(pid, except)?;
         }
     }
+    let before_attach_ns = boottime_ns();
     loaded.attach(settings.cgroup_root.as_deref())?;
     say_plan(&loaded);
     for record in tasks(&loaded.tasks()?) {
-        pipeline.running(record, &cmdline_of(u32_at(record, PID)));
+        pipeline.running(record, &cmdline_of(u32_at(record, PID)), before_attach_ns);
     }
     privilege::drop_unneeded(gate.is_some()).context("drop capabilities that only the start needs")?;
     let hotplug = Hotplug::listen(&waiter).inspect_err(|e| tracing::warn!("CPUs that come online are not followed: {e:#}"));

@@ -4,6 +4,7 @@
 // Every test file is a crate of its own and uses a part of this.
 #![allow(dead_code)]
 
+pub mod build;
 pub mod load;
 pub mod program;
 pub mod rows;

@@ -1,0 +1,112 @@
+//! The real DuckDB and pyarrow read what weir wrote, as the README says.
+
+mod support;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
+use support::build::write_sources;
+use support::program::{Ended, command, files, run, weir};
+use support::skip::{has, is_root, note, skip};
+use weir_schema::CLASSES;
+
+/// Parts of the program that is built while weir records.
+const SOURCES: u32 = 16;
+/// Depth of the process tree: weir's command, make, the compiler, its parts.
+const DEPTH_MIN: u32 = 3;
+
+/// The interpreter that has duckdb and pyarrow: `WEIR_TEST_PYTHON`, else the one that `./x test` makes.
+fn python() -> Option<PathBuf> {
+    let made = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/venv/bin/python");
+    let python = std::env::var_os("WEIR_TEST_PYTHON").map_or(made, PathBuf::from);
+    let ready = python.exists() && run(command(&python).args(["-c", "import duckdb, pyarrow"])).status.success();
+    if !ready {
+        skip("DuckDB and pyarrow", format_args!("{} does not have them: ./x test makes it", python.display()));
+    }
+    ready.then_some(python)
+}
+
+/// The blocks of the README that are marked `sql`.
+fn queries_of_readme() -> Vec<String> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../README.md");
+    let text = fs::read_to_string(&path).expect("the README");
+    let blocks = text.split("\n```sql\n").skip(1);
+    blocks.map(|block| block.split("\n```").next().unwrap_or_default().to_owned()).collect()
+}
+
+fn columns() -> Value {
+    let of = |class: &weir_schema::Class| -> Vec<Value> {
+        class.all_columns().map(|column| json!([column.name, format!("{:?}", column.ty)])).collect()
+    };
+    CLASSES.iter().map(|class| (class.name.to_owned(), json!(of(class)))).collect::<serde_json::Map<_, _>>().into()
+}
+
+/// Has the consumers read `dir/weir-data`.
+fn consume(python: &Path, dir: &Path, queries: Vec<String>, empty: &[&str]) -> Ended {
+    let views = run(weir(&["schema", "--format", "sql", "--dir", "weir-data"]).current_dir(dir)).expect_code(0);
+    let views = String::from_utf8(views.stdout).expect("the views are text");
+    let task = json!({
+        "views": views, "queries": queries, "columns": columns(), "empty": empty, "depth": DEPTH_MIN,
+    });
+    let input = dir.join("task.json");
+    fs::write(&input, task.to_string()).expect("the task");
+    let script = dir.join("consumers.py");
+    fs::write(&script, include_str!("support/consumers.py")).expect("the script");
+    let mut python = command(python);
+    python.arg(script).arg("weir-data").current_dir(dir).stdin(fs::File::open(input).expect("the task"));
+    let ended = run(&mut python).expect_code(0);
+    String::from_utf8_lossy(&ended.stdout).lines().for_each(|line| note(line));
+    ended
+}
+
+/// Records a build into `weir-data` of a new directory.
+fn record_a_build(arguments: &[&str]) -> tempfile::TempDir {
+    let scratch = tempfile::tempdir().expect("a scratch directory");
+    write_sources(&scratch.path().join("source"), SOURCES);
+    let mut weir = weir(&["run", "--status", "never", "--parquet", "weir-data"]);
+    weir.args(arguments).args(["--", "make", "-s", "-C", "source"]).current_dir(scratch.path());
+    run(&mut weir).expect_code(0);
+    scratch
+}
+
+#[test]
+fn duckdb_and_pyarrow_read_what_a_build_left() {
+    let what = "consumers of a build";
+    if !is_root(what) || !has(what, "make", "-v") || !has(what, "cc", "--version") {
+        return;
+    }
+    let Some(python) = python() else { return };
+    let queries = queries_of_readme();
+    assert!(!queries.is_empty(), "the README has blocks marked sql");
+    let scratch = record_a_build(&[]);
+    assert!(!files(&scratch.path().join("weir-data"), ".parquet").is_empty());
+    consume(&python, scratch.path(), queries, &["syscall"]);
+}
+
+#[test]
+fn duckdb_and_pyarrow_read_all_system_calls_of_a_build() {
+    let what = "consumers of system calls";
+    if !is_root(what) || !has(what, "make", "-v") || !has(what, "cc", "--version") {
+        return;
+    }
+    let Some(python) = python() else { return };
+    let scratch = record_a_build(&["--class", "default", "--syscall", "all", "--durations"]);
+    let query = "SELECT syscall, count(*) FROM syscall GROUP BY ALL ORDER BY 2 DESC";
+    consume(&python, scratch.path(), vec![query.to_owned()], &[]);
+}
+
+#[test]
+fn views_of_classes_without_files_are_typed_and_empty() {
+    if !is_root("views without files") {
+        return;
+    }
+    let Some(python) = python() else { return };
+    let scratch = tempfile::tempdir().expect("a scratch directory");
+    let data = scratch.path().join("weir-data");
+    // Nobody loads a module meanwhile: only class loss, which has the ends, gets a file.
+    let mut weir = weir(&["run", "--status", "never", "--class", "kernel.module_load", "--duration", "100ms"]);
+    run(weir.arg("--parquet").arg(data)).expect_code(0);
+    let empty: Vec<&str> = CLASSES.iter().map(|class| class.name).filter(|name| *name != "loss").collect();
+    consume(&python, scratch.path(), vec![], &empty);
+}
