@@ -2,14 +2,13 @@
 
 mod support;
 
-use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
-use rustix::process::{Signal, kill_process_group};
-use support::load::{Load, Shape};
-use support::program::{Running, command, files, parquet_files, run, start, weir};
+use rustix::process::Signal;
+use support::load::{Background, Load, Shape};
+use support::program::{Running, files, parquet_files, run, start, weir};
 use support::seed::Random;
 use support::skip::{is_root, note};
 use support::verified::verify;
@@ -29,25 +28,8 @@ const FILE_AGE: &str = "60ms";
 /// Signal pairs that are tried.
 const PAIRS: u64 = 6;
 
-/// A load in the background that ends with its test.
-struct Background(Option<Running>);
-
-impl Background {
-    fn start(scratch: &Path) -> Background {
-        let load = Load::build(scratch);
-        let shape = Shape { openers: 2, stormers: 1, seconds: 600.0, calls: u64::MAX, pause_us: 300 };
-        let line = load.command(shape);
-        Background(Some(start(command(&line[0]).args(&line[1..]).process_group(0))))
-    }
-}
-
-impl Drop for Background {
-    fn drop(&mut self) {
-        if let Some(load) = self.0.take() {
-            let _ = kill_process_group(load.pid(), Signal::KILL);
-            let _ = load.wait();
-        }
-    }
+fn load_beside(scratch: &Path) -> Background {
+    Load::build(scratch).start(Shape { openers: 2, stormers: 1, seconds: 600.0, calls: u64::MAX, pause_us: 300 })
 }
 
 fn collector(dir: &Path) -> Running {
@@ -96,7 +78,7 @@ fn sigkill_at_any_moment_leaves_whole_files_and_an_open_end_and_nothing_else() {
         return;
     }
     let scratch = tempfile::tempdir().expect("a scratch directory");
-    let _load = Background::start(scratch.path());
+    let _load = load_beside(scratch.path());
     let mut random = Random::from_environment("SIGKILL at random moments");
     let (mut leftovers, mut files, mut unseen) = (0, 0, 0);
     for kill in 0..KILLS {
@@ -127,7 +109,7 @@ fn sigterm_and_sigint_stop_in_order() {
         return;
     }
     let scratch = tempfile::tempdir().expect("a scratch directory");
-    let _load = Background::start(scratch.path());
+    let _load = load_beside(scratch.path());
     for signal in [Signal::TERM, Signal::INT] {
         let dir = scratch.path().join(format!("data-{}", signal.as_raw()));
         let mut weir = collector(&dir);
@@ -146,7 +128,7 @@ fn a_second_signal_stops_at_once_and_leaves_no_half_visible_file() {
         return;
     }
     let scratch = tempfile::tempdir().expect("a scratch directory");
-    let _load = Background::start(scratch.path());
+    let _load = load_beside(scratch.path());
     let mut random = Random::from_environment("second signal");
     let mut at_once = 0;
     for pair in 0..PAIRS {

@@ -1,11 +1,13 @@
 //! Loads that count their own calls (`load.c`), built by the system's compiler.
 
 use std::fs;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 
+use rustix::process::{Signal, kill_process_group};
 use serde_json::Value;
 
-use super::program::{command, run};
+use super::program::{Running, command, run, start};
 
 /// More workers than any test starts.
 const WORKERS_MAX: usize = 16;
@@ -40,6 +42,18 @@ pub struct Made {
     pub exits: u64,
 }
 
+/// A load in the background, which ends with its test.
+pub struct Background(Option<Running>);
+
+impl Drop for Background {
+    fn drop(&mut self) {
+        if let Some(load) = self.0.take() {
+            let _ = kill_process_group(load.pid(), Signal::KILL);
+            let _ = load.wait();
+        }
+    }
+}
+
 /// Builds a C program that needs no loader.
 pub fn cc_static(source: &Path, program: &Path) {
     run(command("cc").args(["-O2", "-Wall", "-static", "-o"]).arg(program).arg(source)).expect_code(0);
@@ -72,6 +86,12 @@ impl Load {
             shape.calls.to_string(),
             shape.pause_us.to_string(),
         ]
+    }
+
+    /// Starts it in the background.
+    pub fn start(&self, shape: Shape) -> Background {
+        let line = self.command(shape);
+        Background(Some(start(command(&line[0]).args(&line[1..]).process_group(0))))
     }
 
     /// What it did, when it has ended.
