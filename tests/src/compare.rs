@@ -114,3 +114,37 @@ pub fn is_key(key: i64, pid: i64, start_ticks: i64) -> bool {
     let earliest = start_ticks * TICK_NS - (1 << KEY_TIME_SHIFT);
     key & ((1 << KEY_PID_BITS) - 1) == pid && (earliest..(start_ticks + 1) * TICK_NS).contains(&started_ns)
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn values_agree_by_value_or_by_rule() {
+        for (expected, got, agree) in [
+            (json!(5), json!("5"), true),
+            (json!(5), json!(6), false),
+            (json!("5"), json!(5), false),
+            (json!(null), json!(0), false),
+            (json!({"any": true}), json!(0), true),
+            (json!({"any": true}), json!(null), false),
+            (json!({"min": 2, "max": 3}), json!(3), true),
+            (json!({"min": 2, "max": 3}), json!(4), false),
+            (json!({"min": 2}), json!(null), false),
+            (json!({"one_of": [null, "/"]}), json!("/"), true),
+            (json!({"one_of": [null, "/"]}), json!("/x"), false),
+        ] {
+            assert_eq!(agrees(&expected, Some(&got)), agree, "{expected} {got}");
+        }
+        assert!(agrees(&json!(null), None) && !agrees(&json!(1), None));
+    }
+
+    #[test]
+    fn a_key_is_of_its_process_and_start_only() {
+        let key = |start_ns: i64, pid: i64| start_ns >> KEY_TIME_SHIFT << KEY_PID_BITS | pid;
+        assert!(is_key(key(12_345_678_900, 77), 77, 1234));
+        assert!(!is_key(key(12_345_678_900, 77), 78, 1234) && !is_key(key(12_345_678_900, 77), 77, 1236));
+    }
+}

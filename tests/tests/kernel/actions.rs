@@ -126,3 +126,17 @@ fn every_action_of_the_definition_has_a_trigger_and_no_trigger_is_left_over() {
     assert!(missing.is_empty(), "actions without a trigger: {missing:?}");
     assert!(tested().all(|t| defined.iter().any(|d| d == t)), "a trigger of no action");
 }
+
+#[test]
+fn an_exec_fails_for_the_reasons_that_were_made() {
+    let errors: Vec<_> = facts_of("process.exec").iter().filter_map(|f| f["expect"]["error"].as_str()).collect();
+    for error in ["ENOENT", "EACCES", "ENOEXEC"] {
+        assert!(errors.contains(&error), "{error} is not among {errors:?}");
+    }
+}
+
+#[test]
+fn only_the_close_of_the_last_descriptor_is_a_row() {
+    let closes = capture().of_action("file.close").filter(|r| text(r, "path").ends_with("/files/closed"));
+    assert_eq!(closes.count(), 1);
+}

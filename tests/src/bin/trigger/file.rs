@@ -5,230 +5,42 @@ use std::os::unix::fs::MetadataExt;
 use serde_json::{Value, json};
 
 use crate::call::*;
-use crate::facts::{Step, any, root, step, symbols};
+use crate::facts::{Step, any, root, step};
 
 const AT_FDCWD: usize = libc::AT_FDCWD as usize;
 const NO_FD: usize = 777;
 
-fn here() -> String {
+/// The working directory.
+pub fn here() -> String {
     std::env::current_dir().expect("directory").to_str().expect("UTF-8").to_owned()
 }
 
-fn directory(path: &str) -> usize {
+/// A descriptor of a directory.
+pub fn directory(path: &str) -> usize {
     must(libc::SYS_openat, &[AT_FDCWD, p(&c(path)), libc::O_DIRECTORY as usize]) as usize
 }
 
 /// Columns of a path that is the program's text, relative to the working directory or absolute.
-fn argument(raw: &str) -> Value {
+pub fn argument(raw: &str) -> Value {
     let (path, dir) =
         if raw.starts_with('/') { (raw.to_owned(), root()) } else { (format!("{}/{raw}", here()), json!(here())) };
     json!({"path": path, "path_source": "argument", "path_raw": raw, "path_dir": dir, "path_truncated": false})
 }
 
 /// Columns of a path that the kernel walked, with the file's identity.
-fn walked(path: &str) -> Value {
+pub fn walked(path: &str) -> Value {
     let meta = std::fs::symlink_metadata(path).expect("the file is there");
     json!({
         "path": path, "path_source": "kernel", "path_truncated": false, "dev": meta.dev(), "ino": meta.ino(),
     })
 }
 
-fn with(mut columns: Value, more: Value) -> Value {
+/// Columns and more columns.
+pub fn with(mut columns: Value, more: Value) -> Value {
     for (name, value) in more.as_object().expect("an object") {
         columns[name] = value.clone();
     }
     columns
-}
-
-/// An open that succeeds: the descriptor is closed afterwards.
-fn opened(
-    call_name: &'static str,
-    what: &str,
-    number: c_long,
-    arguments: &[usize],
-    path: &str,
-    (flags, mode): (i32, u32),
-    (created, truncated): (bool, bool),
-) {
-    let fd = step("file.open", call_name, what).sys(number, arguments, |fd| {
-        with(
-            walked(path),
-            json!({
-                "fd": fd, "flags": flags, "flags_text": symbols("open_flags", flags as u64), "mode": mode,
-                "created": created, "truncated": truncated,
-            }),
-        )
-    });
-    assert!(fd >= 0, "{call_name} {what}: {}", error_name(fd));
-    close(fd);
-}
-
-fn open_failed(
-    call_name: &'static str,
-    what: &str,
-    number: c_long,
-    arguments: &[usize],
-    raw: &str,
-    flags: i32,
-    mode: u32,
-) {
-    step("file.open", call_name, what).sys(number, arguments, |_| {
-        with(
-            argument(raw),
-            json!({
-                "flags": flags, "flags_text": symbols("open_flags", flags as u64), "mode": mode,
-                "created": false, "truncated": false,
-            }),
-        )
-    });
-}
-
-#[repr(C)]
-struct Handle {
-    bytes: u32,
-    kind: i32,
-    handle: [u8; 128],
-}
-
-fn open() {
-    let path = format!("{}/opened", here());
-    let (relative, nothing) = (c("opened"), c("nothing/here"));
-    let create = libc::O_CREAT | libc::O_RDWR | libc::O_CLOEXEC;
-    opened(
-        "openat",
-        "that creates",
-        libc::SYS_openat,
-        &[AT_FDCWD, p(&relative), create as usize, 0o640],
-        &path,
-        (create, 0o640),
-        (true, false),
-    );
-    opened(
-        "openat",
-        "of what is there",
-        libc::SYS_openat,
-        &[AT_FDCWD, p(&relative), create as usize, 0o640],
-        &path,
-        (create, 0o640),
-        (false, false),
-    );
-    let truncate = libc::O_WRONLY | libc::O_TRUNC;
-    opened(
-        "openat",
-        "that empties",
-        libc::SYS_openat,
-        &[AT_FDCWD, p(&relative), truncate as usize, 0],
-        &path,
-        (truncate, 0),
-        (false, true),
-    );
-    open_failed("openat", "of nothing", libc::SYS_openat, &[AT_FDCWD, p(&nothing), 0, 0], "nothing/here", 0, 0);
-    open_failed(
-        "openat",
-        "of what is there already",
-        libc::SYS_openat,
-        &[AT_FDCWD, p(&relative), (libc::O_CREAT | libc::O_EXCL) as usize, 0o600],
-        "opened",
-        libc::O_CREAT | libc::O_EXCL,
-        0o600,
-    );
-    open_failed(
-        "openat",
-        "of an absolute nothing",
-        libc::SYS_openat,
-        &[AT_FDCWD, p(&c("/no/such/file")), 0, 0],
-        "/no/such/file",
-        0,
-        0,
-    );
-
-    let how = [libc::O_RDONLY as u64, 0, 0x08]; // RESOLVE_BENEATH
-    opened(
-        "openat2",
-        "beneath",
-        libc::SYS_openat2,
-        &[AT_FDCWD, p(&relative), at(&how), 24],
-        &path,
-        (0, 0),
-        (false, false),
-    );
-    open_failed(
-        "openat2",
-        "of nothing",
-        libc::SYS_openat2,
-        &[AT_FDCWD, p(&nothing), at(&how), 24],
-        "nothing/here",
-        0,
-        0,
-    );
-
-    #[cfg(target_arch = "x86_64")]
-    {
-        opened("open", "of what is there", libc::SYS_open, &[p(&relative), 0, 0], &path, (0, 0), (false, false));
-        open_failed("open", "of nothing", libc::SYS_open, &[p(&nothing), 0, 0], "nothing/here", 0, 0);
-        let creat = libc::O_CREAT | libc::O_WRONLY | libc::O_TRUNC;
-        opened(
-            "creat",
-            "of what is there",
-            libc::SYS_creat,
-            &[p(&relative), 0o600],
-            &path,
-            (creat, 0o600),
-            (false, true),
-        );
-        open_failed("creat", "in nothing", libc::SYS_creat, &[p(&nothing), 0o600], "nothing/here", creat, 0o600);
-    }
-
-    let mut handle = Handle { bytes: 128, kind: 0, handle: [0; 128] };
-    let mut mount = 0i32;
-    let named = call(
-        libc::SYS_name_to_handle_at,
-        &[AT_FDCWD, p(&relative), std::ptr::from_mut(&mut handle) as usize, std::ptr::from_mut(&mut mount) as usize, 0],
-    );
-    if named == 0 {
-        let here = directory(".");
-        let expect = |fd: i64| {
-            let what = json!({"fd": fd, "flags": 0, "flags_text": "O_RDONLY", "mode": 0, "created": false, "truncated": false});
-            // By its handle a file may have no name in this mount.
-            with(walked(&path), with(what, json!({"path": any(), "path_state": {"one_of": [null, "unreachable"]}})))
-        };
-        let fd = step("file.open", "open_by_handle_at", "of what is there").sys(
-            libc::SYS_open_by_handle_at,
-            &[here, at(&handle), 0],
-            expect,
-        );
-        close(fd);
-        close(here as i64);
-    }
-    step("file.open", "open_by_handle_at", "of no handle").sys(libc::SYS_open_by_handle_at, &[AT_FDCWD, 0, 0], |_| {
-        // A handle is no text: there is no path to tell.
-        json!({"path_source": {"one_of": [null, "argument"]}, "path_dir": {"one_of": [null, here()]}, "path_truncated": false,
-            "flags": 0, "flags_text": "O_RDONLY", "mode": 0, "created": false, "truncated": false})
-    });
-
-    // The path is the kernel's own: through a symbolic link it is the file's.
-    std::os::unix::fs::symlink("opened", "to-opened").expect("a link");
-    opened(
-        "openat",
-        "through a link",
-        libc::SYS_openat,
-        &[AT_FDCWD, p(&c("to-opened")), 0, 0],
-        &path,
-        (0, 0),
-        (false, false),
-    );
-    // ... and of a file without a name, the last name that it had.
-    std::fs::write("gone", "").expect("a file");
-    let (fd, gone) =
-        (must(libc::SYS_openat, &[AT_FDCWD, p(&c("gone")), 0]) as usize, std::fs::metadata("gone").expect("there"));
-    std::fs::remove_file("gone").expect("removed");
-    let again = c(format!("/proc/self/fd/{fd}"));
-    let fd2 = step("file.open", "openat", "of a deleted file").sys(libc::SYS_openat, &[AT_FDCWD, p(&again), 0, 0], |fd| {
-        json!({"path": format!("{}/gone", here()), "path_source": "kernel", "path_state": "deleted", "path_truncated": false,
-            "dev": gone.dev(), "ino": gone.ino(), "fd": fd, "flags": 0, "flags_text": "O_RDONLY", "mode": 0, "created": false, "truncated": false})
-    });
-    close(fd2);
-    close(fd as i64);
 }
 
 /// Calls with one name and nothing else: at first the name is there, then it is not.
@@ -417,7 +229,7 @@ fn mounts() {
         };
         // Paths cross the mount: the kernel's own walk goes on in the directory that is mounted on.
         std::fs::write("mnt/inside", "").expect("a file");
-        opened(
+        crate::open::opened(
             "openat",
             "in a mount",
             libc::SYS_openat,
@@ -472,7 +284,7 @@ pub fn run() {
     std::fs::create_dir_all("files").expect("a directory");
     let back = here();
     std::env::set_current_dir("files").expect("a directory");
-    open();
+    crate::open::run();
     names();
     renames_and_links();
     attributes();

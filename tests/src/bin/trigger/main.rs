@@ -1,6 +1,7 @@
 //! Does what the kernel test asserts: `trigger WHAT` acts, and writes down what really happened.
 
 mod call;
+mod exec;
 mod facts;
 mod file;
 mod flags;
@@ -8,6 +9,7 @@ mod kernel;
 mod labels;
 mod memory;
 mod network;
+mod open;
 mod process;
 mod rules;
 mod syscall;
