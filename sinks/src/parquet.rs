@@ -65,8 +65,10 @@ impl ParquetSink {
         let codec = Codec::new(level)
             .map_err(|error| SinkError::Fatal(format!("zstd has no level {level}: {error}; choose 1 to 22")))?;
         let (target, leftovers) = Target::open(&options.dir, options.owner).map_err(fatal)?;
+        let limits = Limits::new(&options, target.clone());
+        limits.check_room().map_err(fatal)?;
         Ok(ParquetSink {
-            limits: Limits::new(&options, target.clone()),
+            limits,
             options,
             identity,
             collector_version: collector_version.into(),

@@ -124,6 +124,14 @@ fn a_file_in_place_of_the_directory_is_named_at_the_start() {
 }
 
 #[test]
+fn a_disk_below_the_floor_of_free_space_is_named_at_the_start() {
+    let Some(disk) = Disk::mount("4m") else { return };
+    let above = weir_sinks::ParquetOptions { free_bytes_min: Some(8 * 1024 * 1024), ..options(&disk.data()) };
+    let error = ParquetSink::open(above, identity(), "0").err().unwrap().to_string();
+    assert!(error.contains("free_bytes_min") && error.contains("free some space"), "{error}");
+}
+
+#[test]
 fn a_floor_of_free_space_is_kept_by_removing_the_oldest_files() {
     let Some(disk) = Disk::mount("4m") else { return };
     let mut random = Random(2);

@@ -124,8 +124,9 @@ fn a_directory_that_cannot_be_written_is_a_clear_error_at_the_start() {
     }
     match Tmpfs::mount(&disk, DISK_BYTES, false) {
         Ok(_disk) => {
+            refused(&disk.join("data"), &["free_bytes_min", "free some space"]);
             fill(&disk.join("filler"));
-            refused(&disk.join("data"), &["free some space"]);
+            refused(&disk.join("data"), &["No space left", "free some space"]);
         }
         Err(error) => skip("a full directory", format_args!("mount: {error}")),
     }
@@ -274,7 +275,7 @@ const HOSTILE: &[&[u8]] = &[
     b"\x1b[31mred\x1b]0;title\x07",
     b"invalid \xff\xfe UTF-8",
     b"back\\slash\ttab",
-    b"c1 \xc2\x9b31m and \xe2\x80\xae turned",
+    b"c1 \xc2\x9b31m, \xe2\x80\xae turned",
 ];
 
 fn record_hostile(dir: &Path, format: &str) -> Ended {

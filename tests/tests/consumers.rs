@@ -56,16 +56,25 @@ fn consume(python: &Path, dir: &Path, queries: Vec<String>, empty: &[&str]) -> E
     let mut python = command(python);
     python.arg(script).arg("weir-data").current_dir(dir).stdin(fs::File::open(input).expect("the task"));
     let ended = run(&mut python).expect_code(0);
-    String::from_utf8_lossy(&ended.stdout).lines().for_each(|line| note(line));
+    String::from_utf8_lossy(&ended.stdout).lines().for_each(note);
     ended
 }
 
+/// A build, and a connection over loopback that sends and answers.
+const WORK: &str = r#"make -s -C source && "$0" -c '
+import socket
+listener = socket.create_server(("127.0.0.1", 0))
+client = socket.create_connection(listener.getsockname())
+server, _ = listener.accept()
+client.sendall(b"question"); server.recv(8); server.sendall(b"answer"); client.recv(6)
+'"#;
+
 /// Records a build into `weir-data` of a new directory.
-fn record_a_build(arguments: &[&str]) -> tempfile::TempDir {
+fn record_a_build(python: &Path, arguments: &[&str]) -> tempfile::TempDir {
     let scratch = tempfile::tempdir().expect("a scratch directory");
     write_sources(&scratch.path().join("source"), SOURCES);
     let mut weir = weir(&["run", "--status", "never", "--parquet", "weir-data"]);
-    weir.args(arguments).args(["--", "make", "-s", "-C", "source"]).current_dir(scratch.path());
+    weir.args(arguments).args(["--", "sh", "-c", WORK]).arg(python).current_dir(scratch.path());
     run(&mut weir).expect_code(0);
     scratch
 }
@@ -79,7 +88,7 @@ fn duckdb_and_pyarrow_read_what_a_build_left() {
     let Some(python) = python() else { return };
     let queries = queries_of_readme();
     assert!(!queries.is_empty(), "the README has blocks marked sql");
-    let scratch = record_a_build(&[]);
+    let scratch = record_a_build(&python, &[]);
     assert!(!files(&scratch.path().join("weir-data"), ".parquet").is_empty());
     consume(&python, scratch.path(), queries, &["syscall"]);
 }
@@ -91,7 +100,7 @@ fn duckdb_and_pyarrow_read_all_system_calls_of_a_build() {
         return;
     }
     let Some(python) = python() else { return };
-    let scratch = record_a_build(&["--class", "default", "--syscall", "all", "--durations"]);
+    let scratch = record_a_build(&python, &["--class", "default", "--syscall", "all"]);
     let query = "SELECT syscall, count(*) FROM syscall GROUP BY ALL ORDER BY 2 DESC";
     consume(&python, scratch.path(), vec![query.to_owned()], &[]);
 }

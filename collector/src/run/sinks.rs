@@ -108,7 +108,8 @@ pub fn add(
         let stop = stop.filter(|_| config.parquet.dir.is_none());
         let sink = StdoutSink::new(format, Box::new(Watched { stream: io::stdout(), stop }));
         closed = sink.closed();
-        let lane = Lane::start(options(config, classes), Box::new(sink)).context("start the lane of standard output")?;
+        let lane =
+            Lane::start(options(config, classes), Box::new(sink)).context("start the lane of standard output")?;
         pipeline.add_lanes(Pace::Drain, limits, vec![lane]);
     }
     Ok(closed)

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use parquet::file::reader::{FileReader, SerializedFileReader};
+use rustix::io::Errno;
 use serde_json::{Value, json};
 
 use super::failure::Failure;
@@ -50,6 +51,18 @@ impl Limits {
         }
     }
 
+    /// At the start: the floor of free space must hold, or older files must be there to make room. Without, everything
+    /// that is written would be removed again at once.
+    pub(super) fn check_room(&self) -> Result<(), Failure> {
+        let dir = self.target.dir();
+        let mut files = Vec::new();
+        list(dir, LEVELS, &mut files).map_err(Failure::io("list", dir))?;
+        if files.is_empty() && self.lacks_room()? {
+            return Err(Failure::io("keep the space free that `free_bytes_min` asks for in", dir)(Errno::NOSPC));
+        }
+        Ok(())
+    }
+
     /// Removes files until the limits hold; what fails is logged and tried again at the next flush.
     pub(super) fn enforce(&self) {
         if self.bytes_max.is_none() && self.age_max.is_none() && self.free_bytes_min.is_none() {
@@ -88,7 +101,8 @@ impl Limits {
         let Some(min) = self.free_bytes_min else { return Ok(false) };
         let dir = self.target.dir();
         let stat = rustix::fs::statvfs(dir).map_err(Failure::io("ask for the free space of", dir))?;
-        Ok(stat.f_bavail * stat.f_frsize < min)
+        // A file system that counts no blocks (ramfs) does not tell.
+        Ok(stat.f_blocks > 0 && stat.f_bavail * stat.f_frsize < min)
     }
 
     fn remove(&self, path: &Path, reason: &str) -> Result<(), Failure> {
