@@ -19,4 +19,5 @@ char LICENSE[] SEC("license") = "Dual BSD/GPL";
 #include "probes/kernel.h"
 #include "probes/iterate.h"
 #include "probes/network.h"
+#include "probes/socketcall.h"
 #include "probes/close.h"

@@ -17,7 +17,7 @@
  * for processes.
  * A process that exits has left the followed subtrees when its sockets are closed: then the filters' answer at the socket's
  * last use stands, and sockets that were never used have no row.
- * Not seen: socketcall(2) of old 32-bit programs; sendmsg, recvmsg and io_uring as calls (their bytes count); the close
+ * Not seen: sendmsg, recvmsg and io_uring as calls (their bytes count); the close
  * of a Unix socket by exit, exec or dup.
  */
 #include "socket.h"

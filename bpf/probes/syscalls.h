@@ -55,6 +55,7 @@ struct call {
 	long nr;
 	enum weir_abi abi;
 	__u32 slot;
+	const __u32 *words; /* arguments that stand in memory, or NULL */
 };
 
 /* The kernel's own bound: an address that mmap returns is no error, whatever its sign. */
@@ -65,7 +66,7 @@ static __always_inline bool failed(long ret)
 	return ret < 0 && ret >= -ERRNO_MAX;
 }
 
-#define ARG(call, i) call_argument((call)->regs, (call)->abi, i)
+#define ARG(call, i) ((call)->words ? (call)->words[i] : call_argument((call)->regs, (call)->abi, i))
 
 static __always_inline void fill_call(struct weir_syscall *record, const struct call *call, __s64 duration)
 {

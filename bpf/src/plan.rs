@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use weir_schema::syscalls::{self, Abi, Syscall};
-use weir_schema::{CLASSES, Class, action_by_id};
+use weir_schema::{CLASSES, Class, ClassId, action_by_id};
 
 use crate::skel::types::config;
 
@@ -228,6 +228,26 @@ impl Plan {
             }
             self.add(&program, &format!("tp_btf/sys_exit ({call})"), &actions, state);
         }
+        self.add_socketcall(selection, usable);
+    }
+
+    /// 32-bit programs of x86 make all socket calls through one.
+    fn add_socketcall(&mut self, selection: &Selection, usable: &dyn Fn(&str) -> bool) {
+        let network = CLASSES[ClassId::Network.index()].actions.iter();
+        let actions: Vec<u16> =
+            network.filter(|a| !a.calls.is_empty() && selection.actions.contains(&a.id)).map(|a| a.id).collect();
+        let call = compat_abi().and_then(|abi| syscalls::by_name(abi, "socketcall"));
+        let Some(call) = call.filter(|_| !actions.is_empty()) else { return };
+        let program = "call_socketcall";
+        let state = if usable(program) {
+            let slot = COMPAT_SLOT + call.nr as usize;
+            self.calls[slot] |= CALL_ACTION;
+            self.handlers.push((slot as u32, program.into()));
+            State::Runs
+        } else {
+            State::Missing("the kernel's verifier refused it".into())
+        };
+        self.add(program, "tp_btf/sys_exit (socketcall, 32-bit)", &actions, state);
     }
 
     fn add_records(&mut self, selection: &Selection) {

@@ -10,12 +10,7 @@ fn everything() -> Settings {
     let cpus = std::thread::available_parallelism().expect("CPUs").get();
     Settings {
         selection: Selection {
-            actions: CLASSES
-                .iter()
-                .filter(|c| c.has_record())
-                .flat_map(|c| c.actions)
-                .map(|a| a.id)
-                .collect(),
+            actions: CLASSES.iter().filter(|c| c.has_record()).flat_map(|c| c.actions).map(|a| a.id).collect(),
             calls: BTreeSet::from(["getppid", "openat"]),
             timed: true,
         },
@@ -39,17 +34,9 @@ fn every_program_is_accepted_by_the_running_kernel() {
         println!("refused: {program}\n{log}");
     }
     let cpu = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
-    println!(
-        "loaded in {:?}, {}.{:03} s of them on the CPU",
-        start.elapsed(),
-        cpu.tv_sec,
-        cpu.tv_nsec / 1_000_000
-    );
+    println!("loaded in {:?}, {}.{:03} s of them on the CPU", start.elapsed(), cpu.tv_sec, cpu.tv_nsec / 1_000_000);
     for probe in &loaded.plan.probes {
-        println!(
-            "{:28} {:40} {:?} {:?}",
-            probe.program, probe.hook, probe.serves, probe.state
-        );
+        println!("{:28} {:40} {:?} {:?}", probe.program, probe.hook, probe.serves, probe.state);
     }
     assert!(loaded.refused.is_empty());
 }
