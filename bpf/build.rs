@@ -13,11 +13,18 @@ fn main() {
         other => panic!("weir's probes know x86_64 and aarch64, not {other}"),
     };
     let headers = env::var("DEP_BPF_INCLUDE").expect("libbpf-sys tells where its headers are");
-    let args = ["-mcpu=v3", "-Wall", "-Werror", "-Wno-unused-function", &format!("-D__TARGET_ARCH_{arch}"), "-I", &headers]
-        .map(String::from);
-    let built = SkeletonBuilder::new().source("weir.bpf.c").obj(out.with_file_name("weir.bpf.o")).clang_args(args).build_and_generate(&out);
+    let args =
+        ["-mcpu=v3", "-Wall", "-Werror", "-Wno-unused-function", &format!("-D__TARGET_ARCH_{arch}"), "-I", &headers]
+            .map(String::from);
+    let built = SkeletonBuilder::new()
+        .source("weir.bpf.c")
+        .obj(out.with_file_name("weir.bpf.o"))
+        .clang_args(args)
+        .build_and_generate(&out);
     if let Err(e) = built {
-        panic!("cannot compile the eBPF programs with clang (Debian: apt-get install clang libelf-dev zlib1g-dev): {e:#}");
+        panic!(
+            "cannot compile the eBPF programs with clang (Debian: apt-get install clang libelf-dev zlib1g-dev): {e:#}"
+        );
     }
     for path in ["weir.bpf.c", "include", "probes"] {
         println!("cargo:rerun-if-changed={path}");

@@ -11,6 +11,14 @@
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
+/* Never used: it brings the layouts of all records into the object's BTF, which a test compares with the definition. */
+const struct weir_process *layout_process;
+const struct weir_file *layout_file;
+const struct weir_network *layout_network;
+const struct weir_memory *layout_memory;
+const struct weir_kernel *layout_kernel;
+const struct weir_syscall *layout_syscall;
+
 #include "probes/syscalls.h"
 #include "probes/paths.h"
 #include "probes/process.h"

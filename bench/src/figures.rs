@@ -36,10 +36,8 @@ impl Figures {
             let ratio = figure.value / limit;
             format!("of {limit} ({ratio:.2}) {}", if figure.value <= limit { "reached" } else { "MISSED" })
         });
-        let line = format!(
-            "{:46} {:>12.2} {:9} {:32} {}\n",
-            figure.name, figure.value, figure.unit, verdict, figure.note
-        );
+        let line =
+            format!("{:46} {:>12.2} {:9} {:32} {}\n", figure.name, figure.value, figure.unit, verdict, figure.note);
         let _ = std::io::Write::write_all(&mut std::io::stdout(), line.as_bytes());
         self.0.push(figure);
     }

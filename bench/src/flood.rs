@@ -55,11 +55,7 @@ fn produce(path: &Path, producers: usize, storm: bool, during: Duration) -> Resu
         std::thread::sleep(during);
         stop.store(true, Ordering::Relaxed);
     });
-    Ok(Offered {
-        opens: opens.into_inner(),
-        seconds: begin.elapsed().as_secs_f64(),
-        execs: execs.into_inner(),
-    })
+    Ok(Offered { opens: opens.into_inner(), seconds: begin.elapsed().as_secs_f64(), execs: execs.into_inner() })
 }
 
 struct Run {
@@ -139,7 +135,13 @@ fn say(figures: &mut Figures, name: &str, run: &Run) {
     figures.say(&format!("{name}: opens in gaps"), run.gap_opens as f64, "", "");
     let missing = run.offered.opens as f64 - (run.opens + run.gap_opens) as f64;
     figures.at_most(&format!("{name}: opens in neither"), missing.abs(), 0.0, "", format!("verify {:?}", run.verify));
-    figures.at_most(&format!("{name}: process events lost"), run.lost_process as f64, 0.0, "", format!("ledger balances: {}", run.balanced));
+    figures.at_most(
+        &format!("{name}: process events lost"),
+        run.lost_process as f64,
+        0.0,
+        "",
+        format!("ledger balances: {}", run.balanced),
+    );
 }
 
 /// Two producers on two CPUs: nothing may be lost.
@@ -177,7 +179,11 @@ pub fn memory(figures: &mut Figures, seconds: u64) -> Result<()> {
     }
     let peak = weir::status_kib(pid, "VmHWM:").unwrap_or(0);
     weir::stop(child)?;
-    let note = format!("at rest {} MiB; through {seconds} s: {:?} MiB", at_rest >> 10, samples.iter().map(|k| k >> 10).collect::<Vec<_>>());
+    let note = format!(
+        "at rest {} MiB; through {seconds} s: {:?} MiB",
+        at_rest >> 10,
+        samples.iter().map(|k| k >> 10).collect::<Vec<_>>()
+    );
     figures.at_most("resident memory, peak", peak as f64 / 1024.0, 128.0, "MiB", note);
     Ok(())
 }

@@ -4,11 +4,11 @@ use std::fs::File;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
-use arrow_array::{Array, StringArray};
 use arrow_array::cast::AsArray;
 use arrow_array::types::Int32Type;
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use arrow_array::{Array, StringArray};
 use parquet::arrow::ProjectionMask;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
 /// Sums what `of` says of the named text columns of every row.
 pub fn count(files: &[PathBuf], columns: &[&str], of: impl Fn(&[Option<String>]) -> u64) -> Result<u64> {
@@ -19,7 +19,8 @@ pub fn count(files: &[PathBuf], columns: &[&str], of: impl Fn(&[Option<String>])
         let mask = ProjectionMask::columns(builder.parquet_schema(), columns.iter().copied());
         for batch in builder.with_projection(mask).build()? {
             let batch = batch?;
-            let texts: Vec<_> = columns.iter().map(|c| batch.column_by_name(c).context("a column")).collect::<Result<_>>()?;
+            let texts: Vec<_> =
+                columns.iter().map(|c| batch.column_by_name(c).context("a column")).collect::<Result<_>>()?;
             for row in 0..batch.num_rows() {
                 let values: Vec<Option<String>> = texts.iter().map(|t| text(t, row)).collect();
                 sum += of(&values);

@@ -22,12 +22,7 @@ pub struct Recording {
 }
 
 /// Runs shell scripts one after the other, over and over, until there are `wanted` records that `keep` accepts.
-pub fn record(
-    selection: Selection,
-    script: &str,
-    wanted: usize,
-    keep: impl Fn(&[u8]) -> bool,
-) -> Result<Recording> {
+pub fn record(selection: Selection, script: &str, wanted: usize, keep: impl Fn(&[u8]) -> bool) -> Result<Recording> {
     let host = Host::read()?;
     let settings = Settings {
         selection,

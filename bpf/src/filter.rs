@@ -3,9 +3,9 @@
 use std::fs::File;
 use std::os::fd::AsRawFd;
 
+use crate::Error;
 use crate::load::Loaded;
 use crate::skel::types::config;
-use crate::Error;
 
 const TREE: u32 = 1 << 0;
 const NOT_TREE: u32 = 1 << 1;
@@ -61,7 +61,6 @@ pub struct Filters {
     /// Record the collector itself too.
     pub include_self: bool,
 }
-
 
 fn pair<T>(lists: &Lists<T>, only: u32, except: u32) -> u32 {
     let bit = |list: &Vec<T>, bit| if list.is_empty() { 0 } else { bit };

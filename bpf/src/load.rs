@@ -77,7 +77,8 @@ fn take_log() -> String {
 
 /// The program that libbpf names in its log as not loaded, with the verifier's last lines.
 fn refused_program(log: &str) -> Option<(String, String)> {
-    let line = log.lines().rev().find(|l| l.contains("': BPF program load failed") || l.contains("': failed to load"))?;
+    let line =
+        log.lines().rev().find(|l| l.contains("': BPF program load failed") || l.contains("': failed to load"))?;
     let name = line.split("prog '").nth(1)?.split('\'').next()?.to_owned();
     let verifier: Vec<&str> = log.lines().filter(|l| !l.starts_with("libbpf: ")).collect();
     let tail = verifier[verifier.len().saturating_sub(LOG_LINES_MAX)..].join("\n");
@@ -174,7 +175,8 @@ impl Loaded {
 
     fn program_fd(&self, name: &str) -> Result<i32, Error> {
         let program = self.object.progs().find(|p| p.name() == name);
-        let program = program.ok_or_else(|| Error::Libbpf { what: format!("find program {name}"), why: "not there".into() })?;
+        let program =
+            program.ok_or_else(|| Error::Libbpf { what: format!("find program {name}"), why: "not there".into() })?;
         Ok(program.as_fd().as_raw_fd())
     }
 
@@ -263,7 +265,7 @@ impl Loaded {
                 why: "no cgroup v2 hierarchy is mounted".into(),
             })?;
             let dir = File::open(root).map_err(Error::io(format!("open {}", root.display())))?;
-                program.attach_cgroup(dir.as_raw_fd())
+            program.attach_cgroup(dir.as_raw_fd())
         } else {
             program.attach()
         };

@@ -181,8 +181,7 @@ impl Plan {
         }
         for (program, hook, actions) in CGROUP_PROGRAMS {
             if actions.iter().any(|a| selection.actions.contains(a)) {
-                let state =
-                    if usable(program) { State::Runs } else { State::Missing("the kernel refused it".into()) };
+                let state = if usable(program) { State::Runs } else { State::Missing("the kernel refused it".into()) };
                 self.add(program, hook, actions, state);
             }
         }
@@ -212,7 +211,8 @@ impl Plan {
             }
             let program = format!("call_{call}");
             let native: Vec<_> = numbers_of(syscalls::native(), call).map(|s| s.nr as usize).collect();
-            let compat = compat_abi().into_iter().flat_map(|abi| numbers_of(abi, call)).map(|s| COMPAT_SLOT + s.nr as usize);
+            let compat =
+                compat_abi().into_iter().flat_map(|abi| numbers_of(abi, call)).map(|s| COMPAT_SLOT + s.nr as usize);
             let state = if native.is_empty() {
                 State::Missing("this machine has no such system call".into())
             } else if !usable(&program) {

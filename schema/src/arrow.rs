@@ -28,10 +28,8 @@ pub const NEVER_NULL: &[&str] =
 
 static SCHEMAS: LazyLock<Vec<SchemaRef>> = LazyLock::new(|| {
     let schema = |class: &crate::Class| {
-        let fields: Vec<Field> = class
-            .all_columns()
-            .map(|c| Field::new(c.name, data_type(c.ty), !NEVER_NULL.contains(&c.name)))
-            .collect();
+        let fields: Vec<Field> =
+            class.all_columns().map(|c| Field::new(c.name, data_type(c.ty), !NEVER_NULL.contains(&c.name))).collect();
         Arc::new(Schema::new(fields))
     };
     CLASSES.iter().map(|class| schema(class)).collect()

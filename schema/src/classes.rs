@@ -9,6 +9,7 @@ mod process;
 mod syscall;
 
 use crate::class::{Action, Class};
+use crate::wire::Layout;
 
 /// All classes, in the order of their numbers.
 pub static CLASSES: [&Class; 7] = [
@@ -20,6 +21,17 @@ pub static CLASSES: [&Class; 7] = [
     &syscall::SYSCALL,
     &loss::LOSS,
 ];
+
+/// Layouts of the records, computed once: the decoder asks for every record.
+pub(crate) static LAYOUTS: [Layout; CLASSES.len()] = {
+    let mut layouts = [Layout { tail_lengths: 0, fixed: 0 }; CLASSES.len()];
+    let mut i = 0;
+    while i < layouts.len() {
+        layouts[i] = Layout::of(CLASSES[i].fields, CLASSES[i].tails.len());
+        i += 1;
+    }
+    layouts
+};
 
 /// The class with this name.
 pub fn class_by_name(name: &str) -> Option<&'static Class> {

@@ -126,8 +126,12 @@ pub const fn optional(name: &'static str, ty: ColumnType, null: i64, doc: &'stat
 /// The return value, part of every class that has one.
 pub const RET: Column = same("ret", ColumnType::Int64, "the kernel's return value; null where no call returned");
 /// The errno name, part of every class that has `ret`.
-pub const ERROR: Column =
-    column("error", ColumnType::Text, Source::Errno { field: "ret" }, "errno name of a failed attempt, null on success");
+pub const ERROR: Column = column(
+    "error",
+    ColumnType::Text,
+    Source::Errno { field: "ret" },
+    "errno name of a failed attempt, null on success",
+);
 /// Whether any text of the row had bytes that are not UTF-8.
 pub const TEXT_ESCAPED: Column = column(
     "text_escaped",
@@ -145,7 +149,12 @@ pub static COMMON: &[Column] = &[
     column("host", Text, Source::Collector, "configured name, else the node name of the host"),
     column("boot_id", Text, Source::Collector, "the kernel's boot id"),
     column("epoch", Int64, Source::Collector, "CLOCK_BOOTTIME in ns at which the programs were loaded"),
-    column("cpu", Int32, Source::Header("cpu"), "CPU of the event; -1 for rows made by the collector, -2 for those made by the sink that wrote them"),
+    column(
+        "cpu",
+        Int32,
+        Source::Header("cpu"),
+        "CPU of the event; -1 for rows made by the collector, -2 for those made by the sink that wrote them",
+    ),
     column("seq", Int64, Source::Header("seq"), "number of the attempt on this CPU, from 0 at load"),
     column("action", Text, Source::Collector, "what happened"),
     column("pid", Int32, Source::Header("pid"), "process id (kernel tgid); null outside a task"),

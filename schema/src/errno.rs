@@ -179,32 +179,16 @@ mod tests {
 
     #[test]
     fn every_number_up_to_the_last_is_named_but_for_the_two_aliases() {
-        let unnamed: Vec<i32> = (1..=133)
-            .filter(|&errno| errno_name(errno).is_none())
-            .collect();
-        assert_eq!(
-            unnamed,
-            [41, 58],
-            "EWOULDBLOCK and EDEADLOCK are other numbers' second names"
-        );
+        let unnamed: Vec<i32> = (1..=133).filter(|&errno| errno_name(errno).is_none()).collect();
+        assert_eq!(unnamed, [41, 58], "EWOULDBLOCK and EDEADLOCK are other numbers' second names");
     }
 
     #[test]
     fn well_known_numbers_have_their_names() {
-        for (errno, name) in [
-            (1, "EPERM"),
-            (2, "ENOENT"),
-            (11, "EAGAIN"),
-            (35, "EDEADLK"),
-            (115, "EINPROGRESS"),
-        ] {
+        for (errno, name) in [(1, "EPERM"), (2, "ENOENT"), (11, "EAGAIN"), (35, "EDEADLK"), (115, "EINPROGRESS")] {
             assert_eq!(errno_name(errno), Some(name));
         }
-        for (errno, name) in [
-            (512, "ERESTARTSYS"),
-            (516, "ERESTART_RESTARTBLOCK"),
-            (529, "EIOCBQUEUED"),
-        ] {
+        for (errno, name) in [(512, "ERESTARTSYS"), (516, "ERESTART_RESTARTBLOCK"), (529, "EIOCBQUEUED")] {
             assert_eq!(errno_name(errno), Some(name));
         }
         for errno in [i32::MIN, -2, 0, 134, ERRNO_MAX] {

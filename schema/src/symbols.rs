@@ -89,17 +89,10 @@ impl Symbols {
     pub fn name_of(&self, value: u64) -> Option<&'static str> {
         match self.kind {
             Kind::Enum => {
-                let at = self
-                    .values
-                    .binary_search_by_key(&value, |pair| pair.0)
-                    .ok()?;
+                let at = self.values.binary_search_by_key(&value, |pair| pair.0).ok()?;
                 Some(self.values[at].1)
             }
-            Kind::Flags { .. } => self
-                .values
-                .iter()
-                .find(|pair| pair.0 == value)
-                .map(|pair| pair.1),
+            Kind::Flags { .. } => self.values.iter().find(|pair| pair.0 == value).map(|pair| pair.1),
         }
     }
 
@@ -113,11 +106,7 @@ impl Symbols {
                 break;
             }
             let is_number = bits & !mask == 0;
-            let found = if is_number {
-                number_open && value & number_bits == bits
-            } else {
-                left & bits == bits
-            };
+            let found = if is_number { number_open && value & number_bits == bits } else { left & bits == bits };
             if found {
                 separate(start, out);
                 out.push_str(name);
@@ -142,30 +131,17 @@ fn separate(start: usize, out: &mut String) {
 
 /// All sets.
 pub fn all() -> impl Iterator<Item = &'static Symbols> {
-    [
-        file::SETS,
-        io::SETS,
-        joined::SETS,
-        memory::SETS,
-        mount::SETS,
-        process::SETS,
-        security::SETS,
-        socket::SETS,
-    ]
-    .into_iter()
-    .flatten()
-    .copied()
+    [file::SETS, io::SETS, joined::SETS, memory::SETS, mount::SETS, process::SETS, security::SETS, socket::SETS]
+        .into_iter()
+        .flatten()
+        .copied()
 }
 
 /// The set of this name, as this machine's own programs mean it: on 64-bit ARM `open_flags` is `open_flags_arm`.
 /// A search through all of them: for start-up, not for rows.
 pub fn by_name(name: &str) -> Option<&'static Symbols> {
     let arm = || all().find(|symbols| symbols.name.strip_suffix("_arm") == Some(name));
-    let own = if cfg!(target_arch = "aarch64") {
-        arm()
-    } else {
-        None
-    };
+    let own = if cfg!(target_arch = "aarch64") { arm() } else { None };
     own.or_else(|| all().find(|symbols| symbols.name == name))
 }
 

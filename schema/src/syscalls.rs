@@ -78,11 +78,7 @@ impl Abi {
 
 /// The ABI of this machine's own programs.
 pub const fn native() -> Abi {
-    if cfg!(target_arch = "aarch64") {
-        Abi::Aarch64
-    } else {
-        Abi::X86_64
-    }
+    if cfg!(target_arch = "aarch64") { Abi::Aarch64 } else { Abi::X86_64 }
 }
 
 /// One argument.
@@ -100,12 +96,7 @@ pub struct Arg {
 
 impl Arg {
     const fn new(name: &'static str, label: &'static str, holds: kinds::Type) -> Self {
-        Self {
-            name,
-            label,
-            kind: holds.kind,
-            wide: holds.wide,
-        }
+        Self { name, label, kind: holds.kind, wide: holds.wide }
     }
 }
 
@@ -170,11 +161,7 @@ pub struct Syscall {
 impl Syscall {
     /// Bit i: argument i points to a text.
     pub fn text_mask(&self) -> u8 {
-        let texts = self
-            .args
-            .iter()
-            .enumerate()
-            .filter(|(_, arg)| matches!(arg.kind, ArgKind::Text));
+        let texts = self.args.iter().enumerate().filter(|(_, arg)| matches!(arg.kind, ArgKind::Text));
         texts.fold(0, |mask, (at, _)| mask | 1 << at)
     }
 }
@@ -256,10 +243,7 @@ const TRACEFS_NAMES: &[(&str, &str)] = &[
 
 /// The native call that tracefs shows as `sys_enter_<name>`.
 pub fn from_tracefs_name(name: &str) -> Option<&'static Syscall> {
-    let alias = TRACEFS_NAMES
-        .iter()
-        .find(|pair| pair.0 == name)
-        .and_then(|pair| by_name(native(), pair.1));
+    let alias = TRACEFS_NAMES.iter().find(|pair| pair.0 == name).and_then(|pair| by_name(native(), pair.1));
     alias.or_else(|| by_name(native(), name))
 }
 

@@ -68,7 +68,12 @@ impl Closing<'_> {
         self.nulls(|_, r| setters & 1 << Self::action_index(r) != 0)
     }
 
-    fn integers<T: ArrowPrimitiveType>(&self, at: usize, wire: Wire, from: impl Fn(i64) -> T::Native) -> Vec<T::Native> {
+    fn integers<T: ArrowPrimitiveType>(
+        &self,
+        at: usize,
+        wire: Wire,
+        from: impl Fn(i64) -> T::Native,
+    ) -> Vec<T::Native> {
         let records = self.records();
         match wire {
             Wire::U8 => records.map(|r| from(i64::from(r[at]))).collect(),
@@ -116,18 +121,17 @@ impl Closing<'_> {
         }
         let nulls = match null {
             None => self.nulls_by_action(setters),
-            Some(null) => self.nulls(|_, r| {
-                setters & 1 << Self::action_index(r) != 0 && Self::value(r, at, wire) != null
-            }),
+            Some(null) => {
+                self.nulls(|_, r| setters & 1 << Self::action_index(r) != 0 && Self::value(r, at, wire) != null)
+            }
         };
         self.integer_column(column, at, wire, nulls)
     }
 
     fn bit_column(&self, column: &Column, at: usize, bit: u32) -> ArrayRef {
         let setters = self.setters(column);
-        let values = BooleanBuffer::collect_bool(self.rows.len(), |i| {
-            self.rows.fixed[i * self.stride + at] & 1 << bit != 0
-        });
+        let values =
+            BooleanBuffer::collect_bool(self.rows.len(), |i| self.rows.fixed[i * self.stride + at] & 1 << bit != 0);
         Arc::new(BooleanArray::new(values, self.nulls_by_action(setters)))
     }
 
@@ -148,10 +152,16 @@ impl Closing<'_> {
     }
 
     fn symbol_column(&self, column: &Column, at: usize, wire: Wire) -> ArrayRef {
-        let sets: Vec<Option<&'static Symbols>> = self.rows.class.actions.iter().map(|action| {
-            let set = action.symbols.iter().find(|(name, _)| *name == column.name);
-            set.and_then(|(_, set)| symbols::by_name(set))
-        }).collect();
+        let sets: Vec<Option<&'static Symbols>> = self
+            .rows
+            .class
+            .actions
+            .iter()
+            .map(|action| {
+                let set = action.symbols.iter().find(|(name, _)| *name == column.name);
+                set.and_then(|(_, set)| symbols::by_name(set))
+            })
+            .collect();
         self.label_column(
             |r| {
                 let action = Self::action_index(r) as usize;
@@ -199,7 +209,8 @@ impl Closing<'_> {
     }
 
     fn column(&self, column: &Column) -> ArrayRef {
-        let place = || locate(self.rows.class.fields, &column.source).expect("the definition's tests locate every field");
+        let place =
+            || locate(self.rows.class.fields, &column.source).expect("the definition's tests locate every field");
         match column.source {
             Source::Header(_) => {
                 let (at, wire) = place();
@@ -295,8 +306,7 @@ pub(super) fn close(rows: &mut ClassRows, identity: &Identity, clock_offset_ns: 
         closing.calls = closing.records().map(syscall::call_of).collect();
     }
     let columns = class.all_columns().zip(arrays).map(|(column, made)| {
-        made.or_else(|| closing.own_column(column, identity, clock_offset_ns))
-            .unwrap_or_else(|| closing.column(column))
+        made.or_else(|| closing.own_column(column, identity, clock_offset_ns)).unwrap_or_else(|| closing.column(column))
     });
     let rows = RecordBatch::try_new(schema(class.id), columns.collect())
         .expect("every column was made from the definition and has one value per row");

@@ -39,7 +39,9 @@ impl Values {
 
 fn column(keys: Vec<i32>, nulls: Option<NullBuffer>, values: StringArray) -> ArrayRef {
     let keys = Int32Array::new(ScalarBuffer::from(keys), nulls);
-    Arc::new(DictionaryArray::<Int32Type>::try_new(keys, Arc::new(values)).expect("every key was given out by its values"))
+    Arc::new(
+        DictionaryArray::<Int32Type>::try_new(keys, Arc::new(values)).expect("every key was given out by its values"),
+    )
 }
 
 /// A column whose rows all have the same text.
@@ -80,7 +82,10 @@ impl TextColumn {
         self.used.drain(..).for_each(|i| self.key_of[i as usize] = 0);
         let values = self.values.finish();
         if none == keys.len() {
-            return arrow_array::new_null_array(&weir_schema::arrow::data_type(weir_schema::ColumnType::Text), keys.len());
+            return arrow_array::new_null_array(
+                &weir_schema::arrow::data_type(weir_schema::ColumnType::Text),
+                keys.len(),
+            );
         }
         column(keys, nulls, values)
     }

@@ -110,20 +110,13 @@ impl ClassRows {
             .collect();
         let lists = columns()
             .filter_map(|(column, c)| match c.source {
-                Source::List { tail } => Some(ListSlot { column, tail: class.tail(tail)?, lists: ListColumn::default() }),
+                Source::List { tail } => {
+                    Some(ListSlot { column, tail: class.tail(tail)?, lists: ListColumn::default() })
+                }
                 _ => None,
             })
             .collect();
-        ClassRows {
-            class,
-            fixed: vec![],
-            ids: vec![],
-            texts,
-            lists,
-            escaped: vec![],
-            actions: 0,
-            all_in_task: true,
-        }
+        ClassRows { class, fixed: vec![], ids: vec![], texts, lists, escaped: vec![], actions: 0, all_in_task: true }
     }
 
     /// Rows.

@@ -28,9 +28,8 @@ impl Hotplug {
     /// When the kernel has no such messages here (some containers): CPUs that come online are then counted, not read.
     pub fn listen(waiter: &Waiter) -> Result<Hotplug> {
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-        let socket =
-            socket_with(AddressFamily::NETLINK, SocketType::DGRAM, flags, Some(netlink::KOBJECT_UEVENT))
-                .context("open a socket for the kernel's device events")?;
+        let socket = socket_with(AddressFamily::NETLINK, SocketType::DGRAM, flags, Some(netlink::KOBJECT_UEVENT))
+            .context("open a socket for the kernel's device events")?;
         bind(&socket, &SocketAddrNetlink::new(0, KERNEL_EVENTS)).context("listen for device events")?;
         waiter.add(&socket)?;
         Ok(Hotplug { socket })

@@ -44,7 +44,7 @@ fn parquet(config: &Config, host: &Host, identity: &Identity) -> Result<Option<P
         owner: host.caller.map(|caller| (caller.uid, caller.gid)),
         dir_bytes_max: config.parquet.dir_bytes_max,
         dir_age_max: config.parquet.dir_age_max,
-        free_bytes_min: Some(config.parquet.free_bytes_min),
+        free_bytes_min: config.parquet.free_bytes_min,
         ..ParquetOptions::default()
     };
     let sink = ParquetSink::open(options, identity.clone(), env!("CARGO_PKG_VERSION"))

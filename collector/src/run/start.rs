@@ -15,9 +15,9 @@ use weir_sinks::Identity;
 use super::driver::{Driver, Naps};
 use super::hotplug::Hotplug;
 use super::report::Report;
+use super::sinks;
 use super::status::{self, Watch};
 use super::stop::Stop;
-use super::sinks;
 use crate::command::{Gate, RunAs};
 use crate::config::Config;
 use crate::host::{Host, clock::boottime_ns};
@@ -51,11 +51,7 @@ pub fn settings(config: &Config, host: &Host, filters: Filters) -> Result<Settin
     })?;
     let ring_bytes = u32::try_from(config.ring_bytes).context("ring_bytes is too large")?;
     Ok(Settings {
-        selection: weir_bpf::Selection {
-            actions: selection.actions,
-            calls: selection.calls,
-            timed: config.durations,
-        },
+        selection: weir_bpf::Selection { actions: selection.actions, calls: selection.calls, timed: config.durations },
         filters,
         ring_bytes,
         lifecycle_bytes: (u64::from(ring_bytes) * config.ring_lifecycle_percent / 100) as u32,
@@ -125,7 +121,13 @@ fn say_plan(loaded: &Loaded) {
     }
 }
 
-fn rings(loaded: &Loaded, shared: &Arc<weir_bpf::shared::Shared>, host: &Host, slack_ns: u64, waiter: &Waiter) -> Result<Sequencer<CpuRing>> {
+fn rings(
+    loaded: &Loaded,
+    shared: &Arc<weir_bpf::shared::Shared>,
+    host: &Host,
+    slack_ns: u64,
+    waiter: &Waiter,
+) -> Result<Sequencer<CpuRing>> {
     let mut sequencer = Sequencer::new(slack_ns as i64);
     for cpu in 0..host.cpus.places() {
         let ring = if host.cpus.online.contains(&cpu) { Some(loaded.create_ring(cpu)?) } else { None };
@@ -194,14 +196,14 @@ pub fn start(config: &Config, command: Option<Vec<OsString>>) -> Result<Started>
         pipeline.running(record, &cmdline_of(u32_at(record, PID)), before_attach_ns);
     }
     privilege::drop_unneeded(gate.is_some()).context("drop capabilities that only the start needs")?;
-    let hotplug = Hotplug::listen(&waiter).inspect_err(|e| tracing::warn!("CPUs that come online are not followed: {e:#}"));
+    let hotplug =
+        Hotplug::listen(&waiter).inspect_err(|e| tracing::warn!("CPUs that come online are not followed: {e:#}"));
     let watch = Arc::new(Watch::default());
     if status::is_wanted(config.status) {
         status::show(&watch);
     }
     let naps = Naps { nap: Duration::from_micros(config.nap_us), before_sleep: config.naps_before_sleep };
-    let driver =
-        Driver::new(loaded, sequencer, pipeline, waiter, hotplug.ok(), naps, config.ring_bytes, watch);
+    let driver = Driver::new(loaded, sequencer, pipeline, waiter, hotplug.ok(), naps, config.ring_bytes, watch);
     Ok(Started { driver, stop, gate, identity, reader_left, duration: config.duration, began: Instant::now() })
 }
 

@@ -47,7 +47,12 @@ pub(super) static FILE: Class = Class {
             "`kernel`: walked from the kernel's own object; `argument`: the program's text",
         ),
         column("path_raw", Text, Source::Text { tail: "path_raw" }, "the program's text of `path`"),
-        column("path_dir", Text, Source::Walk { tail: "path_dir" }, "directory that the program's texts were relative to"),
+        column(
+            "path_dir",
+            Text,
+            Source::Walk { tail: "path_dir" },
+            "directory that the program's texts were relative to",
+        ),
         column("path_truncated", Bool, Source::Bit { field: "path_state", bit: 0 }, "a path was longer than the limit"),
         column(
             "path_state",
@@ -62,7 +67,12 @@ pub(super) static FILE: Class = Class {
             "rename, link, symlink: the name that comes to be, absolute",
         ),
         column("new_path_raw", Text, Source::Text { tail: "new_path_raw" }, "the program's text of `new_path`"),
-        column("new_path_dir", Text, Source::Walk { tail: "new_path_dir" }, "directory that `new_path_raw` was relative to"),
+        column(
+            "new_path_dir",
+            Text,
+            Source::Walk { tail: "new_path_dir" },
+            "directory that `new_path_raw` was relative to",
+        ),
         optional("fd", Int32, -1, "file descriptor; null when the call failed or had none"),
         same("flags", Int64, "flags argument"),
         column("flags_text", Text, Source::Symbols { field: "flags" }, "`flags` in words"),
@@ -100,12 +110,24 @@ pub(super) static FILE: Class = Class {
                 "truncated",
             ])
             .symbols(&[("flags_text", "open_flags")]),
-        Action::new(0x0202, "unlink", "a name was removed")
-            .calls(&["unlink", "unlinkat"])
-            .sets(&["ret", "error", "path", "path_source", "path_raw", "path_dir", "path_truncated"]),
-        Action::new(0x0203, "rmdir", "a directory was removed")
-            .calls(&["rmdir", "unlinkat"])
-            .sets(&["ret", "error", "path", "path_source", "path_raw", "path_dir", "path_truncated"]),
+        Action::new(0x0202, "unlink", "a name was removed").calls(&["unlink", "unlinkat"]).sets(&[
+            "ret",
+            "error",
+            "path",
+            "path_source",
+            "path_raw",
+            "path_dir",
+            "path_truncated",
+        ]),
+        Action::new(0x0203, "rmdir", "a directory was removed").calls(&["rmdir", "unlinkat"]).sets(&[
+            "ret",
+            "error",
+            "path",
+            "path_source",
+            "path_raw",
+            "path_dir",
+            "path_truncated",
+        ]),
         Action::new(0x0204, "rename", "a name was changed")
             .calls(&["rename", "renameat", "renameat2"])
             .sets(&[
@@ -153,12 +175,18 @@ pub(super) static FILE: Class = Class {
                 "new_path_raw",
                 "new_path_dir",
             ]),
-        Action::new(0x0207, "mkdir", "a directory was made")
-            .calls(&["mkdir", "mkdirat"])
-            .sets(&["ret", "error", "path", "path_source", "path_raw", "path_dir", "path_truncated", "mode"]),
-        Action::new(0x0208, "chmod", "permissions were set")
-            .calls(&["chmod", "fchmod", "fchmodat", "fchmodat2"])
-            .sets(&[
+        Action::new(0x0207, "mkdir", "a directory was made").calls(&["mkdir", "mkdirat"]).sets(&[
+            "ret",
+            "error",
+            "path",
+            "path_source",
+            "path_raw",
+            "path_dir",
+            "path_truncated",
+            "mode",
+        ]),
+        Action::new(0x0208, "chmod", "permissions were set").calls(&["chmod", "fchmod", "fchmodat", "fchmodat2"]).sets(
+            &[
                 "ret",
                 "error",
                 "path",
@@ -171,10 +199,10 @@ pub(super) static FILE: Class = Class {
                 "mode",
                 "dev",
                 "ino",
-            ]),
-        Action::new(0x0209, "chown", "owner or group was set")
-            .calls(&["chown", "lchown", "fchown", "fchownat"])
-            .sets(&[
+            ],
+        ),
+        Action::new(0x0209, "chown", "owner or group was set").calls(&["chown", "lchown", "fchown", "fchownat"]).sets(
+            &[
                 "ret",
                 "error",
                 "path",
@@ -188,23 +216,22 @@ pub(super) static FILE: Class = Class {
                 "ino",
                 "new_uid",
                 "new_gid",
-            ]),
-        Action::new(0x020a, "truncate", "the length of a file was set")
-            .calls(&["truncate", "ftruncate"])
-            .sets(&[
-                "ret",
-                "error",
-                "path",
-                "path_source",
-                "path_raw",
-                "path_dir",
-                "path_truncated",
-                "path_state",
-                "fd",
-                "dev",
-                "ino",
-                "length",
-            ]),
+            ],
+        ),
+        Action::new(0x020a, "truncate", "the length of a file was set").calls(&["truncate", "ftruncate"]).sets(&[
+            "ret",
+            "error",
+            "path",
+            "path_source",
+            "path_raw",
+            "path_dir",
+            "path_truncated",
+            "path_state",
+            "fd",
+            "dev",
+            "ino",
+            "length",
+        ]),
         Action::new(0x020b, "mount", "a file system was mounted or moved")
             .calls(&["mount", "move_mount"])
             .sets(&[
@@ -235,18 +262,19 @@ pub(super) static FILE: Class = Class {
                 "flags_text",
             ])
             .symbols(&[("flags_text", "umount_flags")]),
-        Action::new(0x020d, "close", "the last reference to a file that was open for writing is closed by close(2)").sets(&[
-            "path",
-            "path_source",
-            "path_truncated",
-            "path_state",
-            "fd",
-            "flags",
-            "flags_text",
-            "dev",
-            "ino",
-            "length",
-        ])
-        .symbols(&[("flags_text", "open_flags")]),
+        Action::new(0x020d, "close", "the last reference to a file that was open for writing is closed by close(2)")
+            .sets(&[
+                "path",
+                "path_source",
+                "path_truncated",
+                "path_state",
+                "fd",
+                "flags",
+                "flags_text",
+                "dev",
+                "ino",
+                "length",
+            ])
+            .symbols(&[("flags_text", "open_flags")]),
     ],
 };

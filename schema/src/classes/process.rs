@@ -66,7 +66,12 @@ pub(super) static PROCESS: Class = Class {
         column("signal_text", Text, Source::Symbols { field: "signal" }, "its name"),
         same("request", Int32, "ptrace: number of the request"),
         column("request_text", Text, Source::Symbols { field: "request" }, "its name"),
-        optional("flags", Int64, -1, "flags argument; null where the kernel does not tell them (a fork that succeeded)"),
+        optional(
+            "flags",
+            Int64,
+            -1,
+            "flags argument; null where the kernel does not tell them (a fork that succeeded)",
+        ),
         column("flags_text", Text, Source::Symbols { field: "flags" }, "`flags` in words"),
         optional("fd", Int32, -1, "file descriptor; null when the call failed or had none"),
         same("ruid", Int64, "real user id after the call"),
@@ -124,9 +129,11 @@ pub(super) static PROCESS: Class = Class {
         Action::new(0x0106, "setgid", "group ids were set")
             .calls(&["setgid", "setregid", "setresgid", "setfsgid"])
             .sets(&["ret", "error", "rgid", "egid", "sgid", "requested"]),
-        Action::new(0x0107, "setgroups", "supplementary groups were set")
-            .calls(&["setgroups"])
-            .sets(&["ret", "error", "requested"]),
+        Action::new(0x0107, "setgroups", "supplementary groups were set").calls(&["setgroups"]).sets(&[
+            "ret",
+            "error",
+            "requested",
+        ]),
         Action::new(0x0108, "capset", "capabilities were set")
             .calls(&["capset"])
             .sets(&["ret", "error", "cap_effective", "cap_effective_text"])

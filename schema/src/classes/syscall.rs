@@ -5,7 +5,12 @@ use crate::column::{ColumnType::*, ERROR, RET, Source, TEXT_ESCAPED, column, opt
 use crate::wire::{Wire, field};
 
 const fn arg(name: &'static str, index: usize) -> crate::Column {
-    column(name, Int64, Source::Element { field: "args", index }, "argument as the register held it; null beyond the call's own")
+    column(
+        name,
+        Int64,
+        Source::Element { field: "args", index },
+        "argument as the register held it; null beyond the call's own",
+    )
 }
 
 pub(super) static SYSCALL: Class = Class {
@@ -25,7 +30,12 @@ pub(super) static SYSCALL: Class = Class {
     columns: &[
         same("nr", Int32, "number of the call in the caller's own table"),
         column("syscall", Text, Source::Collector, "its name in that table; null when unknown"),
-        column("compat", Bool, Source::Collector, "true for 32-bit and x32 callers, whose numbers are of another table"),
+        column(
+            "compat",
+            Bool,
+            Source::Collector,
+            "true for 32-bit and x32 callers, whose numbers are of another table",
+        ),
         arg("arg0", 0),
         arg("arg1", 1),
         arg("arg2", 2),
@@ -40,7 +50,12 @@ pub(super) static SYSCALL: Class = Class {
         ),
         RET,
         ERROR,
-        optional("duration_ns", Int64, -1, "ns; exit: run time of the process; syscall: time in the kernel, if asked for"),
+        optional(
+            "duration_ns",
+            Int64,
+            -1,
+            "ns; exit: run time of the process; syscall: time in the kernel, if asked for",
+        ),
         TEXT_ESCAPED,
     ],
     actions: &[Action::new(0x0601, "call", "a system call returned").sets(&[

@@ -10,11 +10,7 @@ const fn join<const N: usize>(
     let mut all = [(0, ""); N];
     let mut at = 0;
     while at < N {
-        all[at] = if at < first.len() {
-            first[at]
-        } else {
-            second[at - first.len()]
-        };
+        all[at] = if at < first.len() { first[at] } else { second[at - first.len()] };
         at += 1;
     }
     all
@@ -52,11 +48,7 @@ const SIGNALS: &[(u64, &str)] = values! {
 };
 
 /// Signals by number. `SIGRT_n` counts from the kernel's first real-time signal, 32; the C library keeps 0 and 1.
-pub static SIGNAL: Symbols = Symbols {
-    name: "signals",
-    kind: ENUM,
-    values: SIGNALS,
-};
+pub static SIGNAL: Symbols = Symbols { name: "signals", kind: ENUM, values: SIGNALS };
 
 const CLONE_FLAGS: &[(u64, &str)] = values! {
     CLONE_VM = 0x100, CLONE_FS = 0x200, CLONE_FILES = 0x400, CLONE_SIGHAND = 0x800, CLONE_PIDFD = 0x1000,
@@ -69,18 +61,11 @@ const CLONE_FLAGS: &[(u64, &str)] = values! {
 };
 
 /// Flags of clone(2); the low byte is the signal that the parent gets at the end.
-pub static CLONE: Symbols = Symbols {
-    name: "clone_flags",
-    kind: flags(0xff),
-    values: joined!(CLONE_FLAGS, SIGNALS),
-};
+pub static CLONE: Symbols = Symbols { name: "clone_flags", kind: flags(0xff), values: joined!(CLONE_FLAGS, SIGNALS) };
 
 /// Flags of unshare(2) and setns(2): no signal here, and bit 0x80 is a namespace.
-pub static UNSHARE: Symbols = Symbols {
-    name: "namespace_flags",
-    kind: FLAGS,
-    values: joined!(CLONE_FLAGS, values! { CLONE_NEWTIME = 0x80 }),
-};
+pub static UNSHARE: Symbols =
+    Symbols { name: "namespace_flags", kind: FLAGS, values: joined!(CLONE_FLAGS, values! { CLONE_NEWTIME = 0x80 }) };
 
 const OPEN_COMMON: &[(u64, &str)] = values! {
     O_RDONLY = 0, O_WRONLY = 1, O_RDWR = 2, O_CREAT = 0x40, O_EXCL = 0x80, O_NOCTTY = 0x100, O_TRUNC = 0x200,
@@ -112,22 +97,15 @@ pub static OPEN_ARM: Symbols = Symbols {
     ),
 };
 
-const PIPE_COMMON: &[(u64, &str)] =
-    values! { O_CLOEXEC = 0x8_0000, O_NONBLOCK = 0x800, O_NOTIFICATION_PIPE = 0x80 };
+const PIPE_COMMON: &[(u64, &str)] = values! { O_CLOEXEC = 0x8_0000, O_NONBLOCK = 0x800, O_NOTIFICATION_PIPE = 0x80 };
 
 /// Flags of pipe2(2) on x86.
-pub static PIPE: Symbols = Symbols {
-    name: "pipe_flags",
-    kind: FLAGS,
-    values: joined!(PIPE_COMMON, values! { O_DIRECT = 0x4000 }),
-};
+pub static PIPE: Symbols =
+    Symbols { name: "pipe_flags", kind: FLAGS, values: joined!(PIPE_COMMON, values! { O_DIRECT = 0x4000 }) };
 
 /// Flags of pipe2(2) on ARM.
-pub static PIPE_ARM: Symbols = Symbols {
-    name: "pipe_flags_arm",
-    kind: FLAGS,
-    values: joined!(PIPE_COMMON, values! { O_DIRECT = 0x1_0000 }),
-};
+pub static PIPE_ARM: Symbols =
+    Symbols { name: "pipe_flags_arm", kind: FLAGS, values: joined!(PIPE_COMMON, values! { O_DIRECT = 0x1_0000 }) };
 
 const PTRACE_FIRST: &[(u64, &str)] = values! {
     PTRACE_TRACEME = 0, PTRACE_PEEKTEXT = 1, PTRACE_PEEKDATA = 2, PTRACE_PEEKUSR = 3, PTRACE_POKETEXT = 4,
@@ -189,11 +167,7 @@ const CAPABILITIES: &[(u64, &str)] = values! {
 };
 
 /// One capability, by its number.
-pub static CAP: Symbols = Symbols {
-    name: "capability",
-    kind: ENUM,
-    values: CAPABILITIES,
-};
+pub static CAP: Symbols = Symbols { name: "capability", kind: ENUM, values: CAPABILITIES };
 
 /// A mask of capabilities: bit n is capability n.
 pub static CAPABILITY_MASK: Symbols = Symbols {
@@ -205,16 +179,5 @@ pub static CAPABILITY_MASK: Symbols = Symbols {
     },
 };
 
-pub(super) static SETS: &[&Symbols] = &[
-    &SIGNAL,
-    &CLONE,
-    &UNSHARE,
-    &OPEN,
-    &OPEN_ARM,
-    &PIPE,
-    &PIPE_ARM,
-    &PTRACE,
-    &PTRACE_ARM,
-    &CAP,
-    &CAPABILITY_MASK,
-];
+pub(super) static SETS: &[&Symbols] =
+    &[&SIGNAL, &CLONE, &UNSHARE, &OPEN, &OPEN_ARM, &PIPE, &PIPE_ARM, &PTRACE, &PTRACE_ARM, &CAP, &CAPABILITY_MASK];

@@ -21,11 +21,7 @@ fn names_of_sets_are_unique_and_found() {
 #[test]
 fn enumerations_ascend_and_have_one_name_per_value() {
     for symbols in all().filter(|symbols| symbols.kind == Kind::Enum) {
-        assert!(
-            symbols.values.is_sorted_by(|a, b| a.0 < b.0),
-            "{}",
-            symbols.name
-        );
+        assert!(symbols.values.is_sorted_by(|a, b| a.0 < b.0), "{}", symbols.name);
     }
 }
 
@@ -38,11 +34,7 @@ fn flags_stand_before_the_values_that_they_contain() {
         for (at, &(bits, name)) in symbols.values.iter().enumerate() {
             for &(later, later_name) in &symbols.values[at + 1..] {
                 let both_flags = bits & !mask != 0 && later & !mask != 0;
-                assert!(
-                    !both_flags || later & bits != bits,
-                    "{}: {later_name} must stand before {name}",
-                    symbols.name
-                );
+                assert!(!both_flags || later & bits != bits, "{}: {later_name} must stand before {name}", symbols.name);
                 assert_ne!(bits, later, "{}: {name} and {later_name}", symbols.name);
             }
         }
@@ -53,26 +45,15 @@ fn flags_stand_before_the_values_that_they_contain() {
 fn every_named_value_renders_as_its_name() {
     for symbols in all() {
         let Kind::Flags { mask } = symbols.kind else {
-            symbols
-                .values
-                .iter()
-                .for_each(|&(value, name)| check(symbols, value, name));
+            symbols.values.iter().for_each(|&(value, name)| check(symbols, value, name));
             continue;
         };
         for &(value, name) in symbols.values {
             let mut out = String::new();
             symbols.render(value, &mut out);
-            assert!(
-                out.split('|').any(|part| part == name),
-                "{}: {value:#x} is {out}",
-                symbols.name
-            );
+            assert!(out.split('|').any(|part| part == name), "{}: {value:#x} is {out}", symbols.name);
             assert!(!out.contains("0x"), "{}: {value:#x} is {out}", symbols.name);
-            assert!(
-                value & mask == 0 || value & !mask == 0,
-                "{}: {name} is half a number",
-                symbols.name
-            );
+            assert!(value & mask == 0 || value & !mask == 0, "{}: {name} is half a number", symbols.name);
         }
     }
 }
@@ -84,9 +65,7 @@ fn rendered_flags_add_up_to_the_value() {
         for value in (0..64).map(|bit| 1 << bit).chain([u64::MAX, 0]) {
             let mut out = String::new();
             symbols.render(value, &mut out);
-            let sum = out
-                .split('|')
-                .fold(0, |sum, part| sum | number_of(symbols, part));
+            let sum = out.split('|').fold(0, |sum, part| sum | number_of(symbols, part));
             assert_eq!(sum, value, "{}: {out}", symbols.name);
         }
     }
@@ -96,14 +75,7 @@ fn number_of(symbols: &Symbols, part: &str) -> u64 {
     match part.strip_prefix("0x") {
         Some(hex) => u64::from_str_radix(hex, 16).expect("unnamed bits are hexadecimal"),
         None if part == "0" => 0,
-        None => {
-            symbols
-                .values
-                .iter()
-                .find(|pair| pair.1 == part)
-                .expect("every part is a name")
-                .0
-        }
+        None => symbols.values.iter().find(|pair| pair.1 == part).expect("every part is a name").0,
     }
 }
 
@@ -127,18 +99,10 @@ fn a_number_among_flags_is_named_or_written() {
     check(&MMAP, 0, "0");
     check(&SOCKET, 0x8_0801, "SOCK_STREAM|SOCK_NONBLOCK|SOCK_CLOEXEC");
     check(&FUTEX, 0x81, "FUTEX_WAKE|FUTEX_PRIVATE_FLAG");
-    check(
-        &CLONE,
-        0x1200011,
-        "CLONE_CHILD_CLEARTID|CLONE_CHILD_SETTID|SIGCHLD",
-    );
+    check(&CLONE, 0x1200011, "CLONE_CHILD_CLEARTID|CLONE_CHILD_SETTID|SIGCHLD");
     check(&CLONE, 0x11, "SIGCHLD");
     check(&UNSHARE, 0x1000_0080, "CLONE_NEWUSER|CLONE_NEWTIME");
-    check(
-        &MEMFD,
-        (21 << 26) | 5,
-        "MFD_CLOEXEC|MFD_HUGETLB|MFD_HUGE_2MB",
-    );
+    check(&MEMFD, (21 << 26) | 5, "MFD_CLOEXEC|MFD_HUGETLB|MFD_HUGE_2MB");
 }
 
 #[test]
@@ -165,9 +129,5 @@ fn a_mask_of_capabilities_names_each_of_them() {
     check(&CAP, 21, "CAP_SYS_ADMIN");
     check(&CAPABILITY_MASK, 0, "0");
     check(&CAPABILITY_MASK, 1 << 21 | 1, "CAP_CHOWN|CAP_SYS_ADMIN");
-    check(
-        &CAPABILITY_MASK,
-        1 << 40 | 1 << 63,
-        "CAP_CHECKPOINT_RESTORE|0x8000000000000000",
-    );
+    check(&CAPABILITY_MASK, 1 << 40 | 1 << 63, "CAP_CHECKPOINT_RESTORE|0x8000000000000000");
 }

@@ -89,39 +89,17 @@ pub(super) const FCNTL_ARG: Type = fcntl_arg!(&names::OPEN);
 pub(super) const FCNTL_ARG_ARM: Type = fcntl_arg!(&names::OPEN_ARM);
 
 /// prctl options whose second argument is the last one that the kernel looks at.
-const PRCTL_ONE: &[u64] = &[
-    1,
-    2,
-    4,
-    6,
-    8,
-    10,
-    12,
-    14,
-    15,
-    16,
-    20,
-    23,
-    24,
-    26,
-    28,
-    29,
-    36,
-    37,
-    38,
-    40,
-    0x5961_6d61,
-];
+const PRCTL_ONE: &[u64] = &[1, 2, 4, 6, 8, 10, 12, 14, 15, 16, 20, 23, 24, 26, 28, 29, 36, 37, 38, 40, 0x5961_6d61];
 /// prctl options without any argument: getters that return their value, and the two that switch perf events.
 const PRCTL_NONE: &[u64] = &[3, 7, 13, 21, 27, 30, 31, 32, 34, 39, 42];
 
 const PRCTL_ARG2_CASES: &[Case] = &[
     case(PRCTL_NONE, ArgKind::Unused),
-    case(&[1], ArgKind::Symbols(&names::SIGNAL)), // PR_SET_PDEATHSIG
+    case(&[1], ArgKind::Symbols(&names::SIGNAL)),        // PR_SET_PDEATHSIG
     case(&[22], ArgKind::Symbols(&names::SECCOMP_MODE)), // PR_SET_SECCOMP
-    case(&[23, 24], ArgKind::Symbols(&names::CAP)), // PR_CAPBSET_READ, PR_CAPBSET_DROP
-    case(&[35], ArgKind::Symbols(&names::PR_MM)), // PR_SET_MM
-    case(&[47], ArgKind::Symbols(&names::PR_AMBIENT)), // PR_CAP_AMBIENT
+    case(&[23, 24], ArgKind::Symbols(&names::CAP)),      // PR_CAPBSET_READ, PR_CAPBSET_DROP
+    case(&[35], ArgKind::Symbols(&names::PR_MM)),        // PR_SET_MM
+    case(&[47], ArgKind::Symbols(&names::PR_AMBIENT)),   // PR_CAP_AMBIENT
     // PR_GET_PDEATHSIG, PR_SET_NAME, PR_GET_NAME, PR_GET_CHILD_SUBREAPER, PR_GET_TID_ADDRESS
     case(&[2, 15, 16, 37, 40], ArgKind::Pointer),
     // PR_SET_DUMPABLE, PR_SET_KEEPCAPS, PR_SET_TIMERSLACK, PR_SET_CHILD_SUBREAPER, PR_SET_NO_NEW_PRIVS, PR_SET_PTRACER
@@ -146,10 +124,7 @@ pub(super) const PRCTL_ARG3: Type = whole(depends(0, PRCTL_ARG3_CASES, &HEX_KIND
 pub(super) const PRCTL_REST: Type = whole(depends(0, PRCTL_REST_CASES, &HEX_KIND));
 
 // PTRACE_CONT, PTRACE_SINGLESTEP, PTRACE_DETACH, PTRACE_SYSCALL, PTRACE_SYSEMU, PTRACE_SYSEMU_SINGLESTEP
-const PTRACE_CASES: &[Case] = &[case(
-    &[7, 9, 17, 24, 31, 32],
-    ArgKind::Symbols(&names::SIGNAL),
-)];
+const PTRACE_CASES: &[Case] = &[case(&[7, 9, 17, 24, 31, 32], ArgKind::Symbols(&names::SIGNAL))];
 /// `data` of ptrace: the signal to deliver where the tracee goes on.
 pub(super) const PTRACE_DATA: Type = whole(depends(0, PTRACE_CASES, &HEX_KIND));
 
@@ -161,7 +136,7 @@ pub(super) const SECCOMP_FLAGS: Type = narrow(depends(0, SECCOMP_CASES, &HEX_KIN
 const PROTOCOL_CASES: &[Case] = &[
     case(&[2, 10], ArgKind::Symbols(&names::IPPROTO)), // AF_INET, AF_INET6
     case(&[16], ArgKind::Symbols(&names::NETLINK)),    // AF_NETLINK
-    case(&[17], ArgKind::Hex), // AF_PACKET: an Ethernet type in network order
+    case(&[17], ArgKind::Hex),                         // AF_PACKET: an Ethernet type in network order
 ];
 /// `protocol` of socket by its family.
 pub(super) const PROTOCOL: Type = narrow(depends(0, PROTOCOL_CASES, &INT_KIND));

@@ -15,31 +15,21 @@ impl ArgKind {
     #[inline]
     fn resolve(&'static self, args: &[u64; ARGS_MAX]) -> &'static ArgKind {
         match self {
-            ArgKind::Depends { on, cases, other } => {
-                chosen(u64::from(args[*on] as u32), cases, other)
-            }
+            ArgKind::Depends { on, cases, other } => chosen(u64::from(args[*on] as u32), cases, other),
             kind => kind,
         }
     }
 }
 
 fn chosen(decides: u64, cases: &'static [Case], other: &'static ArgKind) -> &'static ArgKind {
-    cases
-        .iter()
-        .find(|case| case.values.contains(&decides))
-        .map_or(other, |case| &case.kind)
+    cases.iter().find(|case| case.values.contains(&decides)).map_or(other, |case| &case.kind)
 }
 
 /// Appends the arguments of one call: `dfd=AT_FDCWD filename="/etc/passwd" flags=O_RDONLY|O_CLOEXEC mode=0`.
 ///
 /// `args` are the caller's registers (those of 32-bit callers zero-extended), `texts` the texts that were read.
 /// Pointers to other things than texts are left out, but NULL is shown; a text that could not be read is `?`.
-pub fn render_args(
-    call: &'static Syscall,
-    args: &[u64; ARGS_MAX],
-    texts: &[Option<&str>; ARGS_MAX],
-    out: &mut String,
-) {
+pub fn render_args(call: &'static Syscall, args: &[u64; ARGS_MAX], texts: &[Option<&str>; ARGS_MAX], out: &mut String) {
     let start = out.len();
     let long_is_64_bits = call.abi.long_is_64_bits();
     for (arg, (&register, text)) in zip(call.args, zip(args, texts)) {
@@ -47,21 +37,11 @@ pub fn render_args(
         if matches!(kind, ArgKind::Unused) || matches!(kind, ArgKind::Pointer) && register != 0 {
             continue;
         }
-        out.push_str(if out.len() > start {
-            arg.label
-        } else {
-            &arg.label[1..]
-        });
+        out.push_str(if out.len() > start { arg.label } else { &arg.label[1..] });
         let number = if arg.wide && long_is_64_bits {
-            Number {
-                bits: register,
-                signed: register as i64,
-            }
+            Number { bits: register, signed: register as i64 }
         } else {
-            Number {
-                bits: u64::from(register as u32),
-                signed: i64::from(register as u32 as i32),
-            }
+            Number { bits: u64::from(register as u32), signed: i64::from(register as u32 as i32) }
         };
         render_value(kind, number, *text, out);
     }
@@ -100,13 +80,7 @@ fn push_text(text: Option<&str>, out: &mut String) {
     out.push('"');
     let is_special = |byte: &u8| matches!(byte, b'"' | b'\\');
     // Counting does not stop early, so that it runs over many bytes at once; texts with such bytes are rare.
-    if text
-        .as_bytes()
-        .iter()
-        .filter(|byte| is_special(byte))
-        .count()
-        == 0
-    {
+    if text.as_bytes().iter().filter(|byte| is_special(byte)).count() == 0 {
         out.push_str(text);
     } else {
         push_escaped(text, out);

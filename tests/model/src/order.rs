@@ -64,11 +64,7 @@ struct Ring {
 
 impl Ring {
     fn new(slots: usize) -> Self {
-        let slot = || Slot {
-            busy: AtomicBool::new(false),
-            number: AtomicU64::new(0),
-            stamp: AtomicU64::new(0),
-        };
+        let slot = || Slot { busy: AtomicBool::new(false), number: AtomicU64::new(0), stamp: AtomicU64::new(0) };
         Ring {
             producer: AtomicUsize::new(0),
             consumer: AtomicUsize::new(0),
@@ -177,11 +173,7 @@ impl Reader {
             if slot.busy.load(Acquire) {
                 return true;
             }
-            let record = Record {
-                stamp: slot.stamp.load(Relaxed),
-                cpu,
-                number: slot.number.load(Relaxed),
-            };
+            let record = Record { stamp: slot.stamp.load(Relaxed), cpu, number: slot.number.load(Relaxed) };
             assert!(record.stamp >= self.watermark, "late record");
             self.last_stamps[cpu] = record.stamp;
             self.held.push(record);
@@ -193,9 +185,7 @@ impl Reader {
 
     fn emit(&mut self) {
         self.held.sort();
-        let below = self
-            .held
-            .partition_point(|record| record.stamp < self.watermark);
+        let below = self.held.partition_point(|record| record.stamp < self.watermark);
         self.emitted.extend(self.held.drain(..below));
     }
 }
@@ -204,15 +194,8 @@ impl Reader {
 fn check_emitted(emitted: &[Record], size: Size, refused: [u64; 2]) {
     assert!(emitted.is_sorted(), "emitted out of order");
     for cpu in [0, 1] {
-        let numbers: Vec<u64> = emitted
-            .iter()
-            .filter(|record| record.cpu == cpu)
-            .map(|record| record.number)
-            .collect();
-        assert!(
-            numbers.is_sorted_by(|a, b| a < b),
-            "numbers of one ring out of order"
-        );
+        let numbers: Vec<u64> = emitted.iter().filter(|record| record.cpu == cpu).map(|record| record.number).collect();
+        assert!(numbers.is_sorted_by(|a, b| a < b), "numbers of one ring out of order");
         assert_eq!(
             numbers.len() as u64 + refused[cpu],
             size.attempts[cpu],
@@ -223,10 +206,7 @@ fn check_emitted(emitted: &[Record], size: Size, refused: [u64; 2]) {
 
 fn execution(variant: Variant, size: Size, met: &Met) {
     // The clock starts above 0, which stands for "no stamp yet".
-    let shared = Arc::new(Shared {
-        clock: AtomicU64::new(1),
-        rings: [Ring::new(size.slots), Ring::new(size.slots)],
-    });
+    let shared = Arc::new(Shared { clock: AtomicU64::new(1), rings: [Ring::new(size.slots), Ring::new(size.slots)] });
     let writers = [0, 1].map(|cpu| {
         let shared = shared.clone();
         thread::spawn(move || write(&shared, cpu, size.attempts[cpu], variant))
@@ -253,8 +233,6 @@ fn execution(variant: Variant, size: Size, met: &Met) {
 fn explore(variant: Variant, size: Size) -> PlainArc<Met> {
     let met = PlainArc::new(Met::default());
     let seen = met.clone();
-    crate::explore(size.preemptions_max, move || {
-        execution(variant, size, &seen)
-    });
+    crate::explore(size.preemptions_max, move || execution(variant, size, &seen));
     met
 }

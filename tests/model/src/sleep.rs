@@ -118,8 +118,7 @@ fn execution(variant: Variant, met: &Met) {
     let wakes = shared.wake_up.load(Acquire);
     assert!(wakes || read == [RECORDS; WRITERS], "lost wake-up");
     met.woken.fetch_add(usize::from(woken > 0), Relaxed);
-    met.asleep_at_the_end
-        .fetch_add(usize::from(!wakes), Relaxed);
+    met.asleep_at_the_end.fetch_add(usize::from(!wakes), Relaxed);
 }
 
 fn explore(variant: Variant) -> PlainArc<Met> {
@@ -133,10 +132,7 @@ fn explore(variant: Variant) -> PlainArc<Met> {
 fn no_wake_up_is_lost() {
     let met = explore(Variant::Right);
     assert!(met.woken.load(Relaxed) > 0, "no explored reader was woken");
-    assert!(
-        met.asleep_at_the_end.load(Relaxed) > 0,
-        "no explored reader slept with nothing unread"
-    );
+    assert!(met.asleep_at_the_end.load(Relaxed) > 0, "no explored reader slept with nothing unread");
 }
 
 #[test]

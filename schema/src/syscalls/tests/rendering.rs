@@ -6,8 +6,7 @@ use crate::syscalls::*;
 const NO_TEXTS: [Option<&str>; ARGS_MAX] = [None; ARGS_MAX];
 
 fn check_in(abi: Abi, name: &str, args: &[u64], texts: &[Option<&str>], expected: &str) {
-    let call =
-        by_name(abi, name).unwrap_or_else(|| panic!("{name} stands in the table of {abi:?}"));
+    let call = by_name(abi, name).unwrap_or_else(|| panic!("{name} stands in the table of {abi:?}"));
     let mut registers = [0; ARGS_MAX];
     registers[..args.len()].copy_from_slice(args);
     let mut read = NO_TEXTS;
@@ -36,36 +35,11 @@ fn opening_calls_read_well() {
         &path,
         r#"dfd=AT_FDCWD filename="/etc/passwd" flags=O_RDONLY|O_CLOEXEC mode=0644"#,
     );
-    check(
-        "open",
-        &[P, 0o102, 0o600],
-        &[Some("a")],
-        r#"filename="a" flags=O_RDWR|O_CREAT mode=0600"#,
-    );
-    check(
-        "openat2",
-        &[3, P, P, 24],
-        &path,
-        r#"dfd=3 filename="/etc/passwd" usize=24"#,
-    );
-    check(
-        "access",
-        &[P, 4],
-        &[Some("/x")],
-        r#"filename="/x" mode=R_OK"#,
-    );
-    check(
-        "faccessat",
-        &[FDCWD, P, 0],
-        &path,
-        r#"dfd=AT_FDCWD filename="/etc/passwd" mode=F_OK"#,
-    );
-    check(
-        "faccessat2",
-        &[3, P, 6, 0x200],
-        &path,
-        r#"dfd=3 filename="/etc/passwd" mode=R_OK|W_OK flags=AT_EACCESS"#,
-    );
+    check("open", &[P, 0o102, 0o600], &[Some("a")], r#"filename="a" flags=O_RDWR|O_CREAT mode=0600"#);
+    check("openat2", &[3, P, P, 24], &path, r#"dfd=3 filename="/etc/passwd" usize=24"#);
+    check("access", &[P, 4], &[Some("/x")], r#"filename="/x" mode=R_OK"#);
+    check("faccessat", &[FDCWD, P, 0], &path, r#"dfd=AT_FDCWD filename="/etc/passwd" mode=F_OK"#);
+    check("faccessat2", &[3, P, 6, 0x200], &path, r#"dfd=3 filename="/etc/passwd" mode=R_OK|W_OK flags=AT_EACCESS"#);
 }
 
 #[test]
@@ -76,12 +50,7 @@ fn memory_calls_read_well() {
         &[],
         "addr=0x0 len=4096 prot=PROT_READ|PROT_WRITE flags=MAP_PRIVATE|MAP_ANONYMOUS fd=-1 off=0x0",
     );
-    check(
-        "mprotect",
-        &[0x7f00_0000, 8192, 5],
-        &[],
-        "start=0x7f000000 len=8192 prot=PROT_READ|PROT_EXEC",
-    );
+    check("mprotect", &[0x7f00_0000, 8192, 5], &[], "start=0x7f000000 len=8192 prot=PROT_READ|PROT_EXEC");
 }
 
 #[test]
@@ -92,84 +61,24 @@ fn process_calls_read_well() {
         &[],
         "clone_flags=CLONE_CHILD_CLEARTID|CLONE_CHILD_SETTID|SIGCHLD newsp=0x0 parent_tidptr=NULL tls=0x0",
     );
-    check(
-        "unshare",
-        &[0x1002_0000],
-        &[],
-        "unshare_flags=CLONE_NEWNS|CLONE_NEWUSER",
-    );
-    check(
-        "waitid",
-        &[1, 4242, P, 5, 0],
-        &[],
-        "which=P_PID upid=4242 options=WNOHANG|WEXITED ru=NULL",
-    );
-    check(
-        "ptrace",
-        &[16, 77, 0, 0],
-        &[],
-        "request=PTRACE_ATTACH pid=77 addr=0x0 data=0x0",
-    );
-    check(
-        "ptrace",
-        &[7, 77, 0, 11],
-        &[],
-        "request=PTRACE_CONT pid=77 addr=0x0 data=SIGSEGV",
-    );
+    check("unshare", &[0x1002_0000], &[], "unshare_flags=CLONE_NEWNS|CLONE_NEWUSER");
+    check("waitid", &[1, 4242, P, 5, 0], &[], "which=P_PID upid=4242 options=WNOHANG|WEXITED ru=NULL");
+    check("ptrace", &[16, 77, 0, 0], &[], "request=PTRACE_ATTACH pid=77 addr=0x0 data=0x0");
+    check("ptrace", &[7, 77, 0, 11], &[], "request=PTRACE_CONT pid=77 addr=0x0 data=SIGSEGV");
     check("kill", &[0xffff_fffe, 9], &[], "pid=-2 sig=SIGKILL");
-    check(
-        "prctl",
-        &[1, 9, 5, 6, 7],
-        &[],
-        "option=PR_SET_PDEATHSIG arg2=SIGKILL",
-    );
-    check(
-        "prctl",
-        &[23, 21],
-        &[],
-        "option=PR_CAPBSET_READ arg2=CAP_SYS_ADMIN",
-    );
+    check("prctl", &[1, 9, 5, 6, 7], &[], "option=PR_SET_PDEATHSIG arg2=SIGKILL");
+    check("prctl", &[23, 21], &[], "option=PR_CAPBSET_READ arg2=CAP_SYS_ADMIN");
     check("prctl", &[15, P], &[], "option=PR_SET_NAME");
-    check(
-        "prctl",
-        &[38, 1, 0, 0, 0],
-        &[],
-        "option=PR_SET_NO_NEW_PRIVS arg2=1",
-    );
-    check(
-        "prctl",
-        &[999, 1, 2, 3, 4],
-        &[],
-        "option=999 arg2=0x1 arg3=0x2 arg4=0x3 arg5=0x4",
-    );
+    check("prctl", &[38, 1, 0, 0, 0], &[], "option=PR_SET_NO_NEW_PRIVS arg2=1");
+    check("prctl", &[999, 1, 2, 3, 4], &[], "option=999 arg2=0x1 arg3=0x2 arg4=0x3 arg5=0x4");
 }
 
 #[test]
 fn socket_calls_read_well() {
-    check(
-        "socket",
-        &[2, 0x8_0001, 6],
-        &[],
-        "family=AF_INET type=SOCK_STREAM|SOCK_CLOEXEC protocol=IPPROTO_TCP",
-    );
-    check(
-        "socket",
-        &[16, 3, 9],
-        &[],
-        "family=AF_NETLINK type=SOCK_RAW protocol=NETLINK_AUDIT",
-    );
-    check(
-        "socket",
-        &[1, 2, 0],
-        &[],
-        "family=AF_UNIX type=SOCK_DGRAM protocol=0",
-    );
-    check(
-        "setsockopt",
-        &[4, 1, 2, P, 4],
-        &[],
-        "fd=4 level=SOL_SOCKET optname=SO_REUSEADDR optlen=4",
-    );
+    check("socket", &[2, 0x8_0001, 6], &[], "family=AF_INET type=SOCK_STREAM|SOCK_CLOEXEC protocol=IPPROTO_TCP");
+    check("socket", &[16, 3, 9], &[], "family=AF_NETLINK type=SOCK_RAW protocol=NETLINK_AUDIT");
+    check("socket", &[1, 2, 0], &[], "family=AF_UNIX type=SOCK_DGRAM protocol=0");
+    check("setsockopt", &[4, 1, 2, P, 4], &[], "fd=4 level=SOL_SOCKET optname=SO_REUSEADDR optlen=4");
 }
 
 #[test]
@@ -181,30 +90,15 @@ fn mounting_calls_read_well() {
         &texts,
         r#"dev_name="none" dir_name="/mnt" type="tmpfs" flags=MS_RDONLY|MS_NOEXEC data=NULL"#,
     );
-    check(
-        "umount2",
-        &[P, 2],
-        &[Some("/mnt")],
-        r#"name="/mnt" flags=MNT_DETACH"#,
-    );
+    check("umount2", &[P, 2], &[Some("/mnt")], r#"name="/mnt" flags=MNT_DETACH"#);
 }
 
 #[test]
 fn what_fcntl_takes_hangs_on_its_command() {
     check("fcntl", &[3, 1, P], &[], "fd=3 cmd=F_GETFD");
     check("fcntl", &[3, 2, 1], &[], "fd=3 cmd=F_SETFD arg=FD_CLOEXEC");
-    check(
-        "fcntl",
-        &[3, 4, 0o4002],
-        &[],
-        "fd=3 cmd=F_SETFL arg=O_RDWR|O_NONBLOCK",
-    );
-    check(
-        "fcntl",
-        &[3, 1030, 10],
-        &[],
-        "fd=3 cmd=F_DUPFD_CLOEXEC arg=10",
-    );
+    check("fcntl", &[3, 4, 0o4002], &[], "fd=3 cmd=F_SETFL arg=O_RDWR|O_NONBLOCK");
+    check("fcntl", &[3, 1030, 10], &[], "fd=3 cmd=F_DUPFD_CLOEXEC arg=10");
     check("fcntl", &[3, 6, P], &[], "fd=3 cmd=F_SETLK");
     check("fcntl", &[3, 777, 16], &[], "fd=3 cmd=777 arg=0x10");
 }
@@ -219,35 +113,14 @@ fn texts_are_quoted_and_unread_ones_marked() {
 
 #[test]
 fn leftovers_above_a_c_int_are_not_shown() {
-    check(
-        "dup2",
-        &[0xdead_0000_0003, 0xffff_ffff_0000_0004],
-        &[],
-        "oldfd=3 newfd=4",
-    );
-    check(
-        "lseek",
-        &[3, u64::MAX, 1],
-        &[],
-        "fd=3 offset=-1 whence=SEEK_CUR",
-    );
-    check(
-        "chown",
-        &[P, MINUS_ONE, 0xaaaa_0000_03e8],
-        &[Some("f")],
-        r#"filename="f" user=-1 group=1000"#,
-    );
+    check("dup2", &[0xdead_0000_0003, 0xffff_ffff_0000_0004], &[], "oldfd=3 newfd=4");
+    check("lseek", &[3, u64::MAX, 1], &[], "fd=3 offset=-1 whence=SEEK_CUR");
+    check("chown", &[P, MINUS_ONE, 0xaaaa_0000_03e8], &[Some("f")], r#"filename="f" user=-1 group=1000"#);
 }
 
 #[test]
 fn arguments_of_32_bit_programs_are_theirs() {
-    check_in(
-        Abi::I386,
-        "lseek",
-        &[3, MINUS_ONE, 2],
-        &[],
-        "fd=3 offset=-1 whence=SEEK_END",
-    );
+    check_in(Abi::I386, "lseek", &[3, MINUS_ONE, 2], &[], "fd=3 offset=-1 whence=SEEK_END");
     check_in(
         Abi::I386,
         "clone",
@@ -255,27 +128,9 @@ fn arguments_of_32_bit_programs_are_theirs() {
         &[],
         "clone_flags=SIGCHLD newsp=0x0 parent_tidptr=NULL tls_val=0x1000 child_tidptr=NULL",
     );
-    check_in(
-        Abi::I386,
-        "pread64",
-        &[3, 0x1000, 5, 0x10, 1],
-        &[],
-        "fd=3 count=5 poslo=0x10 poshi=0x1",
-    );
-    check_in(
-        Abi::I386,
-        "socketcall",
-        &[3, 0x1000],
-        &[],
-        "call=SYS_CONNECT",
-    );
-    check_in(
-        Abi::I386,
-        "umount",
-        &[0x1000],
-        &[Some("/m")],
-        r#"name="/m""#,
-    );
+    check_in(Abi::I386, "pread64", &[3, 0x1000, 5, 0x10, 1], &[], "fd=3 count=5 poslo=0x10 poshi=0x1");
+    check_in(Abi::I386, "socketcall", &[3, 0x1000], &[], "call=SYS_CONNECT");
+    check_in(Abi::I386, "umount", &[0x1000], &[Some("/m")], r#"name="/m""#);
     check_in(
         Abi::I386,
         "mmap2",
@@ -283,13 +138,7 @@ fn arguments_of_32_bit_programs_are_theirs() {
         &[],
         "addr=0x0 len=4096 prot=PROT_READ flags=MAP_PRIVATE fd=3 pgoff=0x1",
     );
-    check_in(
-        Abi::I386,
-        "fcntl64",
-        &[3, 4, 0o4000],
-        &[],
-        "fd=3 cmd=F_SETFL arg=O_RDONLY|O_NONBLOCK",
-    );
+    check_in(Abi::I386, "fcntl64", &[3, 4, 0o4000], &[], "fd=3 cmd=F_SETFL arg=O_RDONLY|O_NONBLOCK");
 }
 
 #[test]
