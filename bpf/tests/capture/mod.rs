@@ -11,6 +11,7 @@ use weir_schema::{Wire, action_by_id};
 const RING_BYTES: u32 = 1 << 20;
 
 /// One decoded record.
+#[allow(dead_code, reason = "compiled into several test programs, of which each asks for its part")]
 #[derive(Debug, Clone)]
 pub struct Row {
     pub action: &'static str,
@@ -18,6 +19,7 @@ pub struct Row {
     pub texts: BTreeMap<&'static str, String>,
 }
 
+#[allow(dead_code, reason = "as above")]
 impl Row {
     fn decode(record: &[u8]) -> Option<Row> {
         let id = read_int(record, offset_of(HEADER, "action"), Wire::U16)?;
