@@ -16,7 +16,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(20);
 pub struct Live {
     child: Child,
     rows: Arc<Mutex<Vec<Row>>>,
-    reader: std::thread::JoinHandle<()>,
+    reader: Option<std::thread::JoinHandle<()>>,
 }
 
 impl Live {
@@ -38,7 +38,7 @@ impl Live {
                 to.lock().expect("rows").push(row);
             }
         });
-        Live { child, rows, reader }
+        Live { child, rows, reader: Some(reader) }
     }
 
     /// Process id.
@@ -62,8 +62,18 @@ impl Live {
         let signalled = Command::new("kill").args(["-INT", &self.child.id().to_string()]).status().expect("kill");
         assert!(signalled.success(), "weir was there");
         assert!(self.child.wait().expect("a child").success(), "an ordered stop");
-        self.reader.join().expect("every line was a row");
-        Arc::try_unwrap(self.rows).expect("no other reader").into_inner().expect("rows")
+        self.reader.take().expect("stopped once").join().expect("every line was a row");
+        std::mem::take(&mut self.rows.lock().expect("rows"))
+    }
+}
+
+/// A test that failed leaves no collector behind.
+impl Drop for Live {
+    fn drop(&mut self) {
+        if self.reader.is_some() {
+            let _ = self.child.kill();
+            let _ = self.child.wait();
+        }
     }
 }
 
@@ -91,8 +101,14 @@ impl Obedient {
         i64::from(self.child.id())
     }
 
-    /// Tells it to make its attempts with this label, and waits until it has.
-    pub fn act(&mut self, label: &str) {
+    /// The label of its attempts: other tests have such programs at the same time.
+    pub fn label(&self, what: &str) -> String {
+        format!("{what}-{}", self.pid())
+    }
+
+    /// Tells it to make its attempts with [`Obedient::label`], and waits until it has.
+    pub fn act(&mut self, what: &str) {
+        let label = self.label(what);
         let input = self.child.stdin.as_mut().expect("a pipe");
         writeln!(input, "{label}").expect("it listens");
         assert_eq!(self.answers.next().expect("an answer").expect("UTF-8"), label);

@@ -119,20 +119,25 @@ fn frequent_actions_are_recorded_on_request_only() {
     assert_eq!((count("network"), count("network,network.sendto")), (0, 1));
 }
 
-/// Two programs outside, of which one is named by the filter; a third tells when weir has begun.
+/// Two programs outside, of which one is named by the filter; the one that is recorded tells when weir has begun.
 fn trees(flag: &str) -> (BTreeSet<String>, BTreeSet<String>) {
     let (mut named, mut other) = (Obedient::start(TRIGGER), Obedient::start(TRIGGER));
     let pid = named.pid().to_string();
     let mut live = Live::start(&["--class", "file.mkdir", flag, &pid]);
-    let seen = if flag == "--follow" { &mut named } else { &mut other };
-    live.until(|| seen.act("begin"), |r| label(r) == "begin");
-    named.act("named");
-    other.act("other");
-    let seen = if flag == "--follow" { &mut named } else { &mut other };
-    live.until(|| seen.act("end"), |r| label(r) == "end");
+    let until = |live: &mut Live, seen: &mut Obedient, what: &str| {
+        let wanted = seen.label(what);
+        live.until(|| seen.act(what), |r| label(r) == wanted);
+    };
+    until(&mut live, if flag == "--follow" { &mut named } else { &mut other }, "begin");
+    named.act("try");
+    other.act("try");
+    until(&mut live, if flag == "--follow" { &mut named } else { &mut other }, "end");
     let rows = live.stop();
-    let of = |wanted: &str| labels(&rows).into_iter().filter(|l| l.starts_with(wanted)).collect();
-    (of("named"), of("other"))
+    let of = |program: &Obedient| {
+        let (own, child) = (program.label("try"), format!("{}-child", program.label("try")));
+        labels(&rows).into_iter().filter(|l| *l == own || *l == child).collect()
+    };
+    (of(&named), of(&other))
 }
 
 #[test]
@@ -155,8 +160,10 @@ fn weir_records_itself_only_when_asked() {
             &[&["--class", "file.mkdir", "--syscall", "write,epoll_pwait2,epoll_wait,epoll_pwait"], flags].concat(),
         );
         let pid = live.pid();
-        live.until(|| other.act("begin"), |r| label(r) == "begin");
-        live.until(|| other.act("again"), |r| label(r) == "again");
+        for what in ["begin", "again"] {
+            let wanted = other.label(what);
+            live.until(|| other.act(what), |r| label(r) == wanted);
+        }
         live.stop().iter().filter(|r| r.get("pid").and_then(serde_json::Value::as_i64) == Some(pid)).count()
     };
     assert_eq!(own_rows(&[]), 0);

@@ -13,7 +13,8 @@ fn process_running() {
     let start =
         stat.rsplit_once(')').and_then(|(_, rest)| rest.split_whitespace().nth(19)?.parse().ok()).expect("a start");
     let mut live = Live::start(&["--class", "process,file.mkdir"]);
-    live.until(|| old.act("begin"), |r| text(r, "path").ends_with("/begin"));
+    let path = format!("/no/such/{}", old.label("begin"));
+    live.until(|| old.act("begin"), |r| text(r, "path") == path);
     let rows = live.stop();
     let running: Vec<_> = rows.iter().filter(|r| text(r, "action") == "running").collect();
     let own: Vec<_> = running.iter().filter(|r| number(r, "pid") == pid).collect();
@@ -30,7 +31,7 @@ fn process_running() {
     }
     let keys: std::collections::BTreeSet<_> = running.iter().map(|r| text(r, "process_key")).collect();
     assert_eq!(keys.len(), running.len(), "each process once");
-    let later = rows.iter().find(|r| text(r, "path").ends_with("/begin")).expect("its row");
+    let later = rows.iter().find(|r| text(r, "path") == path).expect("its row");
     for column in ["process_key", "parent_key", "exe", "cmdline", "cgroup_id"] {
         assert_eq!(later.get(column), row.get(column), "{column}");
     }
