@@ -110,9 +110,10 @@ fn a_directory_that_cannot_be_written_is_a_clear_error_at_the_start() {
         return;
     }
     let scratch = tempfile::tempdir().expect("a scratch directory");
-    let refused = |dir: &Path, words: &[&str]| {
-        expect_one_line(run(weir(&["run"]).args(BRIEF).arg("--parquet").arg(dir)), words);
+    let refused_with = |arguments: &[&str], dir: &Path, words: &[&str]| {
+        expect_one_line(run(weir(&["run"]).args(BRIEF).args(arguments).arg("--parquet").arg(dir)), words);
     };
+    let refused = |dir: &Path, words: &[&str]| refused_with(&[], dir, words);
     let file = scratch.path().join("a file");
     fs::write(&file, "").expect("a file in the way");
     refused(&file, &["a file", "choose another directory"]);
@@ -124,7 +125,8 @@ fn a_directory_that_cannot_be_written_is_a_clear_error_at_the_start() {
     }
     match Tmpfs::mount(&disk, DISK_BYTES, false) {
         Ok(_disk) => {
-            refused(&disk.join("data"), &["free_bytes_min", "free some space"]);
+            let floor = ["--parquet-free-bytes-min", "1GiB"];
+            refused_with(&floor, &disk.join("data"), &["free_bytes_min", "free some space"]);
             fill(&disk.join("filler"));
             refused(&disk.join("data"), &["No space left", "free some space"]);
         }
@@ -141,7 +143,7 @@ fn fill(path: &Path) {
 
 fn collector(dir: &Path, report: &Path) -> Running {
     let mut weir = weir(&["run", "--status", "never", "--class", "file,process", "--parquet-file-age", "100ms"]);
-    start(weir.args(["--parquet-free-bytes-min", "0"]).arg("--parquet").arg(dir).arg("--report").arg(report))
+    start(weir.arg("--parquet").arg(dir).arg("--report").arg(report))
 }
 
 fn wait_for_a_file(weir: &mut Running, dir: &Path) {
