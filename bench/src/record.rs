@@ -17,8 +17,6 @@ const RING_BYTES: u32 = 64 << 20;
 pub struct Recording {
     /// The records' bytes.
     pub records: Vec<Vec<u8>>,
-    /// Records of the task iterator.
-    pub tasks: Vec<u8>,
 }
 
 /// Runs shell scripts one after the other, over and over, until there are `wanted` records that `keep` accepts.
@@ -46,7 +44,6 @@ pub fn record(selection: Selection, script: &str, wanted: usize, keep: impl Fn(&
     }
     loaded.tasks()?;
     loaded.attach(settings.cgroup_root.as_deref())?;
-    let tasks = loaded.tasks()?;
     let stop = AtomicBool::new(false);
     let mut records: Vec<Vec<u8>> = vec![];
     std::thread::scope(|scope| -> Result<()> {
@@ -77,7 +74,7 @@ pub fn record(selection: Selection, script: &str, wanted: usize, keep: impl Fn(&
         stop.store(true, Ordering::Relaxed);
         work.join().expect("the script's thread")
     })?;
-    Ok(Recording { records, tasks })
+    Ok(Recording { records })
 }
 
 /// A real build: C files with the system's headers, compiled and linked, and the small programs around it.

@@ -26,11 +26,6 @@ impl Ledger {
     pub fn rows_of(&self, class: &str) -> u64 {
         self.0["sinks"][0]["classes"][class]["rows_delivered"].as_u64().unwrap_or(0)
     }
-
-    /// Numbers that were lost.
-    pub fn lost(&self) -> u64 {
-        self.0["lost"].as_u64().unwrap_or(u64::MAX)
-    }
 }
 
 /// Runs weir to its end and returns the ledger.

@@ -63,7 +63,7 @@ fn cell_index(action: u16) -> usize {
 }
 
 fn action_of_cell(index: usize) -> u16 {
-    if index == 0 { 0 } else { ((index / ACTIONS_MAX) << 8 | index % ACTIONS_MAX) as u16 }
+    if index == 0 { 0 } else { (((index / ACTIONS_MAX) << 8) | (index % ACTIONS_MAX)) as u16 }
 }
 
 impl Assembly {
@@ -136,7 +136,7 @@ impl Assembly {
         last: bool,
     ) -> Arc<Cut> {
         let mut batches: Vec<Batch> = vec![];
-        for rows in self.classes.iter_mut().filter(|r| r.len() > 0) {
+        for rows in self.classes.iter_mut().filter(|r| !r.is_empty()) {
             batches.push(rows.close(identity, clock_offset_ns, texts));
         }
         if !self.losses.is_empty() {

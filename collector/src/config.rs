@@ -150,8 +150,9 @@ settings! {
         dir_bytes_max: Option<u64> as Optional<Size> = None;
         /// Files older than this are removed. Not set: never.
         dir_age_max: Option<Duration> as Optional<Span> = None;
-        /// While the file system has less free space than this, the oldest files go; a start without any is refused.
-        free_bytes_min: u64 as Size = 256 << 20;
+        /// While the file system has less free space than this, the oldest files go; a start without any is refused. Not
+        /// set: no file is ever removed for it.
+        free_bytes_min: Option<u64> as Optional<Size> = None;
         /// Compression level of zstd, 1 (fast) to 22 (small).
         zstd_level: u32 as Count = 1;
     }

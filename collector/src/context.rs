@@ -81,10 +81,10 @@ impl Processes {
     /// A process ended. It stays known until many others have ended too.
     pub fn exit(&mut self, key: i64) {
         self.ended.push_back(key);
-        if self.ended.len() > ENDED_MAX {
-            if let Some(gone) = self.ended.pop_front() {
-                self.table.remove(&gone);
-            }
+        if self.ended.len() > ENDED_MAX
+            && let Some(gone) = self.ended.pop_front()
+        {
+            self.table.remove(&gone);
         }
     }
 

@@ -110,11 +110,11 @@ impl Numbers {
         log: &dyn LostLog,
         out: &mut Vec<Gap>,
     ) {
-        if let Some((produced, watermark_ns)) = drained {
-            if produced > self.next {
-                self.open_hole(produced - 1, watermark_ns, 0);
-                self.next = produced;
-            }
+        if let Some((produced, watermark_ns)) = drained
+            && produced > self.next
+        {
+            self.open_hole(produced - 1, watermark_ns, 0);
+            self.next = produced;
         }
         if self.holes.is_empty() {
             return;

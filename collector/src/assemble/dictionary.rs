@@ -115,11 +115,11 @@ impl<K: Copy + Eq + Hash> LabelColumn<K> {
 
     /// A row with the text of `label`, made by `make` the first time.
     pub fn push(&mut self, label: K, make: impl FnOnce(&mut String)) {
-        if let Some((last, key)) = self.last {
-            if last == label {
-                self.keys.push(key);
-                return;
-            }
+        if let Some((last, key)) = self.last
+            && last == label
+        {
+            self.keys.push(key);
+            return;
         }
         let key = *self.key_of.entry(label).or_insert_with(|| {
             let mut text = String::new();

@@ -35,7 +35,7 @@ pub fn is_compat(fixed: &[u8]) -> bool {
 }
 
 /// Texts of the record by argument.
-fn texts_of<'a>(mask: u8, tail: &'a [u8]) -> [Option<&'a [u8]>; 6] {
+fn texts_of(mask: u8, tail: &[u8]) -> [Option<&[u8]>; 6] {
     let mut texts = [None; 6];
     let mut rest = tail.strip_suffix(b"\0").unwrap_or(tail).split(|b| *b == 0);
     for (i, text) in texts.iter_mut().enumerate() {

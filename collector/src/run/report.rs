@@ -136,7 +136,7 @@ impl Report {
             fs::write(path, text).with_context(|| format!("write the report to {}", path.display()))?;
         }
         let excused = |lane: &LaneReport| self.reader_left && lane.name == STDOUT;
-        let failed = !self.balances() || self.lanes.iter().any(|l| !(l.finished && l.ended) && !excused(l));
+        let failed = !self.balances() || self.lanes.iter().any(|l| !(excused(l) || l.finished && l.ended));
         Ok(match self.status {
             Some(status) => ExitCode::from(status),
             None if failed => ExitCode::from(EXIT_OWN),
