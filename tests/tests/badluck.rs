@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 use support::load::{Background, Load, Shape};
-use support::program::{Ended, Running, binary, command, parquet_files, run, start, weir};
+use support::program::{Ended, Running, binary, command, files, parquet_files, run, start, weir};
 use support::rows::rows;
 use support::skip::{has, is_root, note, skip};
 use support::tmpfs::Tmpfs;
@@ -193,7 +193,8 @@ fn a_directory_that_vanishes_is_made_again_and_verify_says_what_is_missing() {
     let (data, report) = (scratch.path().join("data"), scratch.path().join("report.json"));
     let _load = load_beside(scratch.path());
     let mut weir = collector(&data, &report);
-    wait_for_a_file(&mut weir, &data);
+    // Of two generations the first is delivered for sure; class loss is the last of each.
+    assert!(weir.wait_until(|| files(&data.join("class=loss"), ".parquet").len() > 1), "no two generations");
     // The collector writes into it meanwhile, so that it can take more than one attempt.
     while fs::remove_dir_all(&data).is_err() && data.exists() {}
     wait_for_a_file(&mut weir, &data);
