@@ -2,7 +2,7 @@
 //!
 //! Beside each stands what programs pay that do nothing, or only reserve and submit 64 bytes, on the same hooks, in the
 //! same rounds: that part belongs to the machine. One CPU makes the calls, another drains the ring meanwhile. Needs root and two CPUs; `cargo run --release -p weir-bpf
-//! --example cost [ROUNDS]`. On a busy machine look at the spread: the quartiles stand behind each median.
+//! --example cost [ROUNDS | --json]`. On a busy machine look at the spread: the quartiles stand behind each median.
 #![allow(clippy::print_stdout)]
 
 use std::collections::BTreeSet;
@@ -193,6 +193,13 @@ fn measure(rounds: usize, case: &Case<'_>) {
         reader.join().expect("the reader")
     });
     let counters = loaded.shared.counters(1);
+    if std::env::args().any(|argument| argument == "--json") {
+        let (bare, over, null) = (quantile(&mut bare, 0.5), quantile(&mut over, 0.5), quantile(&mut nulls, 0.5));
+        let note = format!("bare {bare:.0}, null program {null:.0}: {:.2} times; {} lost", over / null, counters.lost);
+        let (name, limit) = (case.name, case.limit_ns);
+        println!(r#"{{"name":"{name}","over_ns":{over:.1},"limit_ns":{limit},"null_ns":{null:.1},"note":"{note}"}}"#);
+        return;
+    }
     println!(
         "{:36} bare {:5.0}, over {:4.0} ({:.0}..{:.0}) of {:3.0} ns, null {:4.0}: {:.2} times; {} numbers, {} lost",
         case.name,

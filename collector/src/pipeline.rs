@@ -76,9 +76,13 @@ impl Selected {
         self.actions[usize::from(action >> 8) & 7] & 1 << (action & 63) != 0
     }
 
-    fn allows(&self, path: &str) -> bool {
-        (self.only_paths.is_empty() || self.only_paths.iter().any(|p| paths::is_below(path, p)))
-            && !self.except_paths.iter().any(|p| paths::is_below(path, p))
+    /// The rule of the kernel's filter: one of a row's paths below a prefix is enough to be kept, and only if all are below
+    /// one that is left out is the row dropped. A row without a path is below nothing.
+    fn allows<'a>(&self, named: impl Iterator<Item = &'a str> + Clone) -> bool {
+        let below = |prefixes: &[String], path: &str| prefixes.iter().any(|p| paths::is_below(path, p));
+        let kept = self.only_paths.is_empty() || named.clone().any(|path| below(&self.only_paths, path));
+        let dropped = named.clone().next().is_some() && named.clone().all(|path| below(&self.except_paths, path));
+        kept && !dropped
     }
 }
 
@@ -211,8 +215,14 @@ impl Pipeline {
         if record.class.id != ClassId::File || !record.tail(0).is_empty() {
             return true;
         }
-        let path = paths::joined(&mut self.texts, record.tail(2), record.tail(1));
-        path.is_none() || self.selected.allows(self.texts.get(path))
+        let texts = &mut self.texts;
+        let new = paths::joined(texts, record.tail(4), record.tail(3));
+        let old = match record.action.id {
+            SYMLINK => paths::link_target(texts, new, record.tail(1)),
+            _ => paths::joined(texts, record.tail(2), record.tail(1)),
+        };
+        let named = [old, new].into_iter().filter(|path| !path.is_none());
+        self.selected.allows(named.map(|path| self.texts.get(path)))
     }
 
     /// A process that was alive at the start: `record` is one of the task iterator's, `cmdline` from /proc.
@@ -369,7 +379,32 @@ impl Pipeline {
 const EXEC: u16 = 0x0102;
 const FORK: u16 = 0x0103;
 const EXIT: u16 = 0x0104;
+const SYMLINK: u16 = 0x0206;
 
 const PROCESS_FIELDS: &[weir_schema::Field] = weir_schema::CLASSES[ClassId::Process.index()].fields;
 const RET: usize = weir_schema::wire::HEADER_SIZE + weir_schema::wire::offset_of(PROCESS_FIELDS, "ret");
 const CHILD_KEY: usize = weir_schema::wire::HEADER_SIZE + weir_schema::wire::offset_of(PROCESS_FIELDS, "child_key");
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn selected(only: &[&str], except: &[&str]) -> Selected {
+        let owned = |list: &[&str]| list.iter().map(|p| (*p).to_owned()).collect();
+        Selected { only_paths: owned(only), except_paths: owned(except), ..Selected::default() }
+    }
+
+    #[test]
+    fn one_path_inside_keeps_a_row_and_both_inside_an_exclusion_drop_it() {
+        let allows = |s: &Selected, named: &[&str]| s.allows(named.iter().copied());
+        let only = selected(&["/etc"], &[]);
+        assert!(allows(&only, &["/tmp/a", "/etc/b"]));
+        assert!(!allows(&only, &["/tmp/a", "/tmp/../srv/b"]));
+        assert!(!allows(&only, &[]));
+        let except = selected(&[], &["/tmp"]);
+        assert!(allows(&except, &["/tmp/a", "/etc/b"]));
+        assert!(!allows(&except, &["/tmp/a", "/tmp/b"]));
+        assert!(allows(&except, &["/tmp/../etc/passwd"]));
+        assert!(allows(&except, &[]));
+    }
+}

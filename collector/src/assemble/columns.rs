@@ -294,7 +294,7 @@ pub(super) fn close(rows: &mut ClassRows, identity: &Identity, clock_offset_ns: 
     let width = rows.texts.len();
     let mut slots = std::mem::take(&mut rows.texts);
     for (i, slot) in slots.iter_mut().enumerate() {
-        let ids = rows.ids.iter().skip(i).step_by(width).copied();
+        let ids = rows.ids.chunks_exact(width).map(|ids| ids[i]);
         arrays[slot.column] = Some(slot.texts.close(ids, texts));
     }
     rows.texts = slots;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use arrow_array::types::Int32Type;
 use arrow_array::{ArrayRef, DictionaryArray, Int32Array, StringArray};
-use arrow_buffer::{Buffer, NullBuffer, OffsetBuffer, ScalarBuffer};
+use arrow_buffer::{BooleanBuffer, Buffer, NullBuffer, OffsetBuffer, ScalarBuffer};
 use foldhash::fast::FixedState;
 
 use crate::texts::{TextId, Texts};
@@ -75,7 +75,7 @@ impl TextColumn {
             keys.push(key - 1);
         }
         let nulls = (none > 0).then(|| {
-            let nulls = NullBuffer::from_iter(keys.iter().map(|k| *k >= 0));
+            let nulls = NullBuffer::new(BooleanBuffer::collect_bool(keys.len(), |i| keys[i] >= 0));
             keys.iter_mut().for_each(|k| *k = (*k).max(0));
             nulls
         });
@@ -137,7 +137,7 @@ impl<K: Copy + Eq + Hash> LabelColumn<K> {
             return arrow_array::new_null_array(&weir_schema::arrow::data_type(weir_schema::ColumnType::Text), rows);
         }
         let nulls = (self.nulls > 0).then(|| {
-            let nulls = NullBuffer::from_iter(self.keys.iter().map(|k| *k >= 0));
+            let nulls = NullBuffer::new(BooleanBuffer::collect_bool(rows, |i| self.keys[i] >= 0));
             self.keys.iter_mut().for_each(|k| *k = (*k).max(0));
             nulls
         });
