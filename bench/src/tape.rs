@@ -1,8 +1,8 @@
 //! Recorded records as a ring in memory, in the form of the kernel's ring.
 
-use weir_collector::decode::at;
 use weir_collector::numbers::LostLog;
 use weir_collector::order::{Next, Source};
+use weir_schema::record::at;
 
 /// Bytes that stand before each record.
 const RECORD_HEADER: u64 = 8;

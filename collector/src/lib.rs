@@ -9,7 +9,6 @@ pub mod cli;
 pub mod command;
 pub mod config;
 pub mod context;
-pub mod decode;
 pub mod host;
 pub mod logging;
 pub mod numbers;

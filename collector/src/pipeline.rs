@@ -10,11 +10,11 @@ use weir_sinks::{Cut, Identity, Lane, LossAction, LossRow, Position};
 
 use crate::assemble::{Assembly, Limits, Row};
 use crate::context::{Process, Processes};
-use crate::decode::{Record, action_number, at};
 use crate::host::clock::wall_offset_ns;
 use crate::numbers::Gap;
 use crate::paths;
 use crate::texts::{TextId, Texts};
+use weir_schema::record::{Record, action_number, at};
 
 /// Text of `cmdline` in bytes, at most; `args` of the exec row has them all.
 pub const CMDLINE_BYTES_MAX: usize = 4096;
@@ -148,7 +148,9 @@ impl Pipeline {
         let cpu = cpu as i32;
         let record = match Record::parse(bytes) {
             Ok(record) => record,
-            Err(_) if action_number(bytes) == 0 => return self.withhold(cpu, crate::decode::i64_at(bytes, at::SEQ)),
+            Err(_) if action_number(bytes) == 0 => {
+                return self.withhold(cpu, weir_schema::record::i64_at(bytes, at::SEQ));
+            }
             Err(_) => return self.bad(cpu, bytes),
         };
         self.learn_before(&record);
@@ -181,7 +183,8 @@ impl Pipeline {
     }
 
     fn bad(&mut self, cpu: i32, bytes: &[u8]) {
-        let (seq, ktime_ns) = (crate::decode::i64_at(bytes, at::SEQ), crate::decode::i64_at(bytes, at::KTIME_NS));
+        let (seq, ktime_ns) =
+            (weir_schema::record::i64_at(bytes, at::SEQ), weir_schema::record::i64_at(bytes, at::KTIME_NS));
         self.counts.bad += 1;
         self.counts.lost += 1;
         self.loss(ktime_ns, Some(cpu), Some((seq, seq)), (ktime_ns, ktime_ns), 1, String::new(), Reason::BadRecord);
@@ -189,7 +192,7 @@ impl Pipeline {
 
     /// What a record tells about processes, before its own row is made.
     fn learn_before(&mut self, record: &Record<'_>) {
-        let ret = crate::decode::i64_at(record.fixed, RET);
+        let ret = weir_schema::record::i64_at(record.fixed, RET);
         match record.action.id {
             EXEC if ret == 0 => {
                 let exe = match record.tail(0) {
@@ -200,7 +203,7 @@ impl Pipeline {
                 self.processes.exec(record.process_key(), record.parent_key(), exe, cmdline);
             }
             FORK if ret > 0 => {
-                let child = crate::decode::i64_at(record.fixed, CHILD_KEY);
+                let child = weir_schema::record::i64_at(record.fixed, CHILD_KEY);
                 self.processes.fork(record.process_key(), child);
             }
             _ => {}

@@ -4,6 +4,7 @@
 //! decoder, the Arrow schemas, the tables in the README, the JSON schema, the SQL views and the tests.
 //!
 //! * [`wire`]: what a probe writes, byte by byte.
+//! * [`record`]: the same bytes, checked: the decoder.
 //! * [`column`]: what a consumer reads, and where each column comes from.
 //! * [`classes`]: the table itself, one file per class.
 //! * [`render`]: everything that is written from the table.
@@ -15,6 +16,7 @@ pub mod classes;
 pub mod column;
 pub mod errno;
 pub mod loss;
+pub mod record;
 pub mod render;
 pub mod symbols;
 pub mod syscalls;

@@ -17,8 +17,8 @@ use weir_sinks::{Batch, Identity};
 use super::dictionary::{LabelColumn, constant};
 use super::rows::{ClassRows, is_syscall};
 use super::syscall;
-use crate::decode::at;
 use crate::texts::Texts;
+use weir_schema::record::at;
 
 /// Nanoseconds in the unit of column `time`.
 const NS_PER_US: i64 = 1000;
@@ -116,9 +116,6 @@ impl Closing<'_> {
 
     fn field_column(&self, column: &Column, at: usize, wire: Wire, null: Option<i64>) -> ArrayRef {
         let setters = self.setters(column);
-        if self.rows.actions & setters == 0 {
-            return new_null_array(&data_type(column.ty), self.rows.len());
-        }
         let nulls = match null {
             None => self.nulls_by_action(setters),
             Some(null) => {
@@ -209,6 +206,9 @@ impl Closing<'_> {
     }
 
     fn column(&self, column: &Column) -> ArrayRef {
+        if !matches!(column.source, Source::Header(_)) && self.rows.actions & self.setters(column) == 0 {
+            return new_null_array(&data_type(column.ty), self.rows.len());
+        }
         let place =
             || locate(self.rows.class.fields, &column.source).expect("the definition's tests locate every field");
         match column.source {
@@ -294,8 +294,11 @@ pub(super) fn close(rows: &mut ClassRows, identity: &Identity, clock_offset_ns: 
     let width = rows.texts.len();
     let mut slots = std::mem::take(&mut rows.texts);
     for (i, slot) in slots.iter_mut().enumerate() {
-        let ids = rows.ids.chunks_exact(width).map(|ids| ids[i]);
-        arrays[slot.column] = Some(slot.texts.close(ids, texts));
+        arrays[slot.column] = Some(if rows.with_text & 1 << i == 0 {
+            new_null_array(&data_type(ColumnType::Text), rows.len())
+        } else {
+            slot.texts.close(rows.ids.chunks_exact(width).map(|ids| ids[i]), texts)
+        });
     }
     rows.texts = slots;
     for slot in &mut rows.lists {

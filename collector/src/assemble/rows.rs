@@ -8,9 +8,9 @@ use super::dictionary::TextColumn;
 use super::lists::ListColumn;
 use super::{columns, syscall};
 use crate::context::Process;
-use crate::decode::{Record, at};
 use crate::paths;
 use crate::texts::{Making, TextId, Texts};
+use weir_schema::record::{Record, at};
 
 /// A record with what is known of its process.
 pub struct Row<'a> {
@@ -59,6 +59,8 @@ pub struct ClassRows {
     pub(super) lists: Vec<ListSlot>,
     /// Whether any text of the row was escaped.
     pub(super) escaped: Vec<bool>,
+    /// Bit per text column of which any row has a text.
+    pub(super) with_text: u32,
     /// Bit per action that has come.
     pub(super) actions: u32,
     pub(super) all_in_task: bool,
@@ -116,7 +118,17 @@ impl ClassRows {
                 _ => None,
             })
             .collect();
-        ClassRows { class, fixed: vec![], ids: vec![], texts, lists, escaped: vec![], actions: 0, all_in_task: true }
+        ClassRows {
+            class,
+            fixed: vec![],
+            ids: vec![],
+            texts,
+            lists,
+            escaped: vec![],
+            with_text: 0,
+            actions: 0,
+            all_in_task: true,
+        }
     }
 
     /// Rows.
@@ -151,9 +163,10 @@ impl ClassRows {
         self.actions |= 1 << record.action.index();
         self.all_in_task &= record.in_task();
         let mut escaped = false;
-        for slot in &self.texts {
+        for (i, slot) in self.texts.iter().enumerate() {
             let id = take(slot.taken, row, self.class, texts);
             escaped |= id.is_escaped();
+            self.with_text |= u32::from(!id.is_none()) << i;
             self.ids.push(id);
         }
         for slot in &mut self.lists {
@@ -171,6 +184,7 @@ impl ClassRows {
         self.fixed.clear();
         self.ids.clear();
         self.escaped.clear();
+        self.with_text = 0;
         self.actions = 0;
         self.all_in_task = true;
         batch

@@ -4,8 +4,8 @@ use weir_schema::syscalls::{self, Abi, ArgKind, Syscall};
 use weir_schema::wire::{HEADER_SIZE, offset_of};
 use weir_schema::{CLASSES, ClassId};
 
-use crate::decode::{Record, i64_at};
 use crate::texts::{Making, TextId, Texts, push_bytes};
+use weir_schema::record::{Record, i64_at};
 
 const FIELDS: &[weir_schema::Field] = CLASSES[ClassId::Syscall.index()].fields;
 const NR: usize = HEADER_SIZE + offset_of(FIELDS, "nr");

@@ -1,7 +1,7 @@
 //! A record, checked against its definition once, so that everything behind reads it without further questions.
 
-use weir_schema::wire::{CONTEXT_TASK, HEADER, HEADER_SIZE, Layout, offset_of};
-use weir_schema::{Action, Class, action_by_id};
+use crate::wire::{CONTEXT_TASK, HEADER, HEADER_SIZE, Layout, offset_of};
+use crate::{Action, Class, action_by_id};
 
 /// Offsets in the header.
 pub mod at {
@@ -145,8 +145,8 @@ fn split_tails<'a>(
 
 #[cfg(test)]
 mod tests {
+    use crate::CLASSES;
     use proptest::prelude::*;
-    use weir_schema::CLASSES;
 
     use super::*;
 
