@@ -62,6 +62,11 @@ struct Played {
     ns_per_row: f64,
 }
 
+fn positions(sequencer: &Sequencer<Tape>) -> Vec<Position> {
+    let position = |(cpu, next, ktime_ns)| Position { cpu: cpu as i32, next_seq: next as i64, ktime_ns };
+    sequencer.positions().map(|(cpu, next, time): (usize, u64, i64)| position((cpu, next, time))).collect()
+}
+
 /// Plays `rows` rows of one class through the pipeline; CPU time of all threads but for filling the tape.
 fn play(recording: &Recording, class: u16, rows: u64, sink: Box<dyn Sink>) -> Result<Played> {
     let mut actions = [0u64; 8];
@@ -99,22 +104,14 @@ fn play(recording: &Recording, class: u16, rows: u64, sink: Box<dyn Sink>) -> Re
             sequencer.round(|| ktime_ns + 1, emit, &mut gaps);
             let full = pipeline.is_full();
             let s = &sequencer;
-            pipeline.close_due(!full, Instant::now(), || {
-                let position = |(cpu, next, ktime_ns)| Position { cpu: cpu as i32, next_seq: next as i64, ktime_ns };
-                s.positions().map(|(a, b, c): (usize, u64, i64)| position((a, b, c))).collect()
-            });
+            pipeline.close_due(!full, Instant::now(), || positions(s));
             if !full {
                 break;
             }
         }
         played += pipeline.counts().rows - before;
     }
-    let (lanes, _) = pipeline.finish(|| {
-        sequencer
-            .positions()
-            .map(|(cpu, next, ktime_ns)| Position { cpu: cpu as i32, next_seq: next as i64, ktime_ns })
-            .collect()
-    });
+    let (lanes, _) = pipeline.finish(|| positions(&sequencer));
     for lane in lanes {
         lane.stop(Instant::now() + Duration::from_secs(60));
     }
@@ -171,20 +168,15 @@ pub fn measure(figures: &mut Figures, rows: u64) -> Result<()> {
 
 /// Bytes per row of a real build, once through: real times and numbers are not repeated.
 pub fn size(figures: &mut Figures) -> Result<()> {
-    for (name, selection, class, limit) in [("syscall", calls(), 6, 6.0), ("file", files(), 2, 25.0)] {
+    for (name, class_args, limit) in
+        [("syscall", &["--syscall", "all", "--class", "syscall"][..], 6.0), ("file", &["--class", "file"], 25.0)]
+    {
         let dir = tempfile::tempdir()?;
-        let script = BUILD;
         let data = dir.path().join("data");
-        let class_arg = if class == 6 { vec!["--syscall", "all"] } else { vec!["--class", "file"] };
-        drop(selection);
-        let repeat = format!("for n in 1 2 3 4 5 6 7 8; do ( {script} ); done");
-        let mut args = vec!["run", "--status", "never", "--parquet"];
+        let repeat = format!("for n in 1 2 3 4 5 6 7 8; do ( {BUILD} ); done");
         let path = data.to_string_lossy().into_owned();
-        args.push(&path);
-        args.extend(class_arg);
-        if class == 6 {
-            args.extend(["--class", "syscall"]);
-        }
+        let mut args = vec!["run", "--status", "never", "--parquet", &path];
+        args.extend(class_args);
         args.extend(["--", "sh", "-c", &repeat]);
         let report = crate::weir::run(&args)?;
         let rows = report.rows_of(name);

@@ -104,7 +104,7 @@ fn prefix_key(prefix: &str) -> Vec<u8> {
 /// Fills the maps of the list filters.
 pub(crate) fn fill(loaded: &Loaded, filters: &Filters, config: &mut config) -> Result<(), Error> {
     let one = [1u8];
-    let put_all = |map: &str, keys: &[Vec<u8>]| keys.iter().try_for_each(|key| loaded.put(map, key, &one));
+    let put_all = |map: &str, keys: &[Vec<u8>]| keys.iter().try_for_each(|key| loaded.update(map, key, &one));
     let words = |list: &[u32]| list.iter().map(|v| v.to_ne_bytes().to_vec()).collect::<Vec<_>>();
     let comms = |list: &[String]| list.iter().map(|c| comm_key(c).to_vec()).collect::<Vec<_>>();
     let prefixes = |list: &[String]| list.iter().map(|p| prefix_key(p)).collect::<Vec<_>>();
@@ -125,7 +125,7 @@ pub(crate) fn fill(loaded: &Loaded, filters: &Filters, config: &mut config) -> R
 fn fill_cgroups(loaded: &Loaded, map: &str, paths: &[std::path::PathBuf]) -> Result<u32, Error> {
     for (i, path) in paths.iter().enumerate() {
         let dir = File::open(path).map_err(Error::io(format!("open cgroup {}", path.display())))?;
-        loaded.put(map, &(i as u32).to_ne_bytes(), &dir.as_raw_fd().to_ne_bytes())?;
+        loaded.update(map, &(i as u32).to_ne_bytes(), &dir.as_raw_fd().to_ne_bytes())?;
     }
     Ok(paths.len() as u32)
 }

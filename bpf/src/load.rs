@@ -180,7 +180,7 @@ impl Loaded {
         Ok(program.as_fd().as_raw_fd())
     }
 
-    fn update(&self, map: &str, key: &[u8], value: &[u8]) -> Result<(), Error> {
+    pub(crate) fn update(&self, map: &str, key: &[u8], value: &[u8]) -> Result<(), Error> {
         let found = self.object.maps().find(|m| m.name() == map);
         let found = found.ok_or_else(|| Error::Libbpf { what: format!("find map {map}"), why: "not there".into() })?;
         found.update(key, value, MapFlags::ANY).map_err(Error::libbpf(format!("update map {map}")))
@@ -200,10 +200,6 @@ impl Loaded {
         // SAFETY: `.data.config` holds exactly one `struct config`, mapped writable; programs read it word by word.
         unsafe { self.config.pointer().cast::<config>().write_volatile(next) };
         Ok(())
-    }
-
-    pub(crate) fn put(&self, map: &str, key: &[u8], value: &[u8]) -> Result<(), Error> {
-        self.update(map, key, value)
     }
 
     /// The memory that the programs share, for readers of their own.

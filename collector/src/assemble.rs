@@ -12,8 +12,7 @@ mod syscall;
 
 use std::sync::Arc;
 
-use weir_schema::loss::CPU_COLLECTOR;
-use weir_schema::{CLASSES, ClassId};
+use weir_schema::CLASSES;
 use weir_sinks::loss_rows::{LossRow, loss_batch};
 use weir_sinks::{Batch, Cut, Identity, Position, Tally};
 
@@ -168,12 +167,4 @@ impl Assembly {
         }
         out
     }
-}
-
-/// CPU of rows that the collector makes.
-pub const COLLECTOR: i32 = CPU_COLLECTOR;
-
-/// Class of an action number.
-pub fn class_of(action: u16) -> Option<ClassId> {
-    weir_schema::action_by_id(action).map(|(class, _)| class.id)
 }

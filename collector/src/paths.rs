@@ -30,7 +30,7 @@ fn push_components(text: &[u8], out: &mut String) -> bool {
     escaped
 }
 
-/// A walked path.
+/// A walked path; none for an empty walk.
 pub fn walked(texts: &mut Texts, walk: &[u8]) -> TextId {
     texts.intern(Making::Walk, [walk, &[]], |[walk, _], out| push_walk(walk, out))
 }

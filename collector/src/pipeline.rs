@@ -195,10 +195,7 @@ impl Pipeline {
         let ret = weir_schema::record::i64_at(record.fixed, RET);
         match record.action.id {
             EXEC if ret == 0 => {
-                let exe = match record.tail(0) {
-                    [] => TextId::NONE,
-                    walk => paths::walked(&mut self.texts, walk),
-                };
+                let exe = paths::walked(&mut self.texts, record.tail(0));
                 let cmdline = paths::command_line(&mut self.texts, record.tail(3), CMDLINE_BYTES_MAX);
                 self.processes.exec(record.process_key(), record.parent_key(), exe, cmdline);
             }
@@ -241,10 +238,7 @@ impl Pipeline {
         bytes[at::SEQ..at::SEQ + 8].copy_from_slice(&seq.to_le_bytes());
         bytes[at::KTIME_NS..at::KTIME_NS + 8].copy_from_slice(&before_attach_ns.to_le_bytes());
         let Ok(record) = Record::parse(&bytes) else { return };
-        let exe = match record.tail(0) {
-            [] => TextId::NONE,
-            walk => paths::walked(&mut self.texts, walk),
-        };
+        let exe = paths::walked(&mut self.texts, record.tail(0));
         let cmdline = paths::command_line(&mut self.texts, cmdline, CMDLINE_BYTES_MAX);
         self.processes.exec(record.process_key(), record.parent_key(), exe, cmdline);
         if has_row {

@@ -199,14 +199,8 @@ fn take(taken: Taken, row: &Row<'_>, class: &Class, texts: &mut Texts) -> TextId
         Taken::Comm => TextId::NONE,
         Taken::Exe => row.process.exe,
         Taken::Cmdline => row.process.cmdline,
-        Taken::Plain(tail) => match record.tail(tail) {
-            [] => TextId::NONE,
-            bytes => texts.plain(bytes),
-        },
-        Taken::Walk(tail) => match record.tail(tail) {
-            [] => TextId::NONE,
-            bytes => paths::walked(texts, bytes),
-        },
+        Taken::Plain(tail) => texts.plain(record.tail(tail)),
+        Taken::Walk(tail) => paths::walked(texts, record.tail(tail)),
         Taken::Path { walk, raw, dir } => match walk.map_or(&[][..], |w| record.tail(w)) {
             [] if record.action.name == "symlink" && walk.is_some() => link_target(record, class, texts),
             [] => paths::joined(texts, record.tail(dir), record.tail(raw)),
