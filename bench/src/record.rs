@@ -36,7 +36,7 @@ pub fn record(selection: Selection, script: &str, wanted: usize, keep: impl Fn(&
     };
     let mut loaded = Loaded::load(&settings)?;
     let shared = loaded.shared();
-    let mut sequencer = Sequencer::new(2000);
+    let mut sequencer = Sequencer::new(2000, true);
     for cpu in &host.cpus.online {
         let ring = loaded.create_ring(*cpu)?;
         loaded.install_ring(*cpu, &ring)?;

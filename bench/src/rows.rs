@@ -77,7 +77,7 @@ fn play(recording: &Recording, class: u16, rows: u64, sink: Box<dyn Sink>) -> Re
     let lane = Lane::start(options, sink)?;
     let limits = Limits { rows_max: 8192, bytes_max: 8 << 20 };
     pipeline.add_lanes(Pace::Age(Duration::from_millis(25)), limits, vec![lane]);
-    let mut sequencer = Sequencer::new(0);
+    let mut sequencer = Sequencer::new(0, true);
     sequencer.add(Tape::new(0));
     let mut played = 0;
     let mut ktime_ns = 1_000_000_000i64;
@@ -101,11 +101,11 @@ fn play(recording: &Recording, class: u16, rows: u64, sink: Box<dyn Sink>) -> Re
                 p.record(cpu, record);
                 !p.is_full()
             };
-            sequencer.round(|| ktime_ns + 1, emit, &mut gaps);
+            let round = sequencer.round(|| ktime_ns + 1, emit, &mut gaps);
             let full = pipeline.is_full();
             let s = &sequencer;
-            pipeline.close_due(!full, Instant::now(), || positions(s));
-            if !full {
+            pipeline.close_due(!full && !round.more, Instant::now(), || positions(s));
+            if !full && !round.more {
                 break;
             }
         }

@@ -1,13 +1,17 @@
-//! From records to columns: rows are kept as the bytes they came in until their batch closes, then turned into columns,
-//! one column at a time.
+//! From records to columns: 64 rows at a time are kept as the bytes they came in, then every column takes its values.
 //!
-//! A row costs one copy of its fixed part and one look-up per text; a column is one loop over all rows, so that what it
-//! is (its offset, its type, its null) is decided once per batch and not once per value.
+//! A row costs one copy of its fixed part and one look-up per text; a column is a loop over a block of rows that is still
+//! in the nearest cache, so that what it is (its offset, its type, its null) is decided once per block and not once per
+//! value, and null and validity are a word.
 
+mod block;
+mod column;
 mod columns;
 mod dictionary;
+mod integers;
 mod lists;
 mod rows;
+mod slots;
 mod syscall;
 
 use std::sync::Arc;
@@ -18,10 +22,9 @@ use weir_sinks::{Batch, Cut, Identity, Position, Tally};
 
 pub use rows::{ClassRows, Row};
 
-use crate::texts::Texts;
+use block::ACTIONS_MAX;
 
-/// Actions of one class, at most.
-const ACTIONS_MAX: usize = 32;
+use crate::texts::Texts;
 
 #[derive(Debug, Clone, Copy, Default)]
 struct Cell {

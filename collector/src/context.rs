@@ -28,6 +28,8 @@ pub struct Process {
 /// The table.
 pub struct Processes {
     table: HashMap<i64, Process, FixedState>,
+    /// The process that was looked up last: neighbours in time often share one.
+    last: Option<(i64, Process)>,
     ended: VecDeque<i64>,
     processes_max: usize,
     refused: u64,
@@ -36,11 +38,19 @@ pub struct Processes {
 impl Processes {
     /// An empty table of at most `processes_max` processes.
     pub fn new(processes_max: usize) -> Processes {
-        Processes { table: HashMap::default(), ended: VecDeque::new(), processes_max, refused: 0 }
+        Processes { table: HashMap::default(), last: None, ended: VecDeque::new(), processes_max, refused: 0 }
     }
 
     /// A process and its thread's name, as the event has it.
+    #[inline]
     pub fn look_up(&mut self, key: i64, comm: &[u8; 16], texts: &mut Texts) -> (Process, TextId) {
+        match self.last {
+            Some((last, process)) if last == key && process.comm_bytes == *comm => (process, process.comm),
+            _ => self.look_up_new(key, comm, texts),
+        }
+    }
+
+    fn look_up_new(&mut self, key: i64, comm: &[u8; 16], texts: &mut Texts) -> (Process, TextId) {
         let Some(process) = self.table.get_mut(&key) else {
             return (Process::default(), comm_text(comm, texts));
         };
@@ -48,10 +58,12 @@ impl Processes {
             process.comm_bytes = *comm;
             process.comm = comm_text(comm, texts);
         }
+        self.last = Some((key, *process));
         (*process, process.comm)
     }
 
     fn entry(&mut self, key: i64) -> Option<&mut Process> {
+        self.last = None;
         if self.table.len() >= self.processes_max && !self.table.contains_key(&key) {
             self.refused += 1;
             return None;
@@ -85,6 +97,7 @@ impl Processes {
             && let Some(gone) = self.ended.pop_front()
         {
             self.table.remove(&gone);
+            self.last = None;
         }
     }
 
@@ -105,6 +118,7 @@ impl Processes {
 
     /// Every text that the table holds, to be renumbered.
     pub fn texts_mut(&mut self) -> impl Iterator<Item = &mut TextId> {
+        self.last = None;
         self.table.values_mut().flat_map(|p| [&mut p.exe, &mut p.cmdline, &mut p.comm])
     }
 }

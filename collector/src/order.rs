@@ -15,6 +15,8 @@ const KTIME: usize = offset_of(HEADER, "ktime_ns");
 
 /// Bytes of a ring that are emitted before their room is given back.
 const RELEASE_BYTES: u64 = 128 << 10;
+/// Records of a ring that one round takes where they are in exact order: what was indexed is still near when it is emitted.
+const ROUND_RECORDS: usize = 512;
 /// Bytes that the kernel puts before each record.
 const RECORD_HEADER: u64 = 8;
 
@@ -53,7 +55,10 @@ struct Ring<S> {
     released: u64,
     produced: u64,
     producer: u64,
+    /// A record is still being written, so nothing behind it has been indexed.
     busy: bool,
+    /// Records behind the last indexed one wait for the next round.
+    more: bool,
     last_stamp: i64,
     /// Some pending record stands before one of a lower position, so the front is not the lowest.
     disordered: bool,
@@ -69,6 +74,8 @@ pub struct Round {
     pub watermark_ns: i64,
     /// Some ring holds records that are not emitted yet, or a record that is still being written.
     pub pending: bool,
+    /// Finished records wait for the next round.
+    pub more: bool,
 }
 
 /// Counters of the order.
@@ -86,6 +93,7 @@ pub struct OrderCounters {
 pub struct Sequencer<S> {
     rings: Vec<Ring<S>>,
     slack_ns: i64,
+    records_max: usize,
     watermark_ns: i64,
     counters: OrderCounters,
 }
@@ -96,10 +104,10 @@ fn word(record: &[u8], at: usize) -> u64 {
 
 impl<S: Source> Ring<S> {
     /// Indexes finished records up to the producer position read at the start of the round.
-    fn index(&mut self, counters: &mut OrderCounters) {
-        self.busy = false;
+    fn index(&mut self, records_max: usize, counters: &mut OrderCounters) {
+        (self.busy, self.more) = (false, false);
         self.disordered &= !self.pending.is_empty();
-        loop {
+        for _ in 0..records_max {
             match self.source.next(self.read, self.producer) {
                 Next::Empty => {
                     self.read = self.producer;
@@ -125,6 +133,7 @@ impl<S: Source> Ring<S> {
                 }
             }
         }
+        self.more = true;
     }
 
     /// First position whose record has not been emitted.
@@ -165,8 +174,10 @@ fn insert(pending: &mut VecDeque<Head>, head: Head) -> bool {
 
 impl<S: Source> Sequencer<S> {
     /// A sequencer without rings. `slack_ns`: how far the writers' clock and the reader's may differ for a moment.
-    pub fn new(slack_ns: i64) -> Sequencer<S> {
-        Sequencer { rings: vec![], slack_ns, watermark_ns: 0, counters: OrderCounters::default() }
+    /// `exact`: the records of a ring stand in the order of their times, so what is behind a record is later.
+    pub fn new(slack_ns: i64, exact: bool) -> Sequencer<S> {
+        let records_max = if exact { ROUND_RECORDS } else { usize::MAX };
+        Sequencer { rings: vec![], slack_ns, records_max, watermark_ns: 0, counters: OrderCounters::default() }
     }
 
     /// Takes a ring in, before the programs can write to it.
@@ -179,6 +190,7 @@ impl<S: Source> Sequencer<S> {
             produced: 0,
             producer: 0,
             busy: false,
+            more: false,
             last_stamp: 0,
             disordered: false,
             numbers: Numbers::default(),
@@ -237,8 +249,8 @@ impl<S: Source> Sequencer<S> {
         }
         let mut watermark = now - self.slack_ns;
         for ring in &mut self.rings {
-            ring.index(&mut self.counters);
-            if ring.busy {
+            ring.index(self.records_max, &mut self.counters);
+            if ring.busy || ring.more {
                 watermark = watermark.min(ring.last_stamp);
             }
         }
@@ -250,7 +262,8 @@ impl<S: Source> Sequencer<S> {
         }
         self.finish(gaps);
         let pending = self.rings.iter().any(|r| !r.pending.is_empty() || r.busy);
-        Round { emitted, watermark_ns: self.watermark_ns, pending }
+        let more = self.rings.iter().any(|r| r.more);
+        Round { emitted, watermark_ns: self.watermark_ns, pending, more }
     }
 
     /// Emits what is below the watermark; returns how many, and the last time if `emit` stopped it.
@@ -316,7 +329,8 @@ impl<S: Source> Sequencer<S> {
         for ring in &mut self.rings {
             let emitted = ring.emitted();
             ring.release(emitted);
-            let drained = (ring.pending.is_empty() && !ring.busy).then_some((ring.produced, self.watermark_ns));
+            let drained =
+                (ring.pending.is_empty() && !ring.busy && !ring.more).then_some((ring.produced, self.watermark_ns));
             ring.numbers.take_gaps(ring.source.cpu(), emitted, drained, &ring.source, gaps);
         }
     }

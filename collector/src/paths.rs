@@ -35,13 +35,25 @@ pub fn walked(texts: &mut Texts, walk: &[u8]) -> TextId {
     texts.intern(Making::Walk, [walk, &[]], |[walk, _], out| push_walk(walk, out))
 }
 
-/// A program's text made absolute with the directory that the kernel had for it; none without a text, or without a
-/// directory for a relative one.
-pub fn joined(texts: &mut Texts, dir: &[u8], text: &[u8]) -> TextId {
+/// What a path argument gives: the best absolute path, the program's text, and the directory that it was relative to.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Argument {
+    /// None without a text, or without a directory for a relative one.
+    pub path: TextId,
+    /// The text as it was passed.
+    pub raw: TextId,
+    /// The walked directory.
+    pub dir: TextId,
+}
+
+/// A program's text made absolute with the directory that the kernel had for it.
+pub fn argument(texts: &mut Texts, dir: &[u8], text: &[u8]) -> Argument {
+    let parts = |texts: &mut Texts| [texts.plain(text), walked(texts, dir)];
     if text.is_empty() || (dir.is_empty() && text[0] != b'/') {
-        return TextId::NONE;
+        let [raw, dir] = parts(texts);
+        return Argument { path: TextId::NONE, raw, dir };
     }
-    texts.intern(Making::Joined, [dir, text], |[dir, text], out| {
+    let (path, [raw, dir]) = texts.intern_joined(dir, text, parts, |[dir, text], out| {
         let start = out.len();
         let mut escaped = false;
         if !dir.is_empty() {
@@ -52,7 +64,13 @@ pub fn joined(texts: &mut Texts, dir: &[u8], text: &[u8]) -> TextId {
         escaped |= push_components(text, &mut path);
         out.push_str(if path.is_empty() { "/" } else { &path });
         escaped
-    })
+    });
+    Argument { path, raw, dir }
+}
+
+/// The path of [`argument`] alone.
+pub fn joined(texts: &mut Texts, dir: &[u8], text: &[u8]) -> TextId {
+    argument(texts, dir, text).path
 }
 
 /// The target of a symbolic link made absolute with the directory of the link (`link` is the link's absolute path).

@@ -5,7 +5,7 @@
 
 use foldhash::fast::FixedState;
 use hashbrown::HashTable;
-use std::hash::BuildHasher;
+use std::hash::{BuildHasher, Hasher};
 
 /// Texts that are kept before the table is emptied of all that no live process uses.
 pub const TEXTS_MAX: usize = 1 << 16;
@@ -58,35 +58,54 @@ pub enum Making {
     Target,
 }
 
-#[derive(Debug, Clone, Copy)]
+impl Making {
+    const ALL: [Making; 7] = [
+        Making::Plain,
+        Making::Walk,
+        Making::Joined,
+        Making::CommandLine,
+        Making::Address,
+        Making::Arguments,
+        Making::Target,
+    ];
+}
+
+/// What is kept of a text beside its raw bytes.
+#[derive(Debug, Clone, Copy, Default)]
 struct Entry {
     hash: u64,
-    raw: (u32, u32),
+    /// Place of its raw bytes.
+    raw: u32,
     text: (u32, u32),
-    making: Making,
-    escaped: bool,
+    /// Of a joined path: the program's text and its directory.
+    parts: [TextId; 2],
+}
+
+/// A text in the hash table. Its raw bytes stand behind a [`Raw`], so that a look-up touches nothing else.
+#[derive(Debug, Clone, Copy)]
+struct Slot {
+    id: TextId,
+    raw: u32,
+}
+
+/// What stands before raw bytes: how the text is made and the length of the first part, then that of both.
+type Raw = [u8; RAW_BYTES];
+const RAW_BYTES: usize = 16;
+
+fn raw_header(making: Making, parts: [&[u8]; 2]) -> Raw {
+    let (first, second) = (parts[0].len() as u64, parts[1].len() as u64);
+    ((making as u128) << 120 | u128::from(first) << 64 | u128::from(first + second)).to_le_bytes()
 }
 
 /// The table.
+#[derive(Default)]
 pub struct Texts {
-    table: HashTable<u32>,
+    table: HashTable<Slot>,
+    /// By number; the first stands for none.
     entries: Vec<Entry>,
     raw: Vec<u8>,
     text: String,
     hasher: FixedState,
-}
-
-impl Default for Texts {
-    fn default() -> Texts {
-        let none = Entry { hash: 0, raw: (0, 0), text: (0, 0), making: Making::Plain, escaped: false };
-        Texts {
-            table: HashTable::new(),
-            entries: vec![none],
-            raw: vec![],
-            text: String::new(),
-            hasher: FixedState::default(),
-        }
-    }
 }
 
 /// Appends bytes as text: valid UTF-8 as it is; else invalid bytes as `\xNN` and every backslash doubled.
@@ -116,31 +135,64 @@ impl Texts {
     /// The text of these raw bytes, made by `make` when it is new. Empty bytes are no text.
     ///
     /// `make` appends the text and returns whether it escaped anything.
+    #[inline]
     pub fn intern(
         &mut self,
         making: Making,
         parts: [&[u8]; 2],
         make: impl FnOnce([&[u8]; 2], &mut String) -> bool,
     ) -> TextId {
-        let len = parts[0].len() + parts[1].len();
-        if len == 0 {
+        if parts[0].is_empty() && parts[1].is_empty() {
             return TextId::NONE;
         }
-        let seed = (making as u64) << 32 | parts[0].len() as u64;
-        let hash = self.hasher.hash_one((seed, parts[0], parts[1]));
-        let (entries, raw) = (&self.entries, &self.raw);
-        let same = |i: &u32| {
-            let e = &entries[*i as usize];
-            e.hash == hash && e.making == making && e.raw.1 as usize == len && {
-                let bytes = &raw[e.raw.0 as usize..][..len];
-                bytes[..parts[0].len()] == *parts[0] && bytes[parts[0].len()..] == *parts[1]
-            }
-        };
-        if let Some(found) = self.table.find(hash, same) {
-            let escaped = if self.entries[*found as usize].escaped { ESCAPED } else { 0 };
-            return TextId(*found | escaped);
+        let hash = self.hash(making, parts);
+        match self.find(making, hash, parts) {
+            Some(id) => id,
+            None => self.add(making, hash, parts, make),
         }
-        self.add(making, hash, parts, make)
+    }
+
+    /// The path of a program's text and the directory it was relative to, made by `make` when it is new, with the texts of
+    /// its two parts: one look-up finds all three.
+    pub fn intern_joined(
+        &mut self,
+        dir: &[u8],
+        raw: &[u8],
+        parts: impl FnOnce(&mut Texts) -> [TextId; 2],
+        make: impl FnOnce([&[u8]; 2], &mut String) -> bool,
+    ) -> (TextId, [TextId; 2]) {
+        let hash = self.hash(Making::Joined, [dir, raw]);
+        if let Some(id) = self.find(Making::Joined, hash, [dir, raw]) {
+            return (id, self.entries[id.index()].parts);
+        }
+        let parts = parts(self);
+        let id = self.add(Making::Joined, hash, [dir, raw], make);
+        self.entries[id.index()].parts = parts;
+        (id, parts)
+    }
+
+    /// The border between the parts belongs to the identity.
+    #[inline]
+    fn hash(&self, making: Making, parts: [&[u8]; 2]) -> u64 {
+        let mut hasher = self.hasher.build_hasher();
+        hasher.write_u64((making as u64) << 32 | parts[0].len() as u64);
+        hasher.write(parts[0]);
+        if !parts[1].is_empty() {
+            hasher.write(parts[1]);
+        }
+        hasher.finish()
+    }
+
+    #[inline]
+    fn find(&self, making: Making, hash: u64, parts: [&[u8]; 2]) -> Option<TextId> {
+        let (header, first, len) = (raw_header(making, parts), parts[0].len(), parts[0].len() + parts[1].len());
+        let same = |slot: &Slot| {
+            let raw = &self.raw[slot.raw as usize..];
+            raw[..RAW_BYTES] == header
+                && raw[RAW_BYTES..][..first] == *parts[0]
+                && (first == len || raw[RAW_BYTES + first..][..len - first] == *parts[1])
+        };
+        self.table.find(hash, same).map(|slot| slot.id)
     }
 
     fn add(
@@ -150,21 +202,21 @@ impl Texts {
         parts: [&[u8]; 2],
         make: impl FnOnce([&[u8]; 2], &mut String) -> bool,
     ) -> TextId {
+        if self.entries.is_empty() {
+            self.entries.push(Entry::default());
+        }
         let id = self.entries.len() as u32;
-        let (raw_start, text_start) = (self.raw.len(), self.text.len());
+        let (raw, text) = (self.raw.len() as u32, self.text.len());
+        self.raw.extend_from_slice(&raw_header(making, parts));
         self.raw.extend_from_slice(parts[0]);
         self.raw.extend_from_slice(parts[1]);
         let escaped = make(parts, &mut self.text);
-        self.entries.push(Entry {
-            hash,
-            raw: (raw_start as u32, (self.raw.len() - raw_start) as u32),
-            text: (text_start as u32, (self.text.len() - text_start) as u32),
-            making,
-            escaped,
-        });
+        let text = (text as u32, (self.text.len() - text) as u32);
+        self.entries.push(Entry { hash, raw, text, parts: [TextId::NONE; 2] });
+        let id = TextId(id | if escaped { ESCAPED } else { 0 });
         let entries = &self.entries;
-        self.table.insert_unique(hash, id, |i| entries[*i as usize].hash);
-        TextId(id | if escaped { ESCAPED } else { 0 })
+        self.table.insert_unique(hash, Slot { id, raw }, |slot| entries[slot.id.index()].hash);
+        id
     }
 
     /// The bytes as they are, up to a NUL.
@@ -173,19 +225,20 @@ impl Texts {
     }
 
     /// The text.
+    #[inline]
     pub fn get(&self, id: TextId) -> &str {
-        let (start, len) = self.entries[id.index()].text;
-        &self.text[start as usize..][..len as usize]
+        let Some(Entry { text: (start, len), .. }) = self.entries.get(id.index()) else { return "" };
+        &self.text[*start as usize..][..*len as usize]
     }
 
-    /// How many texts there are, the one that stands for none included.
+    /// Numbers that texts have so far: all are below.
     pub fn len(&self) -> usize {
         self.entries.len()
     }
 
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
-        self.entries.len() == 1
+        self.entries.is_empty()
     }
 
     /// Whether it is time to empty the table.
@@ -194,22 +247,28 @@ impl Texts {
     }
 
     /// A table with only the texts that `keep` visits; each visited number is replaced by its new one.
+    ///
+    /// Texts of processes have one raw part. A joined path would lose its parts, and is made anew when it comes again.
     pub fn compact<'a>(&mut self, keep: impl Iterator<Item = &'a mut TextId>) {
         let old = std::mem::take(self);
         let mut moved = vec![TextId::NONE; old.entries.len()];
         for id in keep.filter(|id| !id.is_none()) {
             if moved[id.index()].is_none() {
-                let e = old.entries[id.index()];
-                let raw = &old.raw[e.raw.0 as usize..][..e.raw.1 as usize];
-                let text = old.get(*id);
-                // One raw part is enough to be found again only if it was one; a joined text is simply made anew.
-                moved[id.index()] = self.add(e.making, e.hash, [raw, &[]], |_, out| {
-                    out.push_str(text);
-                    e.escaped
-                });
+                moved[id.index()] = self.move_here(&old, *id);
             }
             *id = moved[id.index()];
         }
+    }
+
+    fn move_here(&mut self, old: &Texts, id: TextId) -> TextId {
+        let entry = old.entries[id.index()];
+        let (header, raw) = old.raw[entry.raw as usize..].split_at(RAW_BYTES);
+        let (len, making) = (u64::from_le_bytes(*header.first_chunk().unwrap_or(&[0; 8])), header[RAW_BYTES - 1]);
+        let making = Making::ALL[usize::from(making)];
+        self.add(making, entry.hash, [&raw[..len as usize], &[]], |_, out| {
+            out.push_str(old.get(id));
+            id.is_escaped()
+        })
     }
 }
 

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use arrow_array::RecordBatch;
+use arrow_array::cast::AsArray;
+use arrow_array::{Array, ArrayRef, RecordBatch};
+use arrow_schema::DataType;
 use weir_schema::Class;
 
 /// Names one load of the programs on one boot of one host.
@@ -73,11 +75,28 @@ pub struct Cut {
 impl Cut {
     /// Bytes of Arrow memory that the cut holds.
     pub fn bytes(&self) -> usize {
-        self.batches.iter().map(|b| b.rows.get_array_memory_size()).sum()
+        self.batches.iter().flat_map(|b| b.rows.columns()).map(|column| bytes_of(column)).sum()
     }
 
     /// Rows of all classes.
     pub fn rows(&self) -> usize {
         self.batches.iter().map(|b| b.rows.num_rows()).sum()
     }
+}
+
+/// Bytes of an array's own rows. Arrays in which every row is the same are shared by many batches, as slices: the buffers
+/// behind them are not the batch's.
+fn bytes_of(column: &ArrayRef) -> usize {
+    let rows = column.len();
+    let validity = column.nulls().map_or(0, |_| rows.div_ceil(8));
+    let values = match column.data_type() {
+        _ if column.null_count() == rows => return 0,
+        DataType::Boolean => rows.div_ceil(8),
+        DataType::Dictionary(_, _) => {
+            let values = column.as_any_dictionary().values();
+            size_of::<i32>() * rows + values.get_array_memory_size()
+        }
+        other => other.primitive_width().map_or_else(|| column.get_array_memory_size(), |width| width * rows),
+    };
+    values + validity
 }

@@ -1,146 +1,288 @@
 //! Dictionary columns: each text of a batch once, and a key per row.
 
 use std::collections::HashMap;
-use std::hash::Hash;
 use std::sync::Arc;
 
 use arrow_array::types::Int32Type;
 use arrow_array::{ArrayRef, DictionaryArray, Int32Array, StringArray};
-use arrow_buffer::{BooleanBuffer, Buffer, NullBuffer, OffsetBuffer, ScalarBuffer};
+use arrow_buffer::{Buffer, OffsetBuffer, ScalarBuffer};
 use foldhash::fast::FixedState;
+use weir_schema::ColumnType;
+use weir_schema::errno::ERRNO_MAX;
+use weir_schema::symbols::Symbols;
+use weir_schema::wire::Wire;
 
+use super::block::{ACTIONS_MAX, BLOCK_ROWS, Block, bits_of};
+use super::column::{Bits, Closing, Filling, Repeated, Rule, rows_where};
+use super::integers::{long, renewed, value};
 use crate::texts::{TextId, Texts};
 
-/// The distinct texts of one column of one batch.
+/// The keys and the distinct texts of one column of the open batch.
 #[derive(Default)]
-struct Values {
+struct Keys {
+    keys: Vec<i32>,
+    valid: Bits,
     offsets: Vec<i32>,
     bytes: Vec<u8>,
+    nulls: Repeated,
 }
 
-impl Values {
-    fn push(&mut self, text: &str) -> i32 {
-        if self.offsets.is_empty() {
-            self.offsets.push(0);
+impl Keys {
+    fn values(&mut self) -> Values<'_> {
+        Values { offsets: &mut self.offsets, bytes: &mut self.bytes }
+    }
+
+    /// The keys of a block: of the rows that are set, as `key` gives them.
+    #[inline]
+    fn take(&mut self, rows: u64, block: &Block, before: usize, mut key: impl FnMut(usize, &mut Values<'_>) -> i32) {
+        if rows != 0 {
+            self.keys.resize(before, 0);
+            let mut values = Values { offsets: &mut self.offsets, bytes: &mut self.bytes };
+            if rows == block.rows() {
+                self.keys.extend((0..block.len()).map(|row| key(row, &mut values)));
+            } else {
+                self.keys.resize(before + block.len(), 0);
+                bits_of(rows).for_each(|row| self.keys[before + row] = key(row, &mut values));
+            }
         }
+        self.valid.push(rows, block.len());
+    }
+
+    fn close(&mut self, closing: &Closing<'_>) -> ArrayRef {
+        if self.valid.set() == 0 {
+            self.valid = Bits::default();
+            return self.nulls.nulls(ColumnType::Text, closing.rows);
+        }
+        self.keys.resize(closing.rows, 0);
+        let keys = Int32Array::new(ScalarBuffer::from(renewed(&mut self.keys)), self.valid.nulls());
+        let mut offsets = Vec::with_capacity(self.offsets.len() + 1);
+        offsets.push(0);
+        offsets.append(&mut self.offsets);
+        let offsets = OffsetBuffer::new(ScalarBuffer::from(offsets));
+        let values = StringArray::new(offsets, Buffer::from_vec(renewed(&mut self.bytes)), None);
+        Arc::new(
+            DictionaryArray::<Int32Type>::try_new(keys, Arc::new(values))
+                .expect("every key was given out by its values"),
+        )
+    }
+}
+
+/// Where new texts of a dictionary go.
+struct Values<'a> {
+    offsets: &'a mut Vec<i32>,
+    bytes: &'a mut Vec<u8>,
+}
+
+impl Values<'_> {
+    /// The key of a text that is not there yet.
+    fn push(&mut self, text: &str) -> i32 {
         self.bytes.extend_from_slice(text.as_bytes());
         self.offsets.push(self.bytes.len() as i32);
-        self.offsets.len() as i32 - 2
-    }
-
-    fn finish(&mut self) -> StringArray {
-        if self.offsets.is_empty() {
-            self.offsets.push(0);
-        }
-        let offsets = OffsetBuffer::new(ScalarBuffer::from(std::mem::take(&mut self.offsets)));
-        StringArray::new(offsets, Buffer::from_vec(std::mem::take(&mut self.bytes)), None)
+        self.offsets.len() as i32 - 1
     }
 }
 
-fn column(keys: Vec<i32>, nulls: Option<NullBuffer>, values: StringArray) -> ArrayRef {
-    let keys = Int32Array::new(ScalarBuffer::from(keys), nulls);
-    Arc::new(
-        DictionaryArray::<Int32Type>::try_new(keys, Arc::new(values)).expect("every key was given out by its values"),
-    )
-}
-
-/// A column whose rows all have the same text.
+/// Rows that all have the same text.
 pub fn constant(text: &str, rows: usize) -> ArrayRef {
-    column(vec![0; rows], None, StringArray::from(vec![text]))
+    let values = Arc::new(StringArray::from(vec![text]));
+    let keys = Int32Array::from(vec![0; rows]);
+    Arc::new(DictionaryArray::<Int32Type>::try_new(keys, values).expect("key 0 is there"))
 }
 
 /// A column of texts from the table of texts.
-#[derive(Default)]
 pub struct TextColumn {
+    slot: usize,
     /// Key + 1 of each text that this batch has, by its number.
     key_of: Vec<i32>,
     used: Vec<u32>,
-    values: Values,
+    keys: Keys,
 }
 
 impl TextColumn {
-    /// The column of these texts, one per row; [`TextId::NONE`] is null.
-    pub fn close(&mut self, ids: impl Iterator<Item = TextId>, texts: &Texts) -> ArrayRef {
+    /// The texts of a slot of the blocks.
+    pub fn new(slot: usize) -> TextColumn {
+        TextColumn { slot, key_of: vec![], used: vec![], keys: Keys::default() }
+    }
+}
+
+impl Filling for TextColumn {
+    fn take(&mut self, block: &Block, before: usize, texts: &Texts) {
+        let Some(ids) = block.texts(self.slot) else {
+            return self.keys.take(0, block, before, |_, _| 0);
+        };
+        let rows = ids.iter().enumerate().fold(0, |rows, (row, id)| rows | u64::from(!id.is_none()) << row);
         self.key_of.resize(texts.len(), 0);
-        let mut keys = Vec::with_capacity(ids.size_hint().0);
-        let mut none = 0;
-        for id in ids {
-            let mut key = self.key_of[id.index()];
-            if key == 0 && !id.is_none() {
-                key = self.values.push(texts.get(id)) + 1;
-                self.key_of[id.index()] = key;
-                self.used.push(id.index() as u32);
+        let (key_of, used) = (&mut self.key_of, &mut self.used);
+        // Neighbours often have the same text.
+        let mut last = (TextId::NONE, 0);
+        self.keys.take(rows, block, before, |row, values| {
+            let id = ids[row];
+            if id != last.0 {
+                let known = &mut key_of[id.index()];
+                if *known == 0 {
+                    *known = values.push(texts.get(id)) + 1;
+                    used.push(id.index() as u32);
+                }
+                last = (id, *known - 1);
             }
-            none += usize::from(key == 0);
-            keys.push(key - 1);
-        }
-        let nulls = (none > 0).then(|| {
-            let nulls = NullBuffer::new(BooleanBuffer::collect_bool(keys.len(), |i| keys[i] >= 0));
-            keys.iter_mut().for_each(|k| *k = (*k).max(0));
-            nulls
+            last.1
         });
+    }
+
+    fn close(&mut self, closing: &Closing<'_>) -> ArrayRef {
         self.used.drain(..).for_each(|i| self.key_of[i as usize] = 0);
-        let values = self.values.finish();
-        if none == keys.len() {
-            return arrow_array::new_null_array(
-                &weir_schema::arrow::data_type(weir_schema::ColumnType::Text),
-                keys.len(),
-            );
-        }
-        column(keys, nulls, values)
+        self.keys.close(closing)
     }
 }
 
-/// A column of texts that are made of a small value (a number of an error, flags).
-pub struct LabelColumn<K> {
-    keys: Vec<i32>,
-    key_of: HashMap<K, i32, FixedState>,
-    last: Option<(K, i32)>,
-    values: Values,
-    nulls: usize,
+/// A column of the rows' actions.
+pub struct ActionColumn {
+    names: Vec<&'static str>,
+    /// Key + 1 by action.
+    key_of: [i32; ACTIONS_MAX],
+    keys: Keys,
 }
 
-impl<K: Copy + Eq + Hash> LabelColumn<K> {
-    /// An empty column for this many rows.
-    pub fn new(rows: usize) -> LabelColumn<K> {
-        let keys = Vec::with_capacity(rows);
-        LabelColumn { keys, key_of: HashMap::default(), last: None, values: Values::default(), nulls: 0 }
+impl ActionColumn {
+    /// Names by action.
+    pub fn new(names: Vec<&'static str>) -> ActionColumn {
+        ActionColumn { names, key_of: [0; ACTIONS_MAX], keys: Keys::default() }
     }
+}
 
-    /// A row without text.
-    pub fn push_null(&mut self) {
-        self.nulls += 1;
-        self.keys.push(-1);
-    }
-
-    /// A row with the text of `label`, made by `make` the first time.
-    pub fn push(&mut self, label: K, make: impl FnOnce(&mut String)) {
-        if let Some((last, key)) = self.last
-            && last == label
-        {
-            self.keys.push(key);
-            return;
+impl Filling for ActionColumn {
+    fn take(&mut self, block: &Block, before: usize, _: &Texts) {
+        let mut key_by_row = [0; BLOCK_ROWS];
+        let mut values = self.keys.values();
+        for (action, rows) in block.by_action() {
+            let known = &mut self.key_of[action];
+            if *known == 0 {
+                *known = values.push(self.names[action]) + 1;
+            }
+            bits_of(rows).for_each(|row| key_by_row[row] = *known - 1);
         }
-        let key = *self.key_of.entry(label).or_insert_with(|| {
-            let mut text = String::new();
-            make(&mut text);
-            self.values.push(&text)
-        });
-        self.last = Some((label, key));
-        self.keys.push(key);
+        self.keys.take(block.rows(), block, before, |row, _| key_by_row[row]);
     }
 
-    /// The column.
-    pub fn finish(mut self) -> ArrayRef {
-        let rows = self.keys.len();
-        if self.nulls == rows {
-            return arrow_array::new_null_array(&weir_schema::arrow::data_type(weir_schema::ColumnType::Text), rows);
-        }
-        let nulls = (self.nulls > 0).then(|| {
-            let nulls = NullBuffer::new(BooleanBuffer::collect_bool(rows, |i| self.keys[i] >= 0));
-            self.keys.iter_mut().for_each(|k| *k = (*k).max(0));
-            nulls
-        });
-        column(self.keys, nulls, self.values.finish())
+    fn close(&mut self, closing: &Closing<'_>) -> ArrayRef {
+        self.key_of = [0; ACTIONS_MAX];
+        self.keys.close(closing)
     }
+}
+
+/// A row has no name in a [`NameColumn`].
+pub const NO_NAME: u16 = u16::MAX;
+
+/// A column of names of small numbers: errors, system calls, families.
+pub struct NameColumn<N, W> {
+    rule: Rule,
+    number: N,
+    write: W,
+    /// Key + 1 by number.
+    key_of: Vec<i32>,
+    keys: Keys,
+}
+
+impl<N: Fn(&[u8]) -> u16, W: Fn(u16, &mut String)> NameColumn<N, W> {
+    /// `number` gives the number of a row, below `bound`, or [`NO_NAME`]; `write` writes its name.
+    pub fn new(rule: Rule, bound: u16, number: N, write: W) -> NameColumn<N, W> {
+        NameColumn { rule, number, write, key_of: vec![0; usize::from(bound)], keys: Keys::default() }
+    }
+}
+
+impl<N: Fn(&[u8]) -> u16 + Send, W: Fn(u16, &mut String) + Send> Filling for NameColumn<N, W> {
+    fn take(&mut self, block: &Block, before: usize, _: &Texts) {
+        let mut rows = self.rule.rows(block);
+        let mut numbers = [NO_NAME; BLOCK_ROWS];
+        if rows != 0 {
+            let mut named = 0;
+            for (row, record) in block.records().enumerate() {
+                numbers[row % BLOCK_ROWS] = (self.number)(record);
+                named |= u64::from(numbers[row % BLOCK_ROWS] != NO_NAME) << (row % BLOCK_ROWS);
+            }
+            rows &= named;
+        }
+        let (key_of, write) = (&mut self.key_of, &self.write);
+        self.keys.take(rows, block, before, |row, values| {
+            let known = &mut key_of[usize::from(numbers[row])];
+            if *known == 0 {
+                let mut text = String::new();
+                write(numbers[row], &mut text);
+                *known = values.push(&text) + 1;
+            }
+            *known - 1
+        });
+    }
+
+    fn close(&mut self, closing: &Closing<'_>) -> ArrayRef {
+        self.key_of.fill(0);
+        self.keys.close(closing)
+    }
+}
+
+/// How a value of an action is written; `None` when the action has no names for it.
+pub type Symbolic = Option<&'static Symbols>;
+
+/// A column of values in words (flags, signals), by action and value.
+pub struct SymbolColumn {
+    at: usize,
+    wire: Wire,
+    /// By action.
+    sets: Vec<Symbolic>,
+    rule: Rule,
+    key_of: HashMap<(usize, i64), i32, FixedState>,
+    keys: Keys,
+}
+
+/// A field that holds this has no value, and no symbols.
+const NO_SYMBOLS: i64 = -1;
+
+impl SymbolColumn {
+    /// The integer at a place, by the symbols of each action.
+    pub fn new((at, wire): (usize, Wire), sets: Vec<Symbolic>) -> SymbolColumn {
+        let actions = sets.iter().enumerate().fold(0, |bits, (i, set)| bits | u32::from(set.is_some()) << i);
+        let rule = Rule::Actions(actions);
+        SymbolColumn { at, wire, sets, rule, key_of: HashMap::default(), keys: Keys::default() }
+    }
+}
+
+impl Filling for SymbolColumn {
+    fn take(&mut self, block: &Block, before: usize, _: &Texts) {
+        let (at, wire) = (self.at, self.wire);
+        let mut rows = self.rule.rows(block);
+        if rows == 0 {
+            return self.keys.take(0, block, before, |_, _| 0);
+        }
+        rows &= rows_where(block, |r| value(r, at, wire) != NO_SYMBOLS);
+        let mut actions = [0; BLOCK_ROWS];
+        block.by_action().for_each(|(action, rows)| bits_of(rows).for_each(|row| actions[row] = action));
+        let (sets, key_of) = (&self.sets, &mut self.key_of);
+        let mut last = ((usize::MAX, 0), 0);
+        self.keys.take(rows, block, before, |row, values| {
+            let label = (actions[row], value(block.record(row), at, wire));
+            if label != last.0 {
+                let key = key_of.entry(label).or_insert_with(|| {
+                    let mut text = String::new();
+                    if let Some(set) = sets[label.0] {
+                        set.render(label.1 as u64, &mut text);
+                    }
+                    values.push(&text)
+                });
+                last = (label, *key);
+            }
+            last.1
+        });
+    }
+
+    fn close(&mut self, closing: &Closing<'_>) -> ArrayRef {
+        self.key_of.clear();
+        self.keys.close(closing)
+    }
+}
+
+/// The errno of a failed call's result at an offset, or [`NO_NAME`].
+#[inline]
+pub fn errno_at(record: &[u8], at: usize) -> u16 {
+    let errno = (long(record, at) as u64).wrapping_neg();
+    if errno.wrapping_sub(1) < ERRNO_MAX as u64 { errno as u16 } else { NO_NAME }
 }

@@ -92,7 +92,7 @@ fn two() -> (FakeRing, FakeRing, Sequencer<FakeRing>) {
     let a = FakeRing(Rc::default(), 0);
     let b = FakeRing(Rc::default(), 1);
     b.0.borrow_mut().cpu = 1;
-    let mut sequencer = Sequencer::new(0);
+    let mut sequencer = Sequencer::new(0, false);
     sequencer.add(a.clone());
     sequencer.add(b.clone());
     (a, b, sequencer)
@@ -169,11 +169,30 @@ fn a_pause_ends_the_round_and_the_next_one_goes_on_without_late_records() {
     assert_eq!(sequencer.counters().late, 0);
 }
 
+#[test]
+fn a_round_takes_a_bounded_number_of_records_and_the_next_ones_the_rest() {
+    let (a, b, mut sequencer) = two();
+    sequencer.records_max = 2;
+    (0..10).for_each(|i| a.write(2 * i, true));
+    b.write(5, true);
+    let (mut out, mut gaps) = (vec![], vec![]);
+    assert!(round(&mut sequencer, 100, &mut out, &mut gaps).more);
+    assert_eq!(out, [(0, 0, 0)], "the ring has been read up to 2, so only what is below is certain");
+    while round(&mut sequencer, 100, &mut out, &mut gaps).more {}
+    assert_eq!(out.len(), 11);
+    assert!(out.windows(2).all(|w| w[0].2 < w[1].2));
+    assert_eq!((sequencer.counters().late, gaps), (0, vec![]));
+}
+
 proptest! {
     /// Any interleaving of writes, losses, slow writers and rounds: order, no late record, and every number once.
     #[test]
-    fn everything_comes_once_in_order_or_is_in_a_gap(steps in prop::collection::vec((0u8..6, any::<bool>()), 1..200)) {
+    fn everything_comes_once_in_order_or_is_in_a_gap(
+        steps in prop::collection::vec((0u8..6, any::<bool>()), 1..200),
+        records_max in prop::sample::select(vec![1, 2, 7, usize::MAX]),
+    ) {
         let (a, b, mut sequencer) = two();
+        sequencer.records_max = records_max;
         let (mut out, mut gaps) = (vec![], vec![]);
         let mut now = 1;
         for (what, first) in steps {
@@ -190,7 +209,7 @@ proptest! {
         b.finish_all();
         for _ in 0..3 {
             now += 1;
-            round(&mut sequencer, now, &mut out, &mut gaps);
+            while round(&mut sequencer, now, &mut out, &mut gaps).more {}
         }
         prop_assert!(out.windows(2).all(|w| w[0].2 <= w[1].2), "out of order: {out:?}");
         prop_assert_eq!(sequencer.counters().late, 0);

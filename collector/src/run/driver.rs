@@ -58,6 +58,16 @@ pub struct Driver {
     misses_at: Instant,
 }
 
+/// What a round found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Drained {
+    Nothing,
+    /// All that was there.
+    All,
+    /// There is more.
+    Part,
+}
+
 /// Positions of all CPUs for a cut.
 fn positions(sequencer: &Sequencer<CpuRing>) -> Vec<Position> {
     sequencer
@@ -101,8 +111,8 @@ impl Driver {
         }
     }
 
-    /// One round and the cuts that it makes due; returns whether there was anything.
-    fn drain(&mut self) -> bool {
+    /// One round and the cuts that it makes due; returns what there was.
+    fn drain(&mut self) -> Drained {
         let mut gaps: Vec<Gap> = vec![];
         let pipeline = &mut self.pipeline;
         let round = self.sequencer.round(
@@ -116,11 +126,16 @@ impl Driver {
         gaps.iter().for_each(|gap| self.pipeline.gap(gap));
         let full = self.pipeline.is_full();
         let sequencer = &self.sequencer;
-        self.pipeline.close_due(!full, Instant::now(), || positions(sequencer));
+        let drained = !full && !round.more;
+        self.pipeline.close_due(drained, Instant::now(), || positions(sequencer));
         if round.emitted > 0 && self.misses_at.elapsed() >= MISSES_EVERY {
             self.count_unnumbered(round.watermark_ns);
         }
-        round.emitted > 0 || full
+        match (drained, round.emitted) {
+            (true, 0) => Drained::Nothing,
+            (true, _) => Drained::All,
+            (false, _) => Drained::Part,
+        }
     }
 
     /// Attempts that took no number show only in counters of the kernel.
@@ -149,10 +164,11 @@ impl Driver {
     pub fn run(&mut self, stop: &Stop, until: Option<Instant>) -> Result<()> {
         let mut naps = 0;
         while !stop.is_asked() && until.is_none_or(|t| Instant::now() < t) {
-            if self.drain() {
+            let drained = self.drain();
+            if drained != Drained::Nothing {
                 naps = 0;
                 self.tell();
-                if self.sequencer.backlog_bytes() <= self.ring_bytes / BACKLOG_SHARE {
+                if drained == Drained::All && self.sequencer.backlog_bytes() <= self.ring_bytes / BACKLOG_SHARE {
                     thread::sleep(self.naps.nap);
                 }
             } else if naps < self.naps.before_sleep {
@@ -187,7 +203,7 @@ impl Driver {
         self.loaded.detach();
         let mut empty_rounds = 0;
         while empty_rounds < 3 {
-            if self.drain() {
+            if self.drain() != Drained::Nothing {
                 empty_rounds = 0;
             } else {
                 empty_rounds += 1;

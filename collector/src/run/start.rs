@@ -128,7 +128,7 @@ fn rings(
     slack_ns: u64,
     waiter: &Waiter,
 ) -> Result<Sequencer<CpuRing>> {
-    let mut sequencer = Sequencer::new(slack_ns as i64);
+    let mut sequencer = Sequencer::new(slack_ns as i64, loaded.plan.exact_order);
     for cpu in 0..host.cpus.places() {
         let ring = if host.cpus.online.contains(&cpu) { Some(loaded.create_ring(cpu)?) } else { None };
         if let Some(ring) = &ring {
