@@ -158,7 +158,8 @@ pub fn start(config: &Config, command: Option<Vec<OsString>>) -> Result<Started>
     let host = Host::read()?;
     crate::requirements::check(&host)?;
     let stop = Stop::new().context("make the descriptor that ends a run")?;
-    let signals = Listener::listen(&stop).context("listen for signals")?;
+    let signals = privilege::start_reduced(command.is_some(), || Listener::listen(&stop))?;
+    let signals = signals.context("listen for signals")?;
     let gate = gate(config, &host, command)?;
     let mut filters = config.filter.resolve(host.mounts.cgroup2.as_deref())?;
     filters.trees.only.extend(gate.as_ref().map(Gate::pid));
