@@ -53,7 +53,12 @@ pub fn settings(config: &Config, host: &Host, filters: Filters) -> Result<Settin
     })?;
     let ring_bytes = u32::try_from(config.ring_bytes).context("ring_bytes is too large")?;
     Ok(Settings {
-        selection: weir_bpf::Selection { actions: selection.actions, calls: selection.calls, timed: config.durations },
+        selection: weir_bpf::Selection {
+            actions: selection.actions,
+            calls: selection.calls,
+            calls_without_name: selection.calls_without_name,
+            timed: config.durations,
+        },
         filters,
         ring_bytes,
         lifecycle_bytes: (u64::from(ring_bytes) * config.ring_lifecycle_percent / 100) as u32,
