@@ -130,7 +130,7 @@ fn files() -> Selection {
 
 fn calls() -> Selection {
     let names: BTreeSet<&'static str> = syscalls::table(syscalls::native()).iter().map(|s| s.name).collect();
-    Selection { actions: BTreeSet::from([0x0601]), calls: names, timed: false }
+    Selection { actions: BTreeSet::from([0x0601]), calls: names, ..Selection::default() }
 }
 
 fn bytes_below(dir: &Path) -> Result<u64> {

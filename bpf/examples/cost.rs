@@ -32,7 +32,7 @@ fn pin(cpu: usize) {
 
 fn settings(actions: BTreeSet<u16>, calls: &[&'static str]) -> Settings {
     Settings {
-        selection: Selection { actions, calls: calls.iter().copied().collect(), timed: false },
+        selection: Selection { actions, calls: calls.iter().copied().collect(), ..Selection::default() },
         filters: Filters { include_self: true, ..Filters::default() },
         ring_bytes: RING_BYTES,
         lifecycle_bytes: 1 << 20,

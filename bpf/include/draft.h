@@ -13,6 +13,22 @@
 /* Tails other than paths end below this, so that an append never runs off the record. */
 #define DRAFT_BYTES_MAX (WEIR_RECORD_BYTES_MAX - TEXT_BYTES_MAX)
 
+/*
+ * An attempt that gets no draft. As in stamp(): with interrupts off, or the loss of an interrupt could come between and
+ * the two would swap their numbers; and by the fetch form of the add, which is a full barrier on every machine.
+ */
+static __always_inline void refuse(struct cpu_state *state, __u32 cpu, __u16 action, enum weir_reason reason)
+{
+	unsigned long irq;
+	__u64 seq;
+
+	irq_off(&irq);
+	lose(state, cpu, action, reason);
+	seq = __sync_fetch_and_add(&state->seq, 1);
+	bpf_barrier_var(seq);
+	irq_on(&irq);
+}
+
 /* Takes this CPU's draft and zeroes the fixed part; NULL (with a number and a loss) when it is in use. */
 static __always_inline struct draft *draft_begin(__u32 fixed, __u16 action)
 {
@@ -21,8 +37,7 @@ static __always_inline struct draft *draft_begin(__u32 fixed, __u16 action)
 	struct draft *draft = bpf_map_lookup_elem(&drafts, &cpu);
 
 	if (!draft || state->in_draft) {
-		lose(state, cpu, action, draft ? WEIR_LOST_PROBE_REENTERED : WEIR_LOST_NO_RING);
-		__sync_fetch_and_add(&state->seq, 1);
+		refuse(state, cpu, action, draft ? WEIR_LOST_PROBE_REENTERED : WEIR_LOST_NO_RING);
 		return NULL;
 	}
 	state->in_draft = 1;

@@ -209,9 +209,31 @@ HANDLER(clone3)
 #define NO_EXIT_CODE (-2147483647 - 1)
 #define CORE_DUMPED 0x80
 
+/* processes whose end is told, by their leader */
+struct {
+	__uint(type, BPF_MAP_TYPE_TASK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, __u32);
+} ends_told SEC(".maps");
+
+/*
+ * A thread leaves the count of the living some time before it comes here (before 6.16), so that several can find nobody
+ * alive: the first one tells. Only while another thread is not released can one come behind: then the mark is made.
+ */
+static __always_inline bool is_first_to_tell(struct task_struct *leader, struct signal_struct *signal)
+{
+	__u64 flags = signal->nr_threads > 1 ? BPF_LOCAL_STORAGE_GET_F_CREATE : 0;
+	__u32 *told = bpf_task_storage_get(&ends_told, leader, NULL, flags);
+
+	return !told || !__sync_lock_test_and_set(told, 1);
+}
+
+/* Of the process, whichever thread was the last: the names and the status are the leader's. */
 SEC("tp_btf/sched_process_exit")
 int BPF_PROG(weir_process_exit, struct task_struct *task)
 {
+	struct task_struct *leader = task->group_leader;
 	struct signal_struct *signal = task->signal;
 	struct weir_process *record;
 	__u32 tgid = task->tgid;
@@ -219,15 +241,15 @@ int BPF_PROG(weir_process_exit, struct task_struct *task)
 
 	if (signal->live.counter > 0)
 		return 0;
-	if (selected(WEIR_PROCESS_EXIT) && wanted(task)) {
+	if (selected(WEIR_PROCESS_EXIT) && wanted(task) && is_first_to_tell(leader, signal)) {
 		record = take_fixed(weir_process, WEIR_PROCESS_EXIT);
 		if (record) {
-			fill_task(&record->header, task);
-			code = signal->flags & SIGNAL_GROUP_EXIT ? signal->group_exit_code : task->exit_code;
+			fill_task(&record->header, leader);
+			code = signal->flags & SIGNAL_GROUP_EXIT ? signal->group_exit_code : leader->exit_code;
 			record->exit_signal = code & 0x7f;
 			record->exit_code = code & 0x7f ? NO_EXIT_CODE : code >> 8 & 0xff;
 			record->bits = code & CORE_DUMPED ? 2 : 0;
-			record->duration_ns = record->header.ktime_ns - task->group_leader->start_boottime;
+			record->duration_ns = record->header.ktime_ns - leader->start_boottime;
 			submit(record);
 		}
 	}

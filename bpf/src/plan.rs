@@ -24,6 +24,8 @@ pub struct Selection {
     pub actions: BTreeSet<u16>,
     /// Names of the calls of class `syscall`.
     pub calls: BTreeSet<&'static str>,
+    /// Numbers that no table names too: calls of newer kernels, and of none.
+    pub calls_without_name: bool,
     /// Durations of those calls too.
     pub timed: bool,
 }
@@ -129,6 +131,20 @@ fn numbers_of(abi: Abi, name: &str) -> impl Iterator<Item = &'static Syscall> {
 /// The table of the machine's 32-bit callers, if it has one that weir knows.
 fn compat_abi() -> Option<Abi> {
     cfg!(target_arch = "x86_64").then_some(Abi::I386)
+}
+
+/// Tables whose numbers are slots below [`COMPAT_SLOT`]: where x32 has a number of its own, no other table has it.
+fn wide_abis() -> impl Iterator<Item = Abi> {
+    [syscalls::native()].into_iter().chain(cfg!(target_arch = "x86_64").then_some(Abi::X32))
+}
+
+/// Whether a table knows the call of this slot.
+fn has_name(slot: usize) -> bool {
+    let named = |abi, slot: usize| syscalls::by_nr(abi, slot as u32).is_some();
+    match slot.checked_sub(COMPAT_SLOT) {
+        Some(slot) => compat_abi().is_some_and(|abi| named(abi, slot)),
+        None => wide_abis().any(|abi| named(abi, slot)),
+    }
 }
 
 impl Plan {
@@ -253,15 +269,19 @@ impl Plan {
     fn add_records(&mut self, selection: &Selection) {
         let timed = if selection.timed { CALL_TIMED } else { 0 };
         for name in &selection.calls {
-            let native = numbers_of(syscalls::native(), name).map(|s| (s.nr as usize, s));
+            let wide = wide_abis().flat_map(|abi| numbers_of(abi, name)).map(|s| (s.nr as usize, s));
             let compat = compat_abi()
                 .into_iter()
                 .flat_map(|abi| numbers_of(abi, name))
                 .map(|s| (COMPAT_SLOT + s.nr as usize, s));
-            for (slot, call) in native.chain(compat) {
+            for (slot, call) in wide.chain(compat) {
                 self.calls[slot] |= CALL_RECORD | timed;
                 self.texts[slot] = call.text_mask();
             }
+        }
+        if selection.calls_without_name {
+            let unnamed = (0..self.calls.len()).filter(|slot| !has_name(*slot));
+            unnamed.for_each(|slot| self.calls[slot] |= CALL_RECORD | timed);
         }
     }
 
@@ -284,7 +304,8 @@ impl Plan {
             }
         };
         if exits {
-            let serves: &[u16] = if selection.calls.is_empty() { &[] } else { &[0x0601] };
+            let no_call = selection.calls.is_empty() && !selection.calls_without_name;
+            let serves: &[u16] = if no_call { &[] } else { &[0x0601] };
             self.add("weir_exit", "tp_btf/sys_exit", serves, state("weir_exit", "sys_exit"));
         }
         if enters {
@@ -315,5 +336,52 @@ impl Plan {
         config.actions = self.actions;
         config.calls = *self.calls;
         config.texts = *self.texts;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A kernel that has everything.
+    struct Everything;
+
+    impl Offers for Everything {
+        fn has_tracepoint(&self, _: &str) -> bool {
+            true
+        }
+        fn has_kfunc(&self, _: &str) -> bool {
+            true
+        }
+    }
+
+    fn recorded(selection: &Selection) -> BTreeSet<usize> {
+        let plan = Plan::new(selection, &Everything, &BTreeSet::new(), &[]);
+        (0..plan.calls.len()).filter(|slot| plan.calls[*slot] & CALL_RECORD != 0).collect()
+    }
+
+    #[test]
+    fn a_number_is_recorded_by_its_name_or_because_it_has_none() {
+        let getppid = syscalls::by_name(syscalls::native(), "getppid").expect("a call").nr as usize;
+        let named = Selection { calls: BTreeSet::from(["getppid"]), ..Selection::default() };
+        assert!(recorded(&named).contains(&getppid) && !recorded(&named).contains(&900));
+        let all = Selection { calls_without_name: true, ..named };
+        let recorded = recorded(&all);
+        assert!(recorded.contains(&getppid) && recorded.contains(&900) && recorded.contains(&(COMPAT_SLOT + 900)));
+        // Named, and not asked for: `--syscall all --except-syscall openat`.
+        for name in ["openat", "execve"] {
+            for abi in wide_abis() {
+                let nr = syscalls::by_name(abi, name).expect("a call").nr as usize;
+                assert!(!recorded.contains(&nr), "{name} of {abi:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn x32_calls_with_a_number_of_their_own_are_recorded_by_their_name() {
+        let Some(call) = wide_abis().nth(1).and_then(|abi| syscalls::by_name(abi, "execve")) else { return };
+        assert!(call.nr >= 512, "{}", call.nr);
+        let named = Selection { calls: BTreeSet::from(["execve"]), ..Selection::default() };
+        assert!(recorded(&named).contains(&(call.nr as usize)));
     }
 }

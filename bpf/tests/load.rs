@@ -12,6 +12,7 @@ fn everything() -> Settings {
         selection: Selection {
             actions: CLASSES.iter().filter(|c| c.has_record()).flat_map(|c| c.actions).map(|a| a.id).collect(),
             calls: BTreeSet::from(["getppid", "openat"]),
+            calls_without_name: true,
             timed: true,
         },
         filters: Filters::default(),

@@ -6,6 +6,7 @@
 //! the command.
 //!
 //! A Ctrl-C at the terminal reaches the command by itself, since it stays in weir's process group: weir has to outlive it.
+//! What is sent to weir alone is passed on (`run/signals.rs`).
 
 pub mod gate;
 mod search;
@@ -22,7 +23,7 @@ use rustix::net::{
     AddressFamily, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketFlags, SocketType, recv,
     sendmsg, socketpair,
 };
-use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use thiserror::Error;
 
 pub use user::RunAs;
@@ -34,7 +35,7 @@ pub const EXIT_NOT_EXECUTABLE: u8 = 126;
 /// The command was not found.
 pub const EXIT_NOT_FOUND: u8 = 127;
 /// Added to the number of the signal that ended the command.
-const EXIT_SIGNAL: i32 = 128;
+pub const EXIT_SIGNAL: i32 = 128;
 
 /// The command could not be started.
 #[derive(Debug, Error)]
@@ -110,7 +111,7 @@ impl Gate {
         self.child.id()
     }
 
-    /// A descriptor that is readable when the command has ended.
+    /// A descriptor that is readable when the command has ended, and by which signals go to it and to nobody else.
     ///
     /// # Errors
     /// When the kernel has no descriptor left.
@@ -135,25 +136,6 @@ impl Gate {
             Ok(_) | Err(rustix::io::Errno::PIPE | rustix::io::Errno::CONNRESET) => Ok(()),
             Err(error) => Err(CommandError::Open(error.into())),
         }
-    }
-
-    /// Passes a signal on to the command, if it still runs.
-    pub fn signal(&self, signal: Signal) {
-        if self.ended.is_none() {
-            // Not reaped yet, so the pid is still its own. It may have ended: then nobody needs the signal.
-            let _ = kill_process(Pid::from_child(&self.child), signal);
-        }
-    }
-
-    /// The exit status to pass on, if the command has ended.
-    ///
-    /// # Errors
-    /// When the kernel refuses to tell.
-    pub fn try_wait(&mut self) -> Result<Option<u8>, CommandError> {
-        if self.ended.is_none() {
-            self.ended = self.child.try_wait().map_err(CommandError::Wait)?.map(exit_code);
-        }
-        Ok(self.ended)
     }
 
     /// Waits for the end and gives the exit status to pass on: the command's own, or 128 and the signal.

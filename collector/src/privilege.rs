@@ -1,8 +1,10 @@
 //! Gives up every right that is not needed after the load.
 //!
-//! Capabilities belong to a thread and new threads inherit them: call [`drop_unneeded`] from the thread that loads,
-//! before it starts others. A gate (see [`crate::command`]) is spawned earlier: it needs the right to become the user,
+//! Capabilities belong to a thread and new threads inherit them: call [`drop_unneeded`] from the thread that loads, and
+//! start what has to run before through [`start_reduced`]. A gate (see [`crate::command`]) is spawned earlier: it needs the right to become the user,
 //! and its command may be a set-user-id program, which `no_new_privs` would break.
+
+use std::thread;
 
 use caps::{CapSet, Capability, CapsHashSet};
 use thiserror::Error;
@@ -57,6 +59,20 @@ pub fn drop_unneeded(command_of_other_user: bool) -> Result<CapsHashSet, Privile
     caps::set(None, CapSet::Permitted, &left)?;
     rustix::thread::set_no_new_privs(true).map_err(PrivilegeError::NoNewPrivileges)?;
     Ok(left)
+}
+
+/// Runs `start` where rights are given up already: the threads that it starts inherit what is left.
+///
+/// # Errors
+/// When the kernel refuses to reduce them.
+pub fn start_reduced<T: Send>(
+    command_of_other_user: bool,
+    start: impl FnOnce() -> T + Send,
+) -> Result<T, PrivilegeError> {
+    thread::scope(|scope| {
+        let reduced = scope.spawn(|| drop_unneeded(command_of_other_user).map(|_| start()));
+        reduced.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    })
 }
 
 fn remaining(permitted: &CapsHashSet, command_of_other_user: bool) -> CapsHashSet {

@@ -6,6 +6,7 @@
 mod driver;
 mod hotplug;
 mod report;
+mod signals;
 mod sinks;
 mod start;
 mod status;

@@ -28,13 +28,19 @@ fn footer(path: &std::path::Path) -> HashMap<String, String> {
 }
 
 /// One loss row per `(cpu, seq, action)`.
+/// Rows of class `loss`; every gap is of CPU 3, of five numbers among the eight from ten times its own.
 fn loss_rows(rows: &[(i32, i64, &str)]) -> weir_sinks::Batch {
+    let gap = |row: &(i32, i64, &str)| (row.2 == "gap").then_some(row.1 * 10);
     let columns = HashMap::from([
         ("time", times(rows.iter().map(|_| TIME_US))),
         ("ktime_ns", Arc::new(Int64Array::from(vec![EPOCH; rows.len()])) as ArrayRef),
         ("cpu", Arc::new(rows.iter().map(|r| Some(r.0)).collect::<Int32Array>()) as ArrayRef),
         ("seq", Arc::new(rows.iter().map(|r| Some(r.1)).collect::<Int64Array>()) as ArrayRef),
         ("action", texts(rows.iter().map(|r| Some(r.2)))),
+        ("gap_cpu", Arc::new(rows.iter().map(|r| gap(r).map(|_| 3)).collect::<Int32Array>()) as ArrayRef),
+        ("first_seq", Arc::new(rows.iter().map(gap).collect::<Int64Array>()) as ArrayRef),
+        ("last_seq", Arc::new(rows.iter().map(|r| gap(r).map(|first| first + 7)).collect::<Int64Array>()) as ArrayRef),
+        ("count", Arc::new(rows.iter().map(|r| gap(r).map(|_| 5)).collect::<Int64Array>()) as ArrayRef),
     ]);
     common::batch(ClassId::Loss, rows.len(), columns)
 }
@@ -97,8 +103,12 @@ fn the_footer_has_identity_versions_and_the_numbers_per_cpu() {
             ("weir.boot_id", &identity.boot_id),
             ("weir.epoch", "77000000001"),
             ("weir.seq.-1", "4-10"),
+            ("weir.rows.-1", "3"),
             ("weir.seq.-2", "0-1"),
+            ("weir.rows.-2", "2"),
             ("weir.gaps", "3"),
+            ("weir.gap_seq.3", "40-107"),
+            ("weir.gap_count.3", "15"),
         ]
         .map(|(key, value)| (key.to_owned(), value.to_owned())),
     );
@@ -288,7 +298,8 @@ fn the_oldest_files_go_when_the_directory_is_too_large_and_leave_a_note() {
         assert_eq!(note["file"], names[i]);
         assert_eq!((&note["class"], &note["reason"]), (&"file".into(), &reason.into()));
         assert_eq!((&note["rows"], &note["epoch"]), (&100.into(), &EPOCH.into()));
-        assert_eq!(note["seq"], serde_json::json!({ "0": [i * 100, i * 100 + 99] }));
+        assert_eq!(note["seq"], serde_json::json!({ "0": [i * 100, i * 100 + 99, 100] }));
+        assert_eq!(note["gap_seq"], serde_json::json!({}));
     }
     assert_eq!(notes.len(), 3);
 }

@@ -102,6 +102,39 @@ fn a_limit_on_locked_memory_that_cannot_be_raised_is_no_error() {
     assert!(!ended.stderr.contains("ERROR"), "{}", ended.stderr);
 }
 
+/// Capabilities that the README says are kept, while a command runs.
+const KEPT: &[u32] = &[0, 1, 3, 5, 39];
+
+#[test]
+fn behind_the_start_no_thread_has_more_rights_than_it_needs() {
+    if !is_root("rights of threads") {
+        return;
+    }
+    let scratch = tempfile::tempdir().expect("a scratch directory");
+    let (data, ready) = (scratch.path().join("data"), scratch.path().join("ready"));
+    let mut line = weir(&["run", "--status", "never", "--class", "process", "--stdout", "json", "--parquet"]);
+    let script = ": >\"$0\"; exec sleep 600";
+    let mut weir = start(line.arg(data).args(["--", "sh", "-c", script]).arg(&ready));
+    assert!(weir.wait_until(|| ready.exists()), "the command did not start");
+    let threads: Vec<PathBuf> = fs::read_dir(format!("/proc/{}/task", weir.pid()))
+        .expect("threads")
+        .map(|thread| thread.expect("a thread").path())
+        .collect();
+    assert!(threads.len() > 3, "{threads:?}");
+    let kept: u64 = KEPT.iter().map(|bit| 1 << bit).sum();
+    for thread in threads {
+        let status = fs::read_to_string(thread.join("status")).expect("its status");
+        let field = |name: &str| status.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default().trim();
+        for set in ["CapEff:", "CapPrm:"] {
+            let has = u64::from_str_radix(field(set), 16).expect("bits");
+            assert_eq!(has & !kept, 0, "{set} {has:#x} of thread {}", field("Name:"));
+        }
+        assert_eq!(field("NoNewPrivs:"), "1", "thread {}", field("Name:"));
+    }
+    weir.signal(Signal::TERM);
+    weir.wait().expect_code(128 + 15);
+}
+
 // --- directories ---
 
 #[test]

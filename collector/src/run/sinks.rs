@@ -7,13 +7,14 @@ use anyhow::{Context, Result};
 use weir_schema::{CLASSES, ClassId};
 use weir_sinks::parquet::{ParquetOptions, ParquetSink};
 use weir_sinks::stdout::Closed;
-use weir_sinks::{ClassSet, Format, Identity, Lane, LaneOptions, LaneReport, StdoutSink};
+use weir_sinks::{ClassSet, Format, Identity, Lane, LaneOptions, LaneReport, Sink, StdoutSink};
 
 use super::stop::Stop;
 use crate::assemble::Limits;
 use crate::config::{Config, StdoutFormat};
 use crate::host::Host;
 use crate::pipeline::{Pace, Pipeline};
+use crate::privilege;
 
 /// How long a lane may take to write its last rows.
 pub const STOP_MAX: Duration = Duration::from_secs(30);
@@ -80,6 +81,13 @@ impl Write for Watched {
     }
 }
 
+/// A lane, whose worker has no right that only the start needs.
+fn lane(options: LaneOptions, sink: Box<dyn Sink>) -> Result<Lane> {
+    let name = sink.name().to_owned();
+    let lane = privilege::start_reduced(false, || Lane::start(options, sink))?;
+    lane.with_context(|| format!("start the lane of {name}"))
+}
+
 /// Adds the lanes to the pipeline: those of files at their age, standard output at every drain. `stop` is asked when the
 /// only reader leaves.
 pub fn add(
@@ -97,7 +105,7 @@ pub fn add(
     };
     let classes = classes(actions);
     if let Some(sink) = parquet(config, host, identity)? {
-        let lane = Lane::start(options(config, classes), Box::new(sink)).context("start the Parquet lane")?;
+        let lane = lane(options(config, classes), Box::new(sink))?;
         pipeline.add_lanes(Pace::Age(Duration::from_millis(config.batch_age_ms)), limits, vec![lane]);
     }
     if let Some(format) = config.stdout.format {
@@ -108,8 +116,7 @@ pub fn add(
         let stop = stop.filter(|_| config.parquet.dir.is_none());
         let sink = StdoutSink::new(format, Box::new(Watched { stream: io::stdout(), stop }));
         closed = sink.closed();
-        let lane =
-            Lane::start(options(config, classes), Box::new(sink)).context("start the lane of standard output")?;
+        let lane = lane(options(config, classes), Box::new(sink))?;
         pipeline.add_lanes(Pace::Drain, limits, vec![lane]);
     }
     Ok(closed)

@@ -15,6 +15,7 @@ use weir_sinks::Identity;
 use super::driver::{Driver, Naps};
 use super::hotplug::Hotplug;
 use super::report::Report;
+use super::signals::Listener;
 use super::sinks;
 use super::status::{self, Watch};
 use super::stop::Stop;
@@ -33,6 +34,7 @@ const ARGS_BYTES_MAX: u64 = 32_767;
 pub struct Started {
     driver: Driver,
     stop: Stop,
+    signals: Listener,
     gate: Option<Gate>,
     identity: Identity,
     reader_left: weir_sinks::stdout::Closed,
@@ -51,7 +53,12 @@ pub fn settings(config: &Config, host: &Host, filters: Filters) -> Result<Settin
     })?;
     let ring_bytes = u32::try_from(config.ring_bytes).context("ring_bytes is too large")?;
     Ok(Settings {
-        selection: weir_bpf::Selection { actions: selection.actions, calls: selection.calls, timed: config.durations },
+        selection: weir_bpf::Selection {
+            actions: selection.actions,
+            calls: selection.calls,
+            calls_without_name: selection.calls_without_name,
+            timed: config.durations,
+        },
         filters,
         ring_bytes,
         lifecycle_bytes: (u64::from(ring_bytes) * config.ring_lifecycle_percent / 100) as u32,
@@ -156,7 +163,8 @@ pub fn start(config: &Config, command: Option<Vec<OsString>>) -> Result<Started>
     let host = Host::read()?;
     crate::requirements::check(&host)?;
     let stop = Stop::new().context("make the descriptor that ends a run")?;
-    stop.on_signals().context("listen for signals")?;
+    let signals = privilege::start_reduced(command.is_some(), || Listener::listen(&stop))?;
+    let signals = signals.context("listen for signals")?;
     let gate = gate(config, &host, command)?;
     let mut filters = config.filter.resolve(host.mounts.cgroup2.as_deref())?;
     filters.trees.only.extend(gate.as_ref().map(Gate::pid));
@@ -204,7 +212,7 @@ pub fn start(config: &Config, command: Option<Vec<OsString>>) -> Result<Started>
     }
     let naps = Naps { nap: Duration::from_micros(config.nap_us), before_sleep: config.naps_before_sleep };
     let driver = Driver::new(loaded, sequencer, pipeline, waiter, hotplug.ok(), naps, config.ring_bytes, watch);
-    Ok(Started { driver, stop, gate, identity, reader_left, duration: config.duration, began: Instant::now() })
+    Ok(Started { driver, stop, signals, gate, identity, reader_left, duration: config.duration, began: Instant::now() })
 }
 
 /// Bits of the selected actions alone, without those that are recorded for context.
@@ -224,29 +232,36 @@ impl Started {
     pub fn run(mut self) -> Result<Report> {
         let until = self.duration.map(|d| self.began + d);
         let waiting = match self.gate.take() {
-            Some(gate) => Some(wait_for(gate, self.stop.clone())?),
+            Some(gate) => self.wait_for(gate)?,
             None => None,
         };
         self.driver.run(&self.stop, until)?;
         let seconds = self.began.elapsed().as_secs_f64();
         let (lanes, totals) = self.driver.finish();
         let lanes = sinks::stop(lanes);
-        let status = waiting.and_then(|w| w.is_finished().then(|| w.join().ok()).flatten());
+        let ended = waiting.and_then(|w| w.is_finished().then(|| w.join().ok()).flatten());
+        let status = ended.or_else(|| self.signals.status_without_end());
         let reader_left = self.reader_left.is_set();
         Ok(Report { identity: self.identity, totals, lanes, reader_left, status, seconds })
     }
-}
 
-/// Opens the gate and asks to stop when the command has ended.
-fn wait_for(mut gate: Gate, stop: Stop) -> Result<thread::JoinHandle<u8>> {
-    gate.open()?;
-    let wait = move || {
-        let status = gate.wait().unwrap_or_else(|e| {
-            tracing::error!("{e}");
-            super::EXIT_OWN
-        });
-        stop.ask();
-        status
-    };
-    thread::Builder::new().name("command".into()).spawn(wait).context("start the thread that waits for the command")
+    /// Opens the gate and asks to stop when the command has ended. After a signal it stays shut.
+    fn wait_for(&self, mut gate: Gate) -> Result<Option<thread::JoinHandle<u8>>> {
+        self.signals.pass_on_to(gate.pidfd().context("get a descriptor of the command")?);
+        if self.stop.is_asked() {
+            return Ok(None);
+        }
+        gate.open()?;
+        let stop = self.stop.clone();
+        let wait = move || {
+            let status = gate.wait().unwrap_or_else(|e| {
+                tracing::error!("{e}");
+                super::EXIT_OWN
+            });
+            stop.ask();
+            status
+        };
+        let thread = thread::Builder::new().name("command".into()).spawn(wait);
+        thread.map(Some).context("start the thread that waits for the command")
+    }
 }

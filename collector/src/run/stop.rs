@@ -4,14 +4,8 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread;
 
 use rustix::event::{EventfdFlags, eventfd};
-use signal_hook::consts::{SIGINT, SIGTERM};
-use signal_hook::iterator::Signals;
-
-/// Exit status after a second signal, as a shell shows SIGINT.
-const EXIT_AT_ONCE: i32 = 130;
 
 /// Asks the reader to stop.
 #[derive(Clone)]
@@ -44,25 +38,5 @@ impl Stop {
     /// Becomes readable when somebody asks.
     pub fn fd(&self) -> BorrowedFd<'_> {
         self.event.as_fd()
-    }
-
-    /// The first SIGINT or SIGTERM asks; a second one ends the process at once. Files become visible only when whole, so
-    /// none is left half-visible.
-    ///
-    /// # Errors
-    /// When the handlers cannot be set.
-    pub fn on_signals(&self) -> io::Result<()> {
-        let mut signals = Signals::new([SIGINT, SIGTERM])?;
-        let stop = self.clone();
-        thread::Builder::new().name("signals".into()).spawn(move || {
-            for _ in signals.forever() {
-                if stop.is_asked() {
-                    tracing::warn!("second signal: stopping at once, without the last rows");
-                    std::process::exit(EXIT_AT_ONCE);
-                }
-                stop.ask();
-            }
-        })?;
-        Ok(())
     }
 }

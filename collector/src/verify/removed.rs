@@ -1,10 +1,11 @@
 //! `removed.jsonl` at the top of a Parquet directory: what the directory limits removed.
 //!
 //! One JSON object per removed file: `file`, `class`, `rows`, the identity, and per CPU under `seq` the first and the last
-//! number and how many there were. Those numbers count as removed, not as missing. Where a note says less (no count, no
-//! numbers of the gaps that a file of class `loss` named), less can be proven, and the report says so.
+//! number and how many there were, under `gap_seq` the same of the numbers inside gaps that a file of class `loss` told.
+//! Those numbers count as removed, not as missing; one more that is absent among them is missing. Where a note says less,
+//! less can be proven, and the report says so.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::io::{self, BufRead, BufReader};
 use std::path::Path;
 
@@ -36,9 +37,8 @@ struct Note {
     seq: Numbers,
     /// Rows of action `gap` in it.
     gaps: Option<u64>,
-    /// The numbers that those rows named.
-    #[serde(default)]
-    gap_seq: Numbers,
+    /// The numbers that those rows told.
+    gap_seq: Option<Numbers>,
     /// Stands alone: that many older notes were dropped.
     dropped_notes: Option<u64>,
 }
@@ -57,13 +57,17 @@ pub fn read(
         file => file?,
     };
     let mut report = RemovedReport::default();
+    // A file that could not be removed at once was noted again when it was.
+    let mut noted = HashSet::new();
     for (line, number) in BufReader::new(file).split(b'\n').zip(1..) {
         let line = line?;
         if line.trim_ascii().is_empty() {
             continue;
         }
         let note = serde_json::from_slice::<Note>(&line).map_err(|e| e.to_string());
-        if let Err(reason) = note.and_then(|note| add(top, &note, account, &mut report)) {
+        let mut is_new = |note: &Note| note.file.as_ref().is_none_or(|file| noted.insert(file.clone()));
+        let added = note.and_then(|note| if is_new(&note) { add(top, &note, account, &mut report) } else { Ok(()) });
+        if let Err(reason) = added {
             unreadable.push(1, || Unreadable { file: FILE.to_owned(), row: Some(number), reason });
         }
     }
@@ -82,8 +86,12 @@ fn add(top: &Path, note: &Note, account: &mut Account, report: &mut RemovedRepor
     if top.join(file).exists() {
         return Ok(());
     }
-    let numbers: Vec<(i32, Counted)> =
-        note.seq.iter().chain(&note.gap_seq).map(|(cpu, n)| Ok((*cpu, counted(n)?))).collect::<Result<_, String>>()?;
+    let numbers: Vec<(i32, Counted)> = note
+        .seq
+        .iter()
+        .chain(note.gap_seq.iter().flatten())
+        .map(|(cpu, n)| Ok((*cpu, counted(n)?)))
+        .collect::<Result<_, String>>()?;
     let rows = note.rows.unwrap_or(0);
     report.files += 1;
     report.rows += rows;
@@ -92,7 +100,7 @@ fn add(top: &Path, note: &Note, account: &mut Account, report: &mut RemovedRepor
         return Ok(());
     };
     let is_loss = note.class.as_deref().is_none_or(|class| class == CLASSES[ClassId::Loss.index()].name);
-    run.gaps_removed |= is_loss && note.gaps != Some(0) && note.gap_seq.is_empty();
+    run.gaps_removed |= is_loss && note.gaps != Some(0) && note.gap_seq.is_none();
     for (cpu, counted) in numbers {
         run.cpu("seq", cpu).map_err(|e| e.to_string())?.removed.push(counted);
     }

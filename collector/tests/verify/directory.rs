@@ -9,7 +9,7 @@ use weir_collector::verify::{Input, Options, Verdict, VerifyError, verify};
 use weir_schema::ClassId;
 use weir_schema::loss::CPU_SINK;
 
-use super::files::{file_name, json_lines, lines_report, rewrite_plain, verify_path, write_tree};
+use super::files::{file_name, json_lines, lines_report, read_plain, verify_path, write_plain, write_tree};
 use super::script::{BOOT_ID, EPOCH, HOST, Row, complete, play};
 
 fn tree(rows: &[Row]) -> (tempfile::TempDir, Vec<PathBuf>) {
@@ -135,7 +135,7 @@ fn a_parquet_file_of_somebody_else_is_named_as_unreadable() {
 #[test]
 fn files_rewritten_by_another_tool_are_read_the_same() {
     let (top, files) = tree(&complete());
-    files.iter().for_each(|file| rewrite_plain(file));
+    files.iter().for_each(|file| write_plain(file, &read_plain(file)));
     assert_eq!(verify_path(top.path()).exit_code(), 0);
 }
 
@@ -234,6 +234,18 @@ fn a_file_that_was_noted_but_is_still_there_counts_as_itself() {
     let report = verify_path(top.path());
     assert_eq!(report.exit_code(), 0, "{report}");
     assert_eq!(report.sinks[0].removed.as_ref().map(|r| r.files), Some(3));
+}
+
+#[test]
+fn a_file_that_was_noted_twice_before_it_went_counts_once() {
+    let rows = complete();
+    let (top, _) = tree(&rows);
+    remove_first(top.path(), &rows, Notes::Full);
+    let path = top.path().join("removed.jsonl");
+    fs::write(&path, fs::read_to_string(&path).expect("read").repeat(2)).expect("write");
+    let report = verify_path(top.path());
+    assert_eq!(report.exit_code(), 0, "{report}");
+    assert_eq!(report.sinks[0].removed.as_ref().map(|r| r.files), Some(4));
 }
 
 #[test]

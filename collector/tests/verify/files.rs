@@ -94,16 +94,21 @@ fn column(name: &str, rows: &[&Row]) -> Option<ArrayRef> {
     })
 }
 
-/// Rewrites a Parquet file as another tool would: the same columns, text plain, no Arrow schema in the footer.
-pub fn rewrite_plain(path: &Path) {
+/// The rows of a Parquet file as another tool would read them: text plain.
+pub fn read_plain(path: &Path) -> Vec<RecordBatch> {
     use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
     let plain = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
     let file = File::open(path).expect("open");
     let reader = ParquetRecordBatchReaderBuilder::try_new_with_options(file, plain).expect("a reader");
     let batches: Vec<RecordBatch> = reader.build().expect("batches").map(|b| b.expect("a batch")).collect();
     assert!(batches[0].column_by_name("host").is_some_and(|c| c.as_any().is::<StringArray>()));
-    let mut writer =
-        ArrowWriter::try_new(File::create(path).expect("create"), batches[0].schema(), None).expect("writer");
+    batches
+}
+
+/// Writes rows as another tool would: no Arrow schema in the footer.
+pub fn write_plain(path: &Path, batches: &[RecordBatch]) {
+    let file = File::create(path).expect("create");
+    let mut writer = ArrowWriter::try_new(file, batches[0].schema(), None).expect("a writer");
     batches.iter().for_each(|batch| writer.write(batch).expect("write"));
     writer.close().expect("close");
 }

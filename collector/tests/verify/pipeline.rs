@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use weir_collector::verify::{Report, RunReport};
 use weir_schema::loss::{CPU_COLLECTOR, CPU_SINK};
@@ -14,7 +14,7 @@ use weir_sinks::{
     Tally,
 };
 
-use super::files::{batch, lines_report, verify_path};
+use super::files::{batch, lines_report, read_plain, verify_path, write_plain};
 use super::script::{BOOT_ID, EPOCH, Fate, HOST, OFFSET_NS, Row, play};
 
 /// Longest wait for a lane to finish.
@@ -128,11 +128,11 @@ fn run(report: &Report) -> &RunReport {
     &report.sinks[0].runs[0]
 }
 
-fn parquet_files(top: &Path) -> usize {
+fn parquet_files(top: &Path) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(top).expect("a directory").map(|e| e.expect("an entry").path());
-    entries
-        .map(|p| if p.is_dir() { parquet_files(&p) } else { p.extension().is_some_and(|e| e == "parquet").into() })
-        .sum()
+    let (dirs, files): (Vec<PathBuf>, Vec<PathBuf>) = entries.partition(|path| path.is_dir());
+    let is_parquet = |path: &PathBuf| path.extension().is_some_and(|e| e == "parquet");
+    dirs.iter().flat_map(|dir| parquet_files(dir)).chain(files.into_iter().filter(is_parquet)).collect()
 }
 
 #[test]
@@ -142,7 +142,7 @@ fn what_a_lane_and_its_sink_deliver_is_complete() {
     let void = attempts.iter().filter(|(_, fate)| *fate == Fate::NotSelected).count() as u64;
     let running = 3;
     let (parquet, top) = parquet_report(roomy(ClassSet::all()), cuts(&attempts, 25), |_| {});
-    assert!(parquet_files(top.path()) > 20);
+    assert!(parquet_files(top.path()).len() > 20);
     for report in [stdout_report(roomy(ClassSet::all()), cuts(&attempts, 25)), parquet] {
         let run = run(&report);
         assert_eq!(run.delivered, rows + running);
@@ -181,4 +181,58 @@ fn what_the_limits_of_the_directory_removed_is_told() {
     run(&report);
     let removed = report.sinks[0].removed.as_ref().expect("notes");
     assert!(removed.files > 0 && removed.rows > 0 && removed.rows_of_removed_runs == 0, "{report}");
+}
+
+/// A recording whose files of class `network`, and those of class `loss` but the last, are too old for its directory.
+/// What stays lies between what went.
+fn with_every_third_file_removed() -> tempfile::TempDir {
+    let (_, top) = parquet_report(roomy(ClassSet::all()), cuts(&attempts()[..200], 40), |_| {});
+    let (hour, of) = (Duration::from_secs(3_600), |class: &str| format!("class={class}/"));
+    let mut loss: Vec<PathBuf> = vec![];
+    let mut old: Vec<PathBuf> = vec![];
+    for path in parquet_files(top.path()) {
+        let name = path.display().to_string();
+        if name.contains(&of("network")) {
+            old.push(path);
+        } else if name.contains(&of("loss")) {
+            loss.push(path);
+        }
+    }
+    loss.sort_by_key(|path| path.metadata().and_then(|m| m.modified()).expect("a time"));
+    loss.pop();
+    for path in old.iter().chain(&loss) {
+        let file = std::fs::File::options().write(true).open(path).expect("open");
+        file.set_modified(SystemTime::now() - 2 * hour).expect("an older time");
+    }
+    let limit = ParquetOptions { dir: top.path().to_owned(), dir_age_max: Some(hour), ..ParquetOptions::default() };
+    ParquetSink::open(limit, identity(), "0.0.0").expect("the directory").flush().expect("a flush");
+    assert!(old.iter().chain(&loss).all(|path| !path.exists()), "the limit does not hold");
+    top
+}
+
+#[test]
+fn any_further_row_or_file_that_is_missing_among_removed_ones_is_found() {
+    let top = with_every_third_file_removed();
+    let report = verify_path(top.path());
+    let complete = run(&report);
+    assert!(complete.cpus.iter().all(|cpu| cpu.unexplained == 0), "{report}");
+    assert!(complete.cpus.iter().all(|cpu| cpu.removed > 0), "{report}");
+    for path in parquet_files(top.path()) {
+        let bytes = std::fs::read(&path).expect("read");
+        let is_loss = path.display().to_string().contains("class=loss/");
+        std::fs::remove_file(&path).expect("remove");
+        let report = verify_path(top.path());
+        // With the last file of class loss goes the end.
+        assert_eq!(report.exit_code(), if is_loss { 3 } else { 1 }, "without {}: {report}", path.display());
+        std::fs::write(&path, &bytes).expect("write");
+        let batches = read_plain(&path);
+        let rows = &batches[0];
+        for row in 0..rows.num_rows() {
+            write_plain(&path, &[rows.slice(0, row), rows.slice(row + 1, rows.num_rows() - row - 1)]);
+            let report = verify_path(top.path());
+            assert_ne!(report.exit_code(), 0, "without row {row} of {}: {report}", path.display());
+        }
+        std::fs::write(&path, &bytes).expect("write");
+    }
+    run(&verify_path(top.path()));
 }

@@ -10,13 +10,39 @@ use weir_schema::{ClassId, SCHEMA_VERSION};
 
 use crate::Identity;
 
-/// Key of the per-CPU spans, before the CPU.
-pub(super) const SEQ_KEY: &str = "weir.seq.";
+/// Keys of the numbers that have a row here, before the CPU: first and last, and how many.
+pub(super) const ROWS_KEYS: (&str, &str) = ("weir.seq.", "weir.rows.");
+/// The same for the numbers inside the gaps that rows of class `loss` tell.
+pub(super) const GAPS_KEYS: (&str, &str) = ("weir.gap_seq.", "weir.gap_count.");
 
-/// First and last number of the rows by CPU, and how many rows are gaps.
+/// Numbers of one CPU.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Numbers {
+    first: i64,
+    last: i64,
+    count: i64,
+}
+
+impl Default for Numbers {
+    /// None.
+    fn default() -> Numbers {
+        Numbers { first: i64::MAX, last: i64::MIN, count: 0 }
+    }
+}
+
+impl Numbers {
+    fn add(&mut self, first: i64, last: i64, count: i64) {
+        self.first = self.first.min(first);
+        self.last = self.last.max(last);
+        self.count = self.count.saturating_add(count);
+    }
+}
+
+/// Which numbers the rows account for, by CPU, and how many rows are gaps.
 #[derive(Debug, Default)]
 pub(super) struct Spans {
-    by_cpu: BTreeMap<i32, (i64, i64)>,
+    rows: BTreeMap<i32, Numbers>,
+    in_gaps: BTreeMap<i32, Numbers>,
     gaps: u64,
 }
 
@@ -29,7 +55,7 @@ impl Spans {
             self.add_numbers(cpu.values(), seq.values());
         }
         if class == ClassId::Loss {
-            self.gaps += gaps(rows);
+            self.add_gaps(rows);
         }
     }
 
@@ -39,8 +65,23 @@ impl Spans {
         for run in cpus.chunk_by(|a, b| a == b) {
             let numbers = &seqs[start..start + run.len()];
             start += run.len();
-            let span = self.by_cpu.entry(run[0]).or_insert((i64::MAX, i64::MIN));
-            *span = numbers.iter().fold(*span, |(low, high), seq| (low.min(*seq), high.max(*seq)));
+            let known = self.rows.entry(run[0]).or_default();
+            numbers.iter().for_each(|seq| known.add(*seq, *seq, 1));
+        }
+    }
+
+    /// Gaps without a CPU are attempts that took no number: those are only counted.
+    fn add_gaps(&mut self, rows: &RecordBatch) {
+        let int64 = |name| rows.column_by_name(name).and_then(|c| c.as_primitive_opt::<Int64Type>());
+        let cpu = rows.column_by_name("gap_cpu").and_then(|c| c.as_primitive_opt::<Int32Type>());
+        let columns = cpu.zip(int64("first_seq")).zip(int64("last_seq").zip(int64("count")));
+        for row in gaps(rows) {
+            self.gaps += 1;
+            let Some(((cpu, first), (last, count))) = columns else { continue };
+            if cpu.is_valid(row) && first.is_valid(row) && last.is_valid(row) && count.is_valid(row) {
+                let known = self.in_gaps.entry(cpu.value(row)).or_default();
+                known.add(first.value(row), last.value(row), count.value(row));
+            }
         }
     }
 
@@ -55,19 +96,22 @@ impl Spans {
             pair("epoch", identity.epoch.to_string()),
             pair("gaps", self.gaps.to_string()),
         ];
-        let spans = self.by_cpu.iter();
-        pairs.extend(
-            spans.map(|(cpu, (first, last))| KeyValue::new(format!("{SEQ_KEY}{cpu}"), format!("{first}-{last}"))),
-        );
+        for ((span_key, count_key), by_cpu) in [(ROWS_KEYS, &self.rows), (GAPS_KEYS, &self.in_gaps)] {
+            for (cpu, Numbers { first, last, count }) in by_cpu {
+                pairs.push(KeyValue::new(format!("{span_key}{cpu}"), format!("{first}-{last}")));
+                pairs.push(KeyValue::new(format!("{count_key}{cpu}"), count.to_string()));
+            }
+        }
         pairs
     }
 }
 
-fn gaps(rows: &RecordBatch) -> u64 {
-    let Some(actions) = rows.column_by_name("action").and_then(|c| c.as_dictionary_opt::<Int32Type>()) else {
-        return 0;
-    };
-    let Some(names) = actions.values().as_string_opt::<i32>() else { return 0 };
-    let is_gap = |key: i32| names.value(key as usize) == "gap";
-    (0..actions.len()).filter(|row| actions.is_valid(*row) && is_gap(actions.keys().value(*row))).count() as u64
+/// The rows of action `gap`.
+fn gaps(rows: &RecordBatch) -> impl Iterator<Item = usize> + '_ {
+    let actions = rows.column_by_name("action").and_then(|c| c.as_dictionary_opt::<Int32Type>());
+    let named = actions.and_then(|actions| Some((actions, actions.values().as_string_opt::<i32>()?)));
+    named.into_iter().flat_map(|(actions, names)| {
+        let is_gap = |key: i32| names.value(key as usize) == "gap";
+        (0..actions.len()).filter(move |row| actions.is_valid(*row) && is_gap(actions.keys().value(*row)))
+    })
 }

@@ -1,7 +1,8 @@
 //! Limits of the whole directory: the oldest files go, and a note of what they held stays.
 //!
 //! Every removed file is a line of `removed.jsonl` at the top of the directory, written and synced before the file
-//! goes: its name, class, rows and the numbers per CPU that it had, so that a later count can tell removed from lost.
+//! goes: its name, class, rows, and per CPU the first and last number that it had and how many, those inside its gaps
+//! apart: so a later count tells removed from lost, to the number.
 
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
@@ -14,7 +15,7 @@ use rustix::io::Errno;
 use serde_json::{Value, json};
 
 use super::failure::Failure;
-use super::footer::SEQ_KEY;
+use super::footer::{GAPS_KEYS, ROWS_KEYS};
 use super::names::FINISHED;
 use super::options::ParquetOptions;
 use super::target::Target;
@@ -140,11 +141,6 @@ fn describe(path: &Path) -> Value {
             .iter()
             .filter_map(|pair| Some((pair.key.as_str(), pair.value.as_deref()?)))
             .collect();
-        let seq: BTreeMap<&str, [i64; 2]> = pairs
-            .iter()
-            .filter_map(|(key, span)| Some((key.strip_prefix(SEQ_KEY)?, span.split_once('-')?)))
-            .filter_map(|(cpu, (first, last))| Some((cpu, [first.parse().ok()?, last.parse().ok()?])))
-            .collect();
         let text = |key: &str| pairs.get(key).copied().unwrap_or_default();
         let class = path.components().find_map(|c| c.as_os_str().to_str()?.strip_prefix("class="));
         Some(json!({
@@ -153,11 +149,23 @@ fn describe(path: &Path) -> Value {
             "boot_id": text("weir.boot_id"),
             "epoch": text("weir.epoch").parse::<i64>().ok(),
             "rows": metadata.num_rows(),
+            "seq": numbers(&pairs, ROWS_KEYS),
             "gaps": text("weir.gaps").parse::<u64>().ok(),
-            "seq": seq,
+            "gap_seq": numbers(&pairs, GAPS_KEYS),
         }))
     };
     read().unwrap_or_else(|| json!({}))
+}
+
+/// First, last and how many, by CPU.
+fn numbers<'a>(pairs: &BTreeMap<&'a str, &str>, (span_key, count_key): (&str, &str)) -> BTreeMap<&'a str, [i64; 3]> {
+    let parse = |key: &'a str, span: &str| {
+        let cpu = key.strip_prefix(span_key)?;
+        let (first, last) = span.split_once('-')?;
+        let count = pairs.get(format!("{count_key}{cpu}").as_str())?;
+        Some((cpu, [first.parse().ok()?, last.parse().ok()?, count.parse().ok()?]))
+    };
+    pairs.iter().filter_map(|(key, span)| parse(key, span)).collect()
 }
 
 /// Keeps the notes within [`NOTES_BYTES_MAX`].

@@ -1,9 +1,9 @@
-//! The two protocols between the probes and the reader as small concurrency models, explored by loom.
+//! The protocols between the probes and the reader as small concurrency models; those with threads are explored by loom.
 //!
 //! `order`: a record that becomes visible late is never stamped below the watermark that the reader has
-//! emitted up to. `sleep`: a reader that goes to sleep beside an unread record is woken. Each model also
-//! runs with one step broken, at a size where the whole protocol passes, and then loom has to find the
-//! fault: no step can be left out.
+//! emitted up to. `sleep`: a reader that goes to sleep beside an unread record is woken. `losses`: a loss
+//! and its number stay together when an interrupt loses one too. Each model also runs with one step broken, at a
+//! size where the whole protocol passes, and then the fault has to be found: no step can be left out.
 //!
 //! Modelled:
 //! - One writer per ring, because probes run with interrupts off. An attempt that a full ring refuses
@@ -27,6 +27,8 @@
 //! A pass holds for the named sizes and numbers of preemptions. loom feeds no load from a later store,
 //! and keeps the last seven values of each atomic.
 
+#[cfg(test)]
+mod losses;
 #[cfg(test)]
 mod order;
 #[cfg(test)]

@@ -1,6 +1,7 @@
-//! Class syscall: arguments as the registers held them and in words, durations only when asked for.
+//! Class syscall: arguments as the registers held them and in words, durations only when asked for, numbers without a name.
 
-use weir_tests::capture::{Capture, number, text};
+use weir_tests::capture::{Capture, Row, number, text};
+use weir_tests::compare::{differences, find};
 
 const CALLS: &str = "open,access,openat2,mmap,mprotect,clone,socket,mount,unshare,fcntl,ptrace,prctl,waitid";
 
@@ -11,7 +12,7 @@ fn calls_tell_their_arguments_in_words() {
     let mut wrong = vec![];
     for fact in &capture.facts {
         let (name, from, to) = (text(fact, "syscall"), number(fact, "from"), number(fact, "to"));
-        let of_call = |r: &&weir_tests::capture::Row| text(r, "syscall") == name && r.get("tid") == fact.get("tid");
+        let of_call = |r: &&Row| text(r, "syscall") == name && r.get("tid") == fact.get("tid");
         let rows: Vec<_> =
             capture.rows.iter().filter(of_call).filter(|r| (from..=to).contains(&number(r, "ktime_ns"))).collect();
         let [row] = rows[..] else {
@@ -35,4 +36,20 @@ fn calls_tell_their_arguments_in_words() {
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     assert!(capture.facts.len() >= 11, "{} calls", capture.facts.len());
+}
+
+#[test]
+fn all_calls_are_recorded_and_what_no_table_names_by_its_number() {
+    let capture =
+        Capture::of_success(&["--class", "syscall", "--syscall", "all"], &[env!("CARGO_BIN_EXE_trigger"), "unnamed"]);
+    assert_eq!(capture.facts.len(), 2);
+    let (class, action) = find("syscall.call");
+    for fact in &capture.facts {
+        let rows = capture.rows_of(fact).into_iter().filter(|row| row.get("nr") == fact["expect"].get("nr"));
+        let [row] = rows.collect::<Vec<_>>()[..] else { panic!("not one row of {}", text(fact, "step")) };
+        assert_eq!(differences(class, action, row, fact), Vec::<String>::new(), "{}", text(fact, "step"));
+    }
+    let unnamed =
+        capture.of_action("syscall.call").find(|row| !row.contains_key("syscall")).expect("a row without a name");
+    assert_eq!((number(unnamed, "nr"), text(unnamed, "error").as_str()), (900, "ENOSYS"));
 }

@@ -199,8 +199,10 @@ fn forks_and_exits_are_told_once_per_process() {
         .collect();
     let exits: Vec<i64> = capture().of_action("process.exit").map(|r| number(r, "process_key")).collect();
     let unique = |keys: &[i64]| keys.iter().collect::<std::collections::BTreeSet<_>>().len() == keys.len();
-    assert!(forks.len() > 40 && unique(&forks), "{} forks", forks.len());
+    assert!(forks.len() > 140 && unique(&forks), "{} forks", forks.len());
     assert!(unique(&exits) && forks.iter().all(|key| exits.contains(key)), "every child ended, once");
+    let by_others = capture().of_action("process.exit").filter(|r| r.get("tid") != r.get("pid")).count();
+    assert_eq!(by_others, 0, "an end is the process's, whichever thread was the last");
 }
 
 #[test]

@@ -23,6 +23,7 @@ const TRIGGERS: &[(&str, fn())] = &[
     ("memory", memory::run),
     ("kernel", kernel::run),
     ("syscall", syscall::run),
+    ("unnamed", syscall::run_unnamed),
     ("rules", rules::run),
     ("flags", flags::run),
 ];

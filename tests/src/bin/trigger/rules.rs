@@ -31,6 +31,9 @@ const fn page(text: &[u8]) -> Page {
 
 static FRESH_PATH: Page = page(b"/no/such/fresh/path");
 
+/// Processes whose other thread has just ended when they do.
+const JOINED: usize = 100;
+
 /// What `trigger fresh` does: one open whose text is not resident.
 pub fn open_fresh() {
     let fd = call(libc::SYS_openat, &[AT_FDCWD, FRESH_PATH.0.as_ptr() as usize, 0, 0]);
@@ -284,6 +287,13 @@ fn removed_directory() {
     });
 }
 
+/// A thread that was joined may still be on its way out when the process ends: which of the two is the last?
+fn joined() {
+    for _ in 0..JOINED {
+        checked_child(|| std::thread::spawn(|| ()).join().expect("a thread"));
+    }
+}
+
 /// All of it.
 pub fn run() {
     let directory = std::env::current_dir().expect("directory").join("rules");
@@ -299,5 +309,6 @@ pub fn run() {
     long_arguments();
     chroot();
     threads();
+    joined();
     removed_directory();
 }

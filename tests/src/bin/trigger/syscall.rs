@@ -5,6 +5,22 @@ use serde_json::json;
 use crate::call::*;
 use crate::facts::step;
 
+/// A number that no kernel has, and that will not be given to a call for decades.
+const UNUSED: i64 = 900;
+
+/// A call that no table names.
+pub fn run_unnamed() {
+    step("syscall.call", "", "without a name").sys(UNUSED, &[1, 2, 3, 4, 5, 6], |_| {
+        json!({"nr": UNUSED, "syscall": null, "compat": false, "args_text": null, "arg0": 1, "arg1": 2, "arg2": 3, "arg3": 4,
+            "arg4": 5, "arg5": 6})
+    });
+    step("syscall.call", "", "with a name").sys(
+        libc::SYS_getppid,
+        &[],
+        |_| json!({"nr": libc::SYS_getppid, "syscall": "getppid", "compat": false}),
+    );
+}
+
 /// All of it.
 pub fn run() {
     step("syscall.call", "", "without arguments").sys(
