@@ -75,7 +75,7 @@ pub struct Cut {
 impl Cut {
     /// Bytes of Arrow memory that the cut holds.
     pub fn bytes(&self) -> usize {
-        self.batches.iter().flat_map(|b| b.rows.columns()).map(|column| bytes_of(column)).sum()
+        self.batches.iter().flat_map(|b| b.rows.columns()).map(bytes_of).sum()
     }
 
     /// Rows of all classes.
