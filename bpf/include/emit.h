@@ -149,7 +149,9 @@ static __always_inline void copy_record(struct weir_header *to, const struct wei
 	if (class > WORDS_BYTES_MAX) {
 		__u64 seq = to->seq, ktime = to->ktime_ns;
 
-		bpf_probe_read_kernel(to, size, from);
+		bpf_barrier_var(size); /* it has been on the stack, where the verifier of 6.1 forgets its bound */
+		if (size <= class)
+			bpf_probe_read_kernel(to, size, from);
 		to->seq = seq;
 		to->ktime_ns = ktime;
 		return;
