@@ -12,6 +12,7 @@ enum weir_abi { WEIR_ABI_NATIVE = 0, WEIR_ABI_COMPAT = 1, WEIR_ABI_X32 = 2 };
 
 #if defined(__TARGET_ARCH_x86)
 
+#define CALL_OPENAT 257
 #define X32_BIT 0x40000000
 #define TS_COMPAT 0x2 /* set for int 0x80 too, where the code segment tells nothing */
 
@@ -51,6 +52,7 @@ static __always_inline __u64 call_argument(struct pt_regs *regs, enum weir_abi a
 
 #elif defined(__TARGET_ARCH_arm64)
 
+#define CALL_OPENAT 56
 #define X32_BIT 0
 #define TIF_32BIT (1UL << 22)
 

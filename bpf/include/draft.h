@@ -69,6 +69,12 @@ static __always_inline void draft_send(struct draft *draft)
 	draft_drop();
 }
 
+static __always_inline void draft_send_inline(struct draft *draft)
+{
+	emit_draft_inline((void *)draft->bytes, draft->at);
+	draft_drop();
+}
+
 /* A NUL-terminated text of the program, without its NUL; 0 when it cannot be read. */
 static __always_inline __u16 add_user_text(struct draft *draft, const void *text)
 {
@@ -106,11 +112,21 @@ static __always_inline __u16 add_walk(struct draft *draft, struct file *file, __
 	return draft->at - start;
 }
 
+/* The same in line, for an empty draft. Without bpf_loop the walk is too much for a program that does other things. */
+static __always_inline __u16 add_walk_inline(struct draft *draft, struct file *file, __u8 *state)
+{
+	__u32 start = draft->at;
+
+	walk_from_file(draft, file);
+	*state |= HAS_LOOP ? walk_inline(draft) : walk(draft);
+	return draft->at - start;
+}
+
 #define SOURCE_KERNEL 1
 #define SOURCE_ARGUMENT 2
 
 /* Path, device and inode from the kernel's own file, for any record that has these fields. */
-#define from_file(draft, record, file)                                                             \
+#define from_file_by(add_walk, draft, record, file)                                                \
 	({                                                                                         \
 		struct inode *inode_ = LOAD(file, f_inode);                                        \
 		struct super_block *super_ = LOAD(inode_, i_sb);                                   \
@@ -119,6 +135,7 @@ static __always_inline __u16 add_walk(struct draft *draft, struct file *file, __
 		(record)->dev = stat_dev(LOAD(super_, s_dev));                                     \
 		(record)->path_len = add_walk(draft, file, &(record)->path_state);                 \
 	})
+#define from_file(draft, record, file) from_file_by(add_walk, draft, record, file)
 
 #define AT_FDCWD -100
 

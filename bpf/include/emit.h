@@ -149,7 +149,9 @@ static __always_inline void copy_record(struct weir_header *to, const struct wei
 	if (class > WORDS_BYTES_MAX) {
 		__u64 seq = to->seq, ktime = to->ktime_ns;
 
-		bpf_probe_read_kernel(to, size, from);
+		bpf_barrier_var(size); /* it has been on the stack, where the verifier of 6.1 forgets its bound */
+		if (size <= class)
+			bpf_probe_read_kernel(to, size, from);
 		to->seq = seq;
 		to->ktime_ns = ktime;
 		return;
@@ -162,7 +164,7 @@ static __always_inline void copy_record(struct weir_header *to, const struct wei
 }
 
 /* Sends the variable record of `size` bytes that stands in a draft. */
-static __noinline void emit_draft(struct weir_header *from, __u32 size)
+static __always_inline void emit_draft_inline(struct weir_header *from, __u32 size)
 {
 	__u32 cpu = bpf_get_smp_processor_id();
 	struct cpu_state *state = &cpus[cpu & (CPUS_MAX - 1)];
@@ -184,6 +186,11 @@ static __noinline void emit_draft(struct weir_header *from, __u32 size)
 		return;
 	copy_record(header, from, size, class);
 	submit(header);
+}
+
+static __noinline void emit_draft(struct weir_header *from, __u32 size)
+{
+	emit_draft_inline(from, size);
 }
 
 #endif

@@ -17,6 +17,7 @@ extern void *bpf_rdonly_cast(const void *, __u32) __weak __ksym;
 #define WALK_STEP_NAMES 4	/* names that are walked in one step: a step is a call */
 #define WALK_STEPS_MAX 512	/* ... and at most one mount point behind them */
 #define WALK_STEPS_OLD_MAX 24	/* ... without bpf_loop (before 5.17), where each is verified by itself */
+#define WALK_STEPS_INLINE 2	/* steps before them that are no calls */
 #define WALK_BYTES_MAX 4096
 
 /* Before 6.2 nothing turns an address into a typed pointer: there every load is a probe read. */
@@ -114,7 +115,7 @@ static __always_inline void add_name(struct draft *draft, struct dentry *dentry)
 }
 
 /* Some names, or one mount, further up; returns 1 at the end. */
-static long walk_step(__u32 i, struct walk *walk)
+static __always_inline long walk_on(struct walk *walk)
 {
 	unsigned long at = walk->dentry, parent;
 	struct draft *draft = walk->draft;
@@ -136,34 +137,63 @@ static long walk_step(__u32 i, struct walk *walk)
 	return at == walk->root ? walk_mount(walk) : 0;
 }
 
-/*
- * Appends the walk to the draft, at most WALK_BYTES_MAX bytes; returns the PATH_ bits. A global function, which the verifier
- * looks at once per program and not once per call; such a function takes no kernel pointers, so they stand in the draft.
- */
-__noinline __u32 walk(struct draft *draft)
+static long walk_step(__u32 i, struct walk *walk)
+{
+	return walk_on(walk);
+}
+
+/* The first steps are in line: most paths end in them, and every call costs its return. */
+static __always_inline __u32 walk_steps(struct walk *walk)
+{
+	struct walk rest;
+
+	for (int i = 0; i < WALK_STEPS_INLINE; i++)
+		if (walk_on(walk))
+			return walk->state;
+	rest = *walk; /* its address is given away; `walk` stays in registers */
+	bpf_loop(WALK_STEPS_MAX, walk_step, &rest, 0);
+	return rest.state;
+}
+
+static __always_inline __u32 walk_steps_old(struct walk *walk)
+{
+	for (__u32 i = 0; i < WALK_STEPS_OLD_MAX; i++)
+		if (walk_on(walk))
+			break;
+	return walk->state;
+}
+
+/* Appends the walk to the draft, at most WALK_BYTES_MAX bytes; returns the PATH_ bits. */
+static __always_inline __u32 walk_inline(struct draft *draft)
 {
 	struct walk walk = { .draft = draft, .state = PATH_TRUNCATED };
+	__u32 start = draft->at, state;
 	struct dentry *dentry;
-	__u32 start;
 
-	if (!draft)
-		return 0;
-	start = draft->at;
 	walk.end = start + WALK_BYTES_MAX - 256;
 	walk_enters(&walk, draft->mnt, draft->dentry);
 	dentry = CAST(dentry, walk.dentry);
 	if (LOAD(dentry, d_hash.pprev) == NULL && LOAD(dentry, d_parent) != dentry)
 		walk.state |= PATH_DELETED;
-	if (HAS_LOOP) {
-		bpf_loop(WALK_STEPS_MAX, walk_step, &walk, 0);
-	} else {
-		for (__u32 i = 0; i < WALK_STEPS_OLD_MAX; i++)
-			if (walk_step(i, &walk))
-				break;
-	}
+	state = HAS_LOOP ? walk_steps(&walk) : walk_steps_old(&walk);
 	if (draft->at == start) /* a root: `/`, or the name of an anonymous file (memfd:x) */
 		add_name(draft, dentry);
-	return walk.state;
+	return state;
+}
+
+/*
+ * The same as a global function, which the verifier looks at once per program and not once per call; such a function takes
+ * no kernel pointers, so they stand in the draft.
+ */
+__noinline __u32 walk(struct draft *draft)
+{
+	return draft ? walk_inline(draft) : 0;
+}
+
+static __always_inline void walk_from_file(struct draft *draft, struct file *file)
+{
+	draft->mnt = (unsigned long)LOAD(file, f_path.mnt);
+	draft->dentry = (unsigned long)LOAD(file, f_path.dentry);
 }
 
 static __always_inline __u32 walk_path(struct draft *draft, const struct path *path)
@@ -175,8 +205,7 @@ static __always_inline __u32 walk_path(struct draft *draft, const struct path *p
 
 static __always_inline __u32 walk_file(struct draft *draft, struct file *file)
 {
-	draft->mnt = (unsigned long)LOAD(file, f_path.mnt);
-	draft->dentry = (unsigned long)LOAD(file, f_path.dentry);
+	walk_from_file(draft, file);
 	return walk(draft);
 }
 

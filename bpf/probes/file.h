@@ -33,17 +33,24 @@ static __always_inline struct weir_file *file_draft(struct draft **draft, struct
 	return record;
 }
 
-/* Sends it, unless a path filter says no. */
-static __always_inline void file_send(struct draft *draft, struct weir_file *record)
+/* Completes it; false, and nothing is left of it, where a path filter says no. */
+static __always_inline bool file_passes(struct draft *draft, struct weir_file *record)
 {
 	record->path_odd = record->path_state >> 1;
 	if (config.filters & (FILTER_PATH | FILTER_NOT_PATH) && !passes_path(draft, record)) {
 		draft_drop();
-		return;
+		return false;
 	}
-	draft_send(draft);
+	return true;
 }
 
+static __always_inline void file_send(struct draft *draft, struct weir_file *record)
+{
+	if (file_passes(draft, record))
+		draft_send(draft);
+}
+
+/* The most frequent event of files: the walk and the sending are in line. */
 static __always_inline void opened(struct call *call, int dirfd, const void *path, __u64 flags, __u32 mode)
 {
 	struct draft *draft;
@@ -63,12 +70,13 @@ static __always_inline void opened(struct call *call, int dirfd, const void *pat
 			record->bits |= 1;
 		else if (flags & O_TRUNC)
 			record->bits |= 2;
-		from_file(draft, record, file);
+		from_file_by(add_walk_inline, draft, record, file);
 	} else {
 		add_argument(draft, call->task, dirfd, path, &record->path_raw_len, &record->path_dir_len,
 			     &record->path_state);
 	}
-	file_send(draft, record);
+	if (file_passes(draft, record))
+		draft_send_inline(draft);
 }
 
 HANDLER(open) { opened(call, AT_FDCWD, (void *)ARG(call, 0), (__u32)ARG(call, 1), ARG(call, 2)); }

@@ -129,6 +129,15 @@ static __always_inline __u8 call_bits(struct task_struct *task, long nr, enum we
 	return *abi == WEIR_ABI_COMPAT ? config.calls[*slot & (CALLS - 1)] : bits;
 }
 
+/* By a constant for the most frequent one: the kernel makes it a jump, where a computed tail call is an indirect one. */
+static __always_inline void to_handler(void *ctx, __u32 slot)
+{
+	if (slot == CALL_OPENAT)
+		bpf_tail_call_static(ctx, &handlers, CALL_OPENAT);
+	else
+		bpf_tail_call(ctx, &handlers, slot);
+}
+
 SEC("tp_btf/sys_exit")
 int BPF_PROG(weir_exit, struct pt_regs *regs, long ret)
 {
@@ -147,7 +156,7 @@ int BPF_PROG(weir_exit, struct pt_regs *regs, long ret)
 	if (bits & CALL_RECORD)
 		record_call(&call, bits);
 	if (bits & CALL_ACTION)
-		bpf_tail_call(ctx, &handlers, call.slot);
+		to_handler(ctx, call.slot);
 	return 0;
 }
 
