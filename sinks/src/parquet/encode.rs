@@ -15,6 +15,7 @@ mod delta;
 mod hybrid;
 mod int;
 mod int_table;
+mod keys;
 mod row_group;
 mod text;
 mod text_table;
@@ -22,8 +23,11 @@ mod text_table;
 pub(super) use chunk::Codec;
 pub(super) use row_group::{Layout, RowGroup};
 
-/// Rows in one data page; a page with only one value or only nulls may have more.
+/// Rows that are taken at once, and rows of a data page of values.
 const PAGE_ROWS: usize = 16 * 1024;
+
+/// Rows in one data page of keys or bits, a row group by default: zstd finds what repeats only inside of a page.
+const KEYED_PAGE_ROWS: usize = 128 * 1024;
 
 /// Bytes of text in one plain data page.
 const PAGE_BYTES: usize = 1024 * 1024;

@@ -1,5 +1,7 @@
 //! Distinct whole numbers of a row group, in the order of first use.
 
+use super::int::Number;
+
 /// Slots of an empty table; a power of two.
 const SLOTS_FIRST: usize = 64;
 /// Multiplier of Fibonacci hashing: 2^64 divided by the golden ratio.
@@ -60,6 +62,45 @@ impl IntTable {
             }
         }
         None
+    }
+
+    /// The keys of many numbers; `false` when one has none.
+    pub(super) fn keys<T: Number>(&mut self, values: &[T], keys: &mut Vec<u32>) -> bool {
+        keys.clear();
+        keys.resize(values.len(), 0);
+        keys.iter_mut().zip(values).all(|(key, value)| match self.key((*value).into()) {
+            Some(known) => {
+                *key = known;
+                true
+            }
+            None => false,
+        })
+    }
+
+    /// The same for numbers that mostly stand in runs of equal ones.
+    pub(super) fn keys_of_runs<T: Number>(&mut self, values: &[T], keys: &mut Vec<u32>) -> bool {
+        keys.clear();
+        keys.reserve(values.len());
+        values.chunk_by(|a, b| a == b).all(|run| match self.key(run[0].into()) {
+            Some(known) => {
+                keys.extend(std::iter::repeat_n(known, run.len()));
+                true
+            }
+            None => false,
+        })
+    }
+
+    /// Sorts the numbers; returns the new key by the old one. What was taken in before cannot be looked up any more.
+    pub(super) fn sort(&mut self) -> Vec<u32> {
+        let mut order: Vec<(i64, u32)> = self.values.iter().copied().zip(0..).collect();
+        order.sort_unstable();
+        let mut new = vec![0; order.len()];
+        for (key, (value, old)) in order.into_iter().enumerate() {
+            self.values[key] = value;
+            new[old as usize] = key as u32;
+        }
+        self.slots.clear();
+        new
     }
 
     #[inline]
