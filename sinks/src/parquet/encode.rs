@@ -26,7 +26,8 @@ pub(super) use row_group::{Layout, RowGroup};
 /// Rows that are taken at once, and rows of a data page of values.
 const PAGE_ROWS: usize = 16 * 1024;
 
-/// Rows in one data page of keys or bits, a row group by default: zstd finds what repeats only inside of a page.
+/// Rows beyond which a data page of keys or bits is finished. A row group of the default size is one page: zstd finds
+/// what repeats only inside of a page, and a dictionary can be sorted as long as no page uses its keys.
 const KEYED_PAGE_ROWS: usize = 128 * 1024;
 
 /// Bytes of text in one plain data page.

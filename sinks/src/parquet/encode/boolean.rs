@@ -52,7 +52,7 @@ impl BooleanColumn {
             }
         }
         self.chunk.append(array.len(), values.nulls());
-        if self.chunk.open_rows() >= KEYED_PAGE_ROWS && !self.bits.is_empty() {
+        if self.chunk.open_rows() > KEYED_PAGE_ROWS && !self.bits.is_empty() {
             self.write_page(codec)?;
         }
         Ok(())

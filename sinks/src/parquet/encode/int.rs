@@ -74,10 +74,12 @@ impl IntColumn {
             _ => return Err(mismatch(array)),
         }
         self.chunk.append(array.len(), nulls);
-        self.check_dictionary();
+        if self.keys.len() >= PAGE_ROWS && self.dictionary_is_vain() {
+            self.leave_dictionary();
+        }
         let is_full = match self.delta {
             Some(_) => self.chunk.open_rows() >= PAGE_ROWS,
-            None => self.chunk.open_rows() >= KEYED_PAGE_ROWS && !self.keys.is_uniform(),
+            None => self.chunk.open_rows() > KEYED_PAGE_ROWS && !self.keys.is_uniform(),
         };
         if is_full { self.write_page(codec) } else { Ok(()) }
     }
@@ -138,12 +140,9 @@ impl IntColumn {
         }
     }
 
-    /// Leaves the dictionary when a page full of rows does not pay for it.
-    fn check_dictionary(&mut self) {
-        let rarely_repeats = self.keyed < self.table.values().len() * REPEATS_MIN;
-        if self.keys.len() >= PAGE_ROWS && rarely_repeats && !self.bloom {
-            self.leave_dictionary();
-        }
+    /// Whether values repeat too rarely for a dictionary.
+    fn dictionary_is_vain(&self) -> bool {
+        self.delta.is_none() && !self.bloom && self.keyed < self.table.values().len() * REPEATS_MIN
     }
 
     fn write_page(&mut self, codec: &mut Codec) -> Result<()> {
@@ -163,7 +162,7 @@ impl IntColumn {
 
     /// The whole column chunk.
     pub(super) fn finish(mut self, codec: &mut Codec) -> Result<Finished> {
-        if self.delta.is_none() && self.keyed < self.table.values().len() * REPEATS_MIN && !self.bloom {
+        if self.dictionary_is_vain() {
             self.leave_dictionary();
         }
         if self.chunk.is_first_page() && self.table.values().len() >= SORTED_MIN {

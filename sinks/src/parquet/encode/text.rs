@@ -98,7 +98,7 @@ impl TextColumn {
         if done < array.len() {
             return self.append_plain(&rows, done, codec);
         }
-        if self.chunk.open_rows() >= KEYED_PAGE_ROWS && !self.keys.is_uniform() {
+        if self.chunk.open_rows() > KEYED_PAGE_ROWS && !self.keys.is_uniform() {
             self.write_page(codec)?;
         }
         Ok(())
@@ -115,18 +115,19 @@ impl TextColumn {
                     self.keys.push_run(key, all, self.table.len());
                     return all;
                 }
-                _ => self.translate(rows, 0..all, keys),
+                _ => self.translate(rows, rows.keys.iter().copied().enumerate(), keys),
             },
-            Some(nulls) => self.translate(rows, nulls.valid_indices(), keys),
+            Some(nulls) => self.translate(rows, nulls.valid_indices().map(|row| (row, rows.keys[row])), keys),
         };
         self.keys.extend(keys, self.table.len());
         done
     }
 
-    fn translate(&mut self, rows: &Rows<'_>, indices: impl Iterator<Item = usize>, keys: &mut Vec<u32>) -> usize {
+    /// `wanted` are rows that have a value, with their keys in the batch.
+    fn translate(&mut self, rows: &Rows<'_>, wanted: impl Iterator<Item = (usize, i32)>, keys: &mut Vec<u32>) -> usize {
         keys.reserve(rows.keys.len());
-        for row in indices {
-            let translated = &mut self.translated[rows.keys[row] as usize];
+        for (row, key) in wanted {
+            let translated = &mut self.translated[key as usize];
             if *translated == UNSEEN {
                 match self.table.key(rows.text(row)) {
                     Some(key) => *translated = key,
