@@ -1,7 +1,8 @@
 //! What one file row costs on its way from Arrow batches into a fsynced Parquet file.
 //!
 //! Process time, user and system, of this sink and of the general Arrow writer with the same settings, interleaved on
-//! the same rows; medians. `cargo run --release -p weir-sinks --example parquet_cost [sink|plain]`
+//! the same rows; medians. The rows are made from a seed, or those of a file that the sink wrote:
+//! `cargo run --release -p weir-sinks --example parquet_cost [all|sink|plain] [FILE.parquet]`
 #![allow(clippy::unwrap_used, reason = "what fails here ends the test or measurement")]
 #![allow(clippy::print_stdout, reason = "the figures are its output")]
 
@@ -11,9 +12,11 @@ mod common;
 use std::path::Path;
 
 use parquet::arrow::ArrowWriter;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::basic::{Compression, Encoding, ZstdLevel};
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::schema::types::ColumnPath;
+use weir_schema::CLASSES;
 use weir_sinks::{Batch, ParquetOptions, ParquetSink, Sink};
 
 /// Rows of 25 ms at 300 k events/s.
@@ -69,12 +72,27 @@ fn bytes_below(dir: &Path) -> u64 {
     entries.map(|path| if path.is_dir() { bytes_below(&path) } else { path.metadata().unwrap().len() }).sum()
 }
 
-fn main() {
-    let only = std::env::args().nth(1);
+fn made() -> Vec<Batch> {
     let mut random = common::Random(7);
-    let batches: Vec<Batch> =
-        (0..BATCHES).map(|i| common::file_rows(&mut random, (i * BATCH_ROWS) as i64, BATCH_ROWS)).collect();
-    let rows = (BATCHES * BATCH_ROWS) as f64;
+    (0..BATCHES).map(|i| common::file_rows(&mut random, (i * BATCH_ROWS) as i64, BATCH_ROWS)).collect()
+}
+
+/// The rows of a file; its class is the one with the same columns.
+fn recorded(path: &Path) -> Vec<Batch> {
+    let file = std::fs::File::open(path).unwrap();
+    let reader = ParquetRecordBatchReaderBuilder::try_new(file).unwrap().with_batch_size(BATCH_ROWS).build().unwrap();
+    let batch = |rows: arrow_array::RecordBatch| {
+        let same =
+            |class: &&&weir_schema::Class| weir_schema::arrow::schema(class.id).fields() == rows.schema().fields();
+        Batch { class: CLASSES.iter().find(same).unwrap(), rows }
+    };
+    reader.map(|rows| batch(rows.unwrap())).collect()
+}
+
+fn main() {
+    let only = std::env::args().nth(1).filter(|only| only != "all");
+    let batches = std::env::args().nth(2).map_or_else(made, |path| recorded(Path::new(&path)));
+    let rows = batches.iter().map(|batch| batch.rows.num_rows()).sum::<usize>() as f64;
     type Writer = fn(&[Batch], &Path);
     let writers: [(&str, Writer); 2] = [("plain", plain), ("sink", sink)];
     let mut measured: [(Vec<u64>, u64); 2] = Default::default();
@@ -87,7 +105,7 @@ fn main() {
             }
         }
     }
-    println!("{} file rows of {} columns", rows, batches[0].rows.num_columns());
+    println!("{rows} {} rows of {} columns", batches[0].class.name, batches[0].rows.num_columns());
     for ((name, _), (times, bytes)) in writers.iter().zip(&mut measured).filter(|(_, (times, _))| !times.is_empty()) {
         times.sort_unstable();
         let ns = |i: usize| times[i] as f64 / rows;

@@ -316,6 +316,26 @@ fn numbers_that_stop_repeating_go_on_as_packed_differences() {
 }
 
 #[test]
+fn a_full_row_group_of_repeated_numbers_is_one_page_with_a_sorted_dictionary() {
+    use parquet::column::page::Page;
+    use parquet::file::reader::{FileReader, SerializedFileReader};
+    let batches = with_inos(14, 10_000, |row| Some((row as i64 * 7_919) % 3_001 * 4_096 - 5_000_000));
+    let dir = tempfile::tempdir().unwrap();
+    let path = write(options(dir.path()), &batches);
+    assert_equal_in_arrow(&path, &batches);
+    let column = batches[0].rows.schema().index_of("ino").unwrap();
+    let reader = SerializedFileReader::new(File::open(path).unwrap()).unwrap();
+    assert_eq!(reader.metadata().row_group(0).num_rows(), 131_072);
+    let pages: Vec<Page> =
+        reader.get_row_group(0).unwrap().get_column_page_reader(column).unwrap().map(|page| page.unwrap()).collect();
+    let [Page::DictionaryPage { buf, .. }, Page::DataPage { num_values: 131_072, .. }] = pages.as_slice() else {
+        panic!("{} pages", pages.len());
+    };
+    let values: Vec<i64> = buf.chunks_exact(8).map(|v| i64::from_le_bytes(v.try_into().unwrap())).collect();
+    assert!(values.len() == 3_001 && values.is_sorted());
+}
+
+#[test]
 fn numbers_that_a_program_chose_to_collide_come_back() {
     // Multiples that all fall into the first of 65,536 slots of a table with Fibonacci hashing.
     let collides = |v: &i64| (*v as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 48 == 0;

@@ -15,6 +15,7 @@ mod delta;
 mod hybrid;
 mod int;
 mod int_table;
+mod keys;
 mod row_group;
 mod text;
 mod text_table;
@@ -22,8 +23,12 @@ mod text_table;
 pub(super) use chunk::Codec;
 pub(super) use row_group::{Layout, RowGroup};
 
-/// Rows in one data page; a page with only one value or only nulls may have more.
+/// Rows that are taken at once, and rows of a data page of values.
 const PAGE_ROWS: usize = 16 * 1024;
+
+/// Rows beyond which a data page of keys or bits is finished. A row group of the default size is one page: zstd finds
+/// what repeats only inside of a page, and a dictionary can be sorted as long as no page uses its keys.
+const KEYED_PAGE_ROWS: usize = 128 * 1024;
 
 /// Bytes of text in one plain data page.
 const PAGE_BYTES: usize = 1024 * 1024;

@@ -7,7 +7,7 @@ use parquet::errors::Result;
 use parquet::file::statistics::Statistics;
 use parquet::schema::types::ColumnDescPtr;
 
-use super::PAGE_ROWS;
+use super::KEYED_PAGE_ROWS;
 use super::chunk::{Chunk, Codec, Finished};
 use super::row_group::mismatch;
 
@@ -31,7 +31,7 @@ impl BooleanColumn {
         self.chunk.bytes() + self.bits.capacity().div_ceil(8)
     }
 
-    /// Adds the rows of an array, at most [`PAGE_ROWS`].
+    /// Adds the rows of an array, at most [`super::PAGE_ROWS`].
     pub(super) fn append(&mut self, array: &ArrayRef, codec: &mut Codec) -> Result<()> {
         let values = array.as_boolean_opt().ok_or_else(|| mismatch(array))?;
         match values.nulls() {
@@ -42,15 +42,17 @@ impl BooleanColumn {
             }
             Some(nulls) if nulls.null_count() == values.len() => {}
             Some(nulls) => {
-                self.trues += values.true_count();
-                self.values += values.len() - nulls.null_count();
-                for row in nulls.valid_indices() {
-                    self.bits.append(values.value(row));
+                let (trues, valid) = (values.true_count(), values.len() - nulls.null_count());
+                self.trues += trues;
+                self.values += valid;
+                match trues == 0 || trues == valid {
+                    true => self.bits.append_n(valid, trues > 0),
+                    false => nulls.valid_indices().for_each(|row| self.bits.append(values.value(row))),
                 }
             }
         }
         self.chunk.append(array.len(), values.nulls());
-        if self.chunk.open_rows() >= PAGE_ROWS && !self.bits.is_empty() {
+        if self.chunk.open_rows() > KEYED_PAGE_ROWS && !self.bits.is_empty() {
             self.write_page(codec)?;
         }
         Ok(())

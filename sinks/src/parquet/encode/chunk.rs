@@ -14,11 +14,16 @@ use parquet::schema::types::ColumnDescPtr;
 
 use super::hybrid::Levels;
 
-/// What all columns of a sink share: the compressor and the buffer that a page is built in.
+/// What all columns of a sink share: the compressor, and buffers that would be made anew for every page or batch.
 pub(in crate::parquet) struct Codec {
     zstd: zstd::bulk::Compressor<'static>,
     level: ZstdLevel,
     page: Vec<u8>,
+    compressed: Vec<u8>,
+    /// Keys of the rows of one batch.
+    pub(super) keys: Vec<u32>,
+    /// Values of the rows of one batch that have some.
+    pub(super) values: Vec<i64>,
 }
 
 impl Codec {
@@ -28,7 +33,14 @@ impl Codec {
     /// The level is not one of zstd's.
     pub(in crate::parquet) fn new(level: i32) -> Result<Codec> {
         let zstd = zstd::bulk::Compressor::new(level).map_err(ParquetError::from)?;
-        Ok(Codec { zstd, level: ZstdLevel::try_new(level)?, page: Vec::new() })
+        Ok(Codec {
+            zstd,
+            level: ZstdLevel::try_new(level)?,
+            page: Vec::new(),
+            compressed: Vec::new(),
+            keys: Vec::new(),
+            values: Vec::new(),
+        })
     }
 
     /// As the footer names it.
@@ -37,7 +49,10 @@ impl Codec {
     }
 
     fn compress(&mut self) -> Result<Bytes> {
-        Ok(Bytes::from(self.zstd.compress(&self.page)?))
+        self.compressed.clear();
+        self.compressed.reserve(zstd::zstd_safe::compress_bound(self.page.len()));
+        self.zstd.compress_to_buffer(&self.page, &mut self.compressed)?;
+        Ok(Bytes::copy_from_slice(&self.compressed))
     }
 }
 
@@ -98,9 +113,9 @@ impl Chunk {
         self.encodings.is_empty()
     }
 
-    /// Bytes of the finished pages.
+    /// Bytes of the finished pages and of the open levels.
     pub(super) fn bytes(&self) -> usize {
-        self.pages.len()
+        self.pages.len() + self.open.bytes()
     }
 
     /// Finishes the open page: its levels, then what `body` appends.

@@ -9,6 +9,10 @@ const MINIBLOCKS: usize = 4;
 /// Values in one packed run.
 const MINIBLOCK: usize = BLOCK / MINIBLOCKS;
 
+/// Bits of a difference, on average over a page, up to which packed runs take whole bytes: such differences are far
+/// from evenly distributed, and zstd finds that only in bytes (9 % off `time`). Nothing is found in longer ones.
+const BYTEWISE_BITS_MAX: usize = 10;
+
 /// Width of a column's numbers: differences wrap at it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Width {
@@ -38,12 +42,19 @@ fn zigzag(value: i64) -> u64 {
     (value << 1 ^ value >> 63) as u64
 }
 
+/// Whether the packed runs of a page should take whole bytes.
+fn is_bytewise(values: &[i64], width: Width) -> bool {
+    let bits = |pair: &[i64]| (u64::BITS - zigzag(width.difference(pair[1], pair[0])).leading_zeros()) as usize;
+    values.windows(2).map(bits).sum::<usize>() <= BYTEWISE_BITS_MAX * values.len()
+}
+
 /// Appends the body of a page.
 pub(super) fn put_delta(out: &mut Vec<u8>, values: &[i64], width: Width) {
     put_varint(out, BLOCK as u64);
     put_varint(out, MINIBLOCKS as u64);
     put_varint(out, values.len() as u64);
     put_varint(out, zigzag(values.first().copied().unwrap_or(0)));
+    let bytewise = is_bytewise(values, width);
     let mut differences = [0i64; BLOCK];
     let mut at = 1;
     while at < values.len() {
@@ -51,12 +62,12 @@ pub(super) fn put_delta(out: &mut Vec<u8>, values: &[i64], width: Width) {
         for (i, difference) in differences[..count].iter_mut().enumerate() {
             *difference = width.difference(values[at + i], values[at + i - 1]);
         }
-        put_block(out, &differences[..count], width);
+        put_block(out, &differences[..count], width, bytewise);
         at += count;
     }
 }
 
-fn put_block(out: &mut Vec<u8>, differences: &[i64], width: Width) {
+fn put_block(out: &mut Vec<u8>, differences: &[i64], width: Width, bytewise: bool) {
     let least = differences.iter().copied().min().unwrap_or(0);
     put_varint(out, zigzag(least));
     let widths_at = out.len();
@@ -66,7 +77,8 @@ fn put_block(out: &mut Vec<u8>, differences: &[i64], width: Width) {
         for (above, difference) in above.iter_mut().zip(run) {
             *above = width.above(*difference, least);
         }
-        let bits = u64::BITS - above.iter().fold(0, |all, v| all | v).leading_zeros();
+        let needed = u64::BITS - above.iter().fold(0, |all, v| all | v).leading_zeros();
+        let bits = if bytewise { needed.next_multiple_of(8) } else { needed };
         out[widths_at + i] = bits as u8;
         if bits > 0 {
             put_packed(out, above.into_iter(), bits);

@@ -1,4 +1,4 @@
-//! The RLE and bit-packing hybrid of the Parquet format: definition levels and dictionary keys.
+//! The RLE and bit-packing hybrid of the Parquet format, and the definition levels.
 
 use arrow_buffer::{BooleanBufferBuilder, NullBuffer};
 
@@ -12,7 +12,7 @@ pub(super) fn put_varint(out: &mut Vec<u8>, mut value: u64) {
 }
 
 /// Appends a run of `count` times `value`, which has `width` bits.
-fn put_run(out: &mut Vec<u8>, value: u32, count: usize, width: u32) {
+pub(super) fn put_run(out: &mut Vec<u8>, value: u32, count: usize, width: u32) {
     put_varint(out, (count as u64) << 1);
     let bytes = width.div_ceil(8) as usize;
     out.extend_from_slice(&value.to_le_bytes()[..bytes]);
@@ -35,16 +35,6 @@ pub(super) fn put_packed(out: &mut Vec<u8>, values: impl Iterator<Item = u64>, w
     out.extend_from_slice(&word.to_le_bytes()[..used.div_ceil(8) as usize]);
 }
 
-/// Bits of a key below `distinct`, rounded up to parts or multiples of a byte: zstd finds what repeats only where it
-/// stands at the same bit of a byte (3 % smaller at the same cost).
-fn key_width(distinct: usize) -> u32 {
-    match u32::BITS - (distinct as u32).saturating_sub(1).leading_zeros() {
-        bits @ 0..=2 => bits.max(1),
-        bits @ 3..=8 => bits.next_power_of_two(),
-        bits => bits.next_multiple_of(8),
-    }
-}
-
 /// Which rows of the open page have a value.
 #[derive(Default)]
 pub(super) struct Levels {
@@ -63,6 +53,11 @@ impl Levels {
     /// Rows without a value.
     pub(super) fn nulls(&self) -> usize {
         self.nulls
+    }
+
+    /// Heap bytes in use.
+    pub(super) fn bytes(&self) -> usize {
+        self.mixed.as_ref().map_or(0, |levels| levels.capacity() / 8)
     }
 
     /// Adds `rows` rows, of which `nulls` knows the ones without a value.
@@ -103,75 +98,6 @@ impl Levels {
     }
 }
 
-/// Dictionary keys of the open page.
-#[derive(Default)]
-pub(super) struct Keys {
-    /// The key of all rows, while there is only one.
-    one: u32,
-    /// Rows with a value, while `many` is empty.
-    count: usize,
-    many: Vec<u32>,
-}
-
-impl Keys {
-    /// Keys in the open page.
-    pub(super) fn len(&self) -> usize {
-        if self.many.is_empty() { self.count } else { self.many.len() }
-    }
-
-    /// Whether all keys are the same.
-    pub(super) fn is_uniform(&self) -> bool {
-        self.many.is_empty()
-    }
-
-    /// Adds `count` times the same key.
-    pub(super) fn push_run(&mut self, key: u32, count: usize) {
-        if self.many.is_empty() && (self.count == 0 || self.one == key) {
-            self.one = key;
-            self.count += count;
-        } else {
-            self.many(count).extend(std::iter::repeat_n(key, count));
-        }
-    }
-
-    /// The keys one by one, with room for `more`.
-    pub(super) fn many(&mut self, more: usize) -> &mut Vec<u32> {
-        self.many.reserve(self.count + more);
-        if self.count > 0 {
-            self.many.extend(std::iter::repeat_n(self.one, self.count));
-            self.count = 0;
-        }
-        &mut self.many
-    }
-
-    /// All keys.
-    pub(super) fn into_vec(mut self) -> Vec<u32> {
-        std::mem::take(self.many(0))
-    }
-
-    /// Heap bytes in use.
-    pub(super) fn bytes(&self) -> usize {
-        self.many.capacity() * size_of::<u32>()
-    }
-
-    /// Appends the body of a page of keys below `distinct` and starts the next page.
-    pub(super) fn put(&mut self, out: &mut Vec<u8>, distinct: usize) {
-        let width = key_width(distinct);
-        out.push(width as u8);
-        if self.many.is_empty() {
-            put_run(out, self.one, self.count, width);
-        } else {
-            let groups = self.many.len().div_ceil(8);
-            put_varint(out, (groups as u64) << 1 | 1);
-            let end = out.len() + groups * width as usize;
-            put_packed(out, self.many.iter().map(|key| u64::from(*key)), width);
-            out.resize(end, 0);
-        }
-        self.count = 0;
-        self.many.clear();
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -206,31 +132,5 @@ mod tests {
         levels.append(2, Some(&NullBuffer::new_null(2)));
         levels.put(&mut out);
         assert_eq!(out, [2, 0, 0, 0, 3, 0b00111]);
-    }
-
-    #[test]
-    fn one_key_stays_a_run() {
-        let mut keys = Keys::default();
-        let mut out = Vec::new();
-        keys.push_run(0, 5);
-        keys.push_run(0, 4);
-        assert!(keys.is_uniform());
-        keys.put(&mut out, 1);
-        assert_eq!(out, [1, 18, 0]);
-        out.clear();
-        keys.push_run(1, 2);
-        keys.push_run(2, 1);
-        assert_eq!(keys.len(), 3);
-        keys.put(&mut out, 3);
-        assert_eq!(out, [2, 3, 0b10_01_01, 0]);
-    }
-
-    #[test]
-    fn a_width_holds_every_key() {
-        for distinct in 1..100_000usize {
-            let width = key_width(distinct);
-            assert!((distinct as u64 - 1) >> width == 0, "{distinct} keys in {width} bits");
-        }
-        assert_eq!([1, 2, 3, 4, 5, 17, 256, 257, 65_537].map(key_width), [1, 1, 2, 2, 4, 8, 8, 16, 24]);
     }
 }

@@ -10,15 +10,25 @@ use parquet::errors::Result;
 use parquet::file::statistics::Statistics;
 use parquet::schema::types::ColumnDescPtr;
 
-use super::PAGE_ROWS;
 use super::chunk::{Chunk, Codec, DictionaryPage, Finished};
 use super::delta::{Width, put_delta};
-use super::hybrid::Keys;
 use super::int_table::IntTable;
+use super::keys::Keys;
 use super::row_group::{BLOOM_FALSE_POSITIVES, mismatch};
+use super::{KEYED_PAGE_ROWS, PAGE_ROWS};
 
 /// Rows with a value per distinct value below which a dictionary costs more than it saves.
 const REPEATS_MIN: usize = 2;
+/// Rows per run of equal values from which on a look-up per run is worth finding the runs.
+const RUN_ROWS_MIN: usize = 4;
+/// Distinct values from which on the dictionary is sorted: the bytes of neighbours are alike then, and a dictionary of
+/// addresses takes two thirds. A smaller one is not worth the second look at every key.
+const SORTED_MIN: usize = 257;
+
+/// A number of a column.
+pub(super) trait Number: Copy + PartialEq + Into<i64> {}
+
+impl<T: Copy + PartialEq + Into<i64>> Number for T {}
 
 /// One column of INT32 or INT64.
 pub(super) struct IntColumn {
@@ -55,20 +65,23 @@ impl IntColumn {
     pub(super) fn append(&mut self, array: &ArrayRef, codec: &mut Codec) -> Result<()> {
         let nulls = array.nulls();
         match array.data_type() {
-            DataType::Int32 => self.append_values(array.as_primitive::<Int32Type>().values(), nulls),
-            DataType::Int64 => self.append_values(array.as_primitive::<Int64Type>().values(), nulls),
+            DataType::Int32 => self.append_values(array.as_primitive::<Int32Type>().values(), nulls, codec),
+            DataType::Int64 => self.append_values(array.as_primitive::<Int64Type>().values(), nulls, codec),
             DataType::Timestamp(..) => match array.as_primitive_opt::<TimestampMicrosecondType>() {
-                Some(array) => self.append_values(array.values(), nulls),
+                Some(array) => self.append_values(array.values(), nulls, codec),
                 None => return Err(mismatch(array)),
             },
             _ => return Err(mismatch(array)),
         }
         self.chunk.append(array.len(), nulls);
-        let open = self.chunk.open_rows();
-        if open >= PAGE_ROWS && !(self.delta.is_none() && self.keys.is_uniform()) {
-            self.write_page(codec)?;
+        if self.keys.len() >= PAGE_ROWS && self.dictionary_is_vain() {
+            self.leave_dictionary();
         }
-        Ok(())
+        let is_full = match self.delta {
+            Some(_) => self.chunk.open_rows() >= PAGE_ROWS,
+            None => self.chunk.open_rows() > KEYED_PAGE_ROWS && !self.keys.is_uniform(),
+        };
+        if is_full { self.write_page(codec) } else { Ok(()) }
     }
 
     /// Heap bytes in use.
@@ -77,55 +90,44 @@ impl IntColumn {
         self.chunk.bytes() + self.table.bytes() + self.keys.bytes() + delta
     }
 
-    fn append_values<T: Copy + PartialEq + Into<i64>>(&mut self, values: &[T], nulls: Option<&NullBuffer>) {
-        if nulls.is_some_and(|nulls| nulls.null_count() == values.len()) {
-            return;
-        }
-        if self.delta.is_none() {
-            let done = self.append_keys(values, nulls);
-            if done == values.len() {
-                return;
-            }
-            self.leave_dictionary();
-            let rest = nulls.map(|nulls| nulls.slice(done, values.len() - done));
-            return self.append_values(&values[done..], rest.as_ref());
-        }
-        let delta = self.delta.get_or_insert_default();
-        match nulls {
-            None => delta.extend(values.iter().map(|v| (*v).into())),
-            Some(nulls) => delta.extend(nulls.valid_indices().map(|i| values[i].into())),
-        }
-    }
-
-    /// Returns how many leading rows were taken.
-    fn append_keys<T: Copy + PartialEq + Into<i64>>(&mut self, values: &[T], nulls: Option<&NullBuffer>) -> usize {
-        let before = self.keys.len();
-        let done = match nulls {
-            None => match values {
-                [first, ..] if values.iter().all(|v| v == first) => match self.table.key((*first).into()) {
-                    Some(key) => {
-                        self.keys.push_run(key, values.len());
-                        values.len()
-                    }
-                    None => 0,
-                },
-                _ => self.append_each(values, 0..values.len()),
-            },
-            Some(nulls) => self.append_each(values, nulls.valid_indices()),
+    fn append_values<T: Number>(&mut self, values: &[T], nulls: Option<&NullBuffer>, codec: &mut Codec) {
+        let Some(nulls) = nulls.filter(|nulls| nulls.null_count() > 0) else {
+            return self.append_dense(values, &mut codec.keys);
         };
-        self.keyed += self.keys.len() - before;
-        done
+        if nulls.null_count() < values.len() {
+            codec.values.clear();
+            codec.values.extend(nulls.valid_indices().map(|row| values[row].into()));
+            self.append_dense(&codec.values, &mut codec.keys);
+        }
     }
 
-    fn append_each<T: Copy + Into<i64>>(&mut self, values: &[T], rows: impl Iterator<Item = usize>) -> usize {
-        let keys = self.keys.many(values.len());
-        for row in rows {
-            match self.table.key(values[row].into()) {
-                Some(key) => keys.push(key),
-                None => return row,
-            }
+    fn append_dense<T: Number>(&mut self, values: &[T], keys: &mut Vec<u32>) {
+        if self.delta.is_none() && !self.append_keys(values, keys) {
+            self.leave_dictionary();
         }
-        values.len()
+        if let Some(delta) = &mut self.delta {
+            delta.extend(values.iter().map(|v| (*v).into()));
+        }
+    }
+
+    /// Whether the dictionary took the values.
+    fn append_keys<T: Number>(&mut self, values: &[T], keys: &mut Vec<u32>) -> bool {
+        let changes = values.iter().zip(values.iter().skip(1)).filter(|(a, b)| a != b).count();
+        if let (0, [first, ..]) = (changes, values) {
+            let Some(key) = self.table.key((*first).into()) else { return false };
+            self.keys.push_run(key, values.len(), self.table.values().len());
+        } else {
+            let known = match changes * RUN_ROWS_MIN < values.len() {
+                true => self.table.keys_of_runs(values, keys),
+                false => self.table.keys(values, keys),
+            };
+            if !known {
+                return false;
+            }
+            self.keys.extend(keys, self.table.values().len());
+        }
+        self.keyed += values.len();
+        true
     }
 
     /// Turns the keys of the open page back into values; finished pages keep their dictionary.
@@ -138,11 +140,12 @@ impl IntColumn {
         }
     }
 
+    /// Whether values repeat too rarely for a dictionary.
+    fn dictionary_is_vain(&self) -> bool {
+        self.delta.is_none() && !self.bloom && self.keyed < self.table.values().len() * REPEATS_MIN
+    }
+
     fn write_page(&mut self, codec: &mut Codec) -> Result<()> {
-        let rarely_repeats = self.keyed < self.table.values().len() * REPEATS_MIN;
-        if self.delta.is_none() && rarely_repeats && !self.bloom {
-            self.leave_dictionary();
-        }
         let Some(values) = &mut self.delta else {
             let (keys, distinct) = (&mut self.keys, self.table.values().len());
             if distinct == 0 {
@@ -159,6 +162,12 @@ impl IntColumn {
 
     /// The whole column chunk.
     pub(super) fn finish(mut self, codec: &mut Codec) -> Result<Finished> {
+        if self.dictionary_is_vain() {
+            self.leave_dictionary();
+        }
+        if self.chunk.is_first_page() && self.table.values().len() >= SORTED_MIN {
+            self.keys.rename(&self.table.sort());
+        }
         if self.chunk.open_rows() > 0 {
             self.write_page(codec)?;
         }

@@ -1,5 +1,7 @@
 //! Distinct whole numbers of a row group, in the order of first use.
 
+use super::int::Number;
+
 /// Slots of an empty table; a power of two.
 const SLOTS_FIRST: usize = 64;
 /// Multiplier of Fibonacci hashing: 2^64 divided by the golden ratio.
@@ -10,7 +12,8 @@ const EMPTY: u32 = u32::MAX;
 /// Steps of one look-up before the table counts as attacked.
 const STEPS_MAX: usize = 64;
 
-/// An open-addressing table from number to key, at most half full.
+/// An open-addressing table from number to key, at most a quarter full: most look-ups end at the first slot, and the
+/// processor foresees it.
 ///
 /// Numbers that a program chooses (system-call arguments) can be made to collide: the cost of a look-up is bounded by
 /// giving up the dictionary, see [`IntTable::key`].
@@ -62,6 +65,72 @@ impl IntTable {
         None
     }
 
+    /// The keys of many numbers; `false` when one has none.
+    pub(super) fn keys<T: Number>(&mut self, values: &[T], keys: &mut Vec<u32>) -> bool {
+        keys.clear();
+        keys.resize(values.len(), 0);
+        let mut done = 0;
+        while done < values.len() {
+            done += self.known_keys(&values[done..], &mut keys[done..]);
+            if let Some(value) = values.get(done) {
+                let Some(key) = self.key((*value).into()) else { return false };
+                keys[done] = key;
+                done += 1;
+            }
+        }
+        true
+    }
+
+    /// Finds keys up to the first number that is new; returns how many. Nothing changes here, so that the table stays
+    /// in registers.
+    fn known_keys<T: Number>(&self, values: &[T], keys: &mut [u32]) -> usize {
+        let slots = self.slots.as_slice();
+        let mask = slots.len().wrapping_sub(1);
+        let find = |value: i64| {
+            let home = self.slot(value);
+            for at in home..home + STEPS_MAX {
+                let (known, key) = *slots.get(at & mask)?;
+                if known == value || key == EMPTY {
+                    return (key != EMPTY).then_some(key);
+                }
+            }
+            None
+        };
+        for (row, (key, value)) in keys.iter_mut().zip(values).enumerate() {
+            match find((*value).into()) {
+                Some(known) => *key = known,
+                None => return row,
+            }
+        }
+        values.len()
+    }
+
+    /// The same for numbers that mostly stand in runs of equal ones.
+    pub(super) fn keys_of_runs<T: Number>(&mut self, values: &[T], keys: &mut Vec<u32>) -> bool {
+        keys.clear();
+        keys.reserve(values.len());
+        values.chunk_by(|a, b| a == b).all(|run| match self.key(run[0].into()) {
+            Some(known) => {
+                keys.extend(std::iter::repeat_n(known, run.len()));
+                true
+            }
+            None => false,
+        })
+    }
+
+    /// Sorts the numbers; returns the new key by the old one. What was taken in before cannot be looked up any more.
+    pub(super) fn sort(&mut self) -> Vec<u32> {
+        let mut order: Vec<(i64, u32)> = self.values.iter().copied().zip(0..).collect();
+        order.sort_unstable();
+        let mut new = vec![0; order.len()];
+        for (key, (value, old)) in order.into_iter().enumerate() {
+            self.values[key] = value;
+            new[old as usize] = key as u32;
+        }
+        self.slots.clear();
+        new
+    }
+
     #[inline]
     fn slot(&self, value: i64) -> usize {
         // Fold the high half in: process keys and addresses differ there.
@@ -74,7 +143,7 @@ impl IntTable {
         let key = self.values.len() as u32;
         self.slots[at] = (value, key);
         self.values.push(value);
-        if self.values.len() * 2 > self.slots.len() {
+        if self.values.len() * 4 > self.slots.len() {
             self.grow();
         }
         key

@@ -11,10 +11,10 @@ use parquet::file::statistics::{Statistics, ValueStatistics};
 use parquet::schema::types::ColumnDescPtr;
 
 use super::chunk::{Chunk, Codec, DictionaryPage, Finished};
-use super::hybrid::Keys;
+use super::keys::Keys;
 use super::row_group::{BLOOM_FALSE_POSITIVES, mismatch};
 use super::text_table::{TextTable, put_text};
-use super::{PAGE_BYTES, PAGE_ROWS};
+use super::{KEYED_PAGE_ROWS, PAGE_BYTES, PAGE_ROWS};
 
 /// Bytes of a text that stand in the statistics.
 const STATISTICS_BYTES: usize = 64;
@@ -93,39 +93,41 @@ impl TextColumn {
         }
         self.translated.clear();
         self.translated.resize(values.len(), UNSEEN);
-        let done = if self.plain.is_none() { self.append_keys(&rows) } else { 0 };
+        let done = if self.plain.is_none() { self.append_keys(&rows, &mut codec.keys) } else { 0 };
         self.chunk.append(done, rows.nulls_of(0, done).as_ref());
         if done < array.len() {
             return self.append_plain(&rows, done, codec);
         }
-        if self.chunk.open_rows() >= PAGE_ROWS && !self.keys.is_uniform() {
+        if self.chunk.open_rows() > KEYED_PAGE_ROWS && !self.keys.is_uniform() {
             self.write_page(codec)?;
         }
         Ok(())
     }
 
     /// Returns how many leading rows were taken: all, or those before the text for which the dictionary has no room.
-    fn append_keys(&mut self, rows: &Rows<'_>) -> usize {
+    fn append_keys(&mut self, rows: &Rows<'_>, keys: &mut Vec<u32>) -> usize {
         let all = rows.keys.len();
-        match &rows.nulls {
+        keys.clear();
+        let done = match &rows.nulls {
             None => match rows.keys {
-                [first, ..] if rows.keys.iter().all(|k| k == first) => match self.table.key(rows.text(0)) {
-                    Some(key) => {
-                        self.keys.push_run(key, all);
-                        all
-                    }
-                    None => 0,
-                },
-                _ => self.append_each(rows, 0..all),
+                [first, ..] if rows.keys.iter().all(|k| k == first) => {
+                    let Some(key) = self.table.key(rows.text(0)) else { return 0 };
+                    self.keys.push_run(key, all, self.table.len());
+                    return all;
+                }
+                _ => self.translate(rows, rows.keys.iter().copied().enumerate(), keys),
             },
-            Some(nulls) => self.append_each(rows, nulls.valid_indices()),
-        }
+            Some(nulls) => self.translate(rows, nulls.valid_indices().map(|row| (row, rows.keys[row])), keys),
+        };
+        self.keys.extend(keys, self.table.len());
+        done
     }
 
-    fn append_each(&mut self, rows: &Rows<'_>, indices: impl Iterator<Item = usize>) -> usize {
-        let keys = self.keys.many(rows.keys.len());
-        for row in indices {
-            let translated = &mut self.translated[rows.keys[row] as usize];
+    /// `wanted` are rows that have a value, with their keys in the batch.
+    fn translate(&mut self, rows: &Rows<'_>, wanted: impl Iterator<Item = (usize, i32)>, keys: &mut Vec<u32>) -> usize {
+        keys.reserve(rows.keys.len());
+        for (row, key) in wanted {
+            let translated = &mut self.translated[key as usize];
             if *translated == UNSEEN {
                 match self.table.key(rows.text(row)) {
                     Some(key) => *translated = key,
