@@ -132,9 +132,7 @@ impl IntColumn {
 
     /// Turns the keys of the open page back into values; finished pages keep their dictionary.
     fn leave_dictionary(&mut self) {
-        let keys = std::mem::take(&mut self.keys).into_vec();
-        let values = self.table.values();
-        self.delta = Some(keys.into_iter().map(|key| values[key as usize]).collect());
+        self.delta = Some(std::mem::take(&mut self.keys).resolve(self.table.values()));
         if self.chunk.is_first_page() {
             self.table.clear();
         }

@@ -115,9 +115,9 @@ impl Keys {
         each_width!(&mut self.many, keys, Key => keys.iter_mut().for_each(|key| *key = new[*key as usize] as Key));
     }
 
-    /// All keys, one by one.
-    pub(super) fn into_vec(mut self) -> Vec<u32> {
-        each_width!(self.many(0), keys, _Key => keys.iter().map(|key| u32::from(*key)).collect())
+    /// The values that the keys stand for, `values` by key.
+    pub(super) fn resolve(mut self, values: &[i64]) -> Vec<i64> {
+        each_width!(self.many(0), keys, _Key => keys.iter().map(|key| values[*key as usize]).collect())
     }
 
     /// Heap bytes in use.
