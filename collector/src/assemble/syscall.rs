@@ -107,7 +107,11 @@ fn make(call: &'static Syscall, args: &[u64; ARGS_MAX], mask: u8, tail: &[u8], o
 /// once for all calls that differ only in pointers, which it does not show.
 pub fn args_text(record: &Record<'_>, block: &mut Block, texts: &mut Texts) -> TextId {
     let place = place(record.fixed);
-    let Some(known) = known(place) else { return TextId::NONE };
+    let Some(known) = known(place) else {
+        // How many arguments it has is not known: all registers are shown.
+        block.arguments(ARGS_MAX);
+        return TextId::NONE;
+    };
     let count = known.call.args.len();
     block.arguments(count);
     if count == 0 {
