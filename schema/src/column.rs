@@ -198,6 +198,7 @@ impl Column {
 /// The integer at `at` in a record, sign- or zero-extended as its C type says.
 ///
 /// Returns `None` when the record is too short or the field is an array.
+#[inline]
 pub fn read_int(record: &[u8], at: usize, wire: Wire) -> Option<i64> {
     let bytes = record.get(at..at + wire.size())?;
     Some(match wire {

@@ -60,6 +60,7 @@ fn u16_at(bytes: &[u8], at: usize) -> usize {
 }
 
 /// Little-endian i64 at an offset of the fixed part; 0 beyond its end.
+#[inline]
 pub fn i64_at(bytes: &[u8], at: usize) -> i64 {
     bytes.get(at..at + 8).and_then(|b| b.try_into().ok()).map_or(0, i64::from_le_bytes)
 }

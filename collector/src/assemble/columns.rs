@@ -116,6 +116,6 @@ pub fn filling(class: &'static Class, column: &'static Column, slot: Option<usiz
         Source::Names { names: list, .. } => names(rule, place, list),
         Source::Symbols { .. } => symbols(class, column, place),
         Source::Errno { .. } => errors(rule, place.0),
-        _ => Box::new(NullColumn { ty: column.ty, nulls: Repeated::default() }),
+        _ => nulls(column.ty),
     }
 }

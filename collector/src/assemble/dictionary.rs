@@ -9,12 +9,13 @@ use arrow_buffer::{Buffer, OffsetBuffer, ScalarBuffer};
 use foldhash::fast::FixedState;
 use weir_schema::ColumnType;
 use weir_schema::errno::ERRNO_MAX;
+use weir_schema::record::i64_at;
 use weir_schema::symbols::Symbols;
 use weir_schema::wire::Wire;
 
 use super::block::{ACTIONS_MAX, BLOCK_ROWS, Block, bits_of};
 use super::column::{Bits, Closing, Filling, Repeated, Rule, rows_where};
-use super::integers::{long, renewed, value};
+use super::integers::{renewed, value};
 use crate::texts::{TextId, Texts};
 
 /// The keys and the distinct texts of one column of the open batch.
@@ -283,6 +284,6 @@ impl Filling for SymbolColumn {
 /// The errno of a failed call's result at an offset, or [`NO_NAME`].
 #[inline]
 pub fn errno_at(record: &[u8], at: usize) -> u16 {
-    let errno = (long(record, at) as u64).wrapping_neg();
+    let errno = (i64_at(record, at) as u64).wrapping_neg();
     if errno.wrapping_sub(1) < ERRNO_MAX as u64 { errno as u16 } else { NO_NAME }
 }

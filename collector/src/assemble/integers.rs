@@ -7,7 +7,8 @@ use arrow_array::{ArrayRef, BooleanArray, PrimitiveArray, TimestampMicrosecondAr
 use arrow_buffer::{ArrowNativeType, ScalarBuffer};
 use weir_schema::ColumnType;
 use weir_schema::arrow::TIME_ZONE;
-use weir_schema::record::at;
+use weir_schema::column::read_int;
+use weir_schema::record::{at, i64_at};
 use weir_schema::wire::Wire;
 
 use super::block::{BLOCK_ROWS, Block};
@@ -17,24 +18,10 @@ use crate::texts::Texts;
 /// Nanoseconds in the unit of column `time`.
 const NS_PER_US: i64 = 1000;
 
-fn word(record: &[u8], at: usize) -> u32 {
-    u32::from_le_bytes([record[at], record[at + 1], record[at + 2], record[at + 3]])
-}
-
-/// Eight bytes of a fixed part.
-pub fn long(record: &[u8], at: usize) -> i64 {
-    record[at..at + 8].try_into().map_or(0, i64::from_le_bytes)
-}
-
-/// The integer at `at`, extended as its C type says.
+/// The integer at `at`; the definition's tests locate every field inside the fixed part, and arrays element by element.
+#[inline]
 pub fn value(record: &[u8], at: usize, wire: Wire) -> i64 {
-    match wire {
-        Wire::U8 => i64::from(record[at]),
-        Wire::U16 => i64::from(u16::from_le_bytes([record[at], record[at + 1]])),
-        Wire::U32 => i64::from(word(record, at)),
-        Wire::I32 => i64::from(word(record, at) as i32),
-        _ => long(record, at),
-    }
+    read_int(record, at, wire).unwrap_or_default()
 }
 
 /// A type of integer column.
@@ -77,12 +64,13 @@ impl<T: Integer> IntColumn<T> {
 
     fn gather(&mut self, block: &Block) {
         let (at, records) = (self.at, block.records());
+        // A loop for each type, in which the type is a constant.
         match self.wire {
-            Wire::U8 => self.values.extend(records.map(|r| T::of(i64::from(r[at])))),
+            Wire::U8 => self.values.extend(records.map(|r| T::of(value(r, at, Wire::U8)))),
             Wire::U16 => self.values.extend(records.map(|r| T::of(value(r, at, Wire::U16)))),
-            Wire::U32 => self.values.extend(records.map(|r| T::of(i64::from(word(r, at))))),
-            Wire::I32 => self.values.extend(records.map(|r| T::of(i64::from(word(r, at) as i32)))),
-            _ => self.values.extend(records.map(|r| T::of(long(r, at)))),
+            Wire::U32 => self.values.extend(records.map(|r| T::of(value(r, at, Wire::U32)))),
+            Wire::I32 => self.values.extend(records.map(|r| T::of(value(r, at, Wire::I32)))),
+            _ => self.values.extend(records.map(|r| T::of(i64_at(r, at)))),
         }
     }
 }
@@ -130,7 +118,7 @@ pub struct TimeColumn {
 
 impl Filling for TimeColumn {
     fn take(&mut self, block: &Block, _: usize, _: &Texts) {
-        self.values.extend(block.records().map(|r| long(r, at::KTIME_NS)));
+        self.values.extend(block.records().map(|r| i64_at(r, at::KTIME_NS)));
     }
 
     fn close(&mut self, closing: &Closing<'_>) -> ArrayRef {
