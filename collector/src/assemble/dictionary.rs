@@ -18,32 +18,51 @@ use super::column::{Bits, Closing, Filling, Repeated, Rule, rows_where};
 use super::integers::{renewed, value};
 use crate::texts::{TextId, Texts};
 
-/// The keys and the distinct texts of one column of the open batch.
+/// The distinct texts of one column of the open batch, by key.
+#[derive(Default)]
+struct Values {
+    ends: Vec<i32>,
+    bytes: Vec<u8>,
+}
+
+impl Values {
+    /// The key of a text that is not there yet.
+    fn push(&mut self, text: &str) -> i32 {
+        self.bytes.extend_from_slice(text.as_bytes());
+        self.ends.push(self.bytes.len() as i32);
+        self.ends.len() as i32 - 1
+    }
+
+    fn finish(&mut self) -> StringArray {
+        let mut offsets = Vec::with_capacity(self.ends.len() + 1);
+        offsets.push(0);
+        offsets.append(&mut self.ends);
+        let offsets = OffsetBuffer::new(ScalarBuffer::from(offsets));
+        StringArray::new(offsets, Buffer::from_vec(renewed(&mut self.bytes)), None)
+    }
+}
+
+/// The keys of one column of the open batch, and what they stand for.
 #[derive(Default)]
 struct Keys {
     keys: Vec<i32>,
     valid: Bits,
-    offsets: Vec<i32>,
-    bytes: Vec<u8>,
+    values: Values,
     nulls: Repeated,
 }
 
 impl Keys {
-    fn values(&mut self) -> Values<'_> {
-        Values { offsets: &mut self.offsets, bytes: &mut self.bytes }
-    }
-
     /// The keys of a block: of the rows that are set, as `key` gives them.
     #[inline]
-    fn take(&mut self, rows: u64, block: &Block, before: usize, mut key: impl FnMut(usize, &mut Values<'_>) -> i32) {
+    fn take(&mut self, rows: u64, block: &Block, before: usize, mut key: impl FnMut(usize, &mut Values) -> i32) {
         if rows != 0 {
             self.keys.resize(before, 0);
-            let mut values = Values { offsets: &mut self.offsets, bytes: &mut self.bytes };
+            let values = &mut self.values;
             if rows == block.rows() {
-                self.keys.extend((0..block.len()).map(|row| key(row, &mut values)));
+                self.keys.extend((0..block.len()).map(|row| key(row, values)));
             } else {
                 self.keys.resize(before + block.len(), 0);
-                bits_of(rows).for_each(|row| self.keys[before + row] = key(row, &mut values));
+                bits_of(rows).for_each(|row| self.keys[before + row] = key(row, values));
             }
         }
         self.valid.push(rows, block.len());
@@ -56,30 +75,11 @@ impl Keys {
         }
         self.keys.resize(closing.rows, 0);
         let keys = Int32Array::new(ScalarBuffer::from(renewed(&mut self.keys)), self.valid.nulls());
-        let mut offsets = Vec::with_capacity(self.offsets.len() + 1);
-        offsets.push(0);
-        offsets.append(&mut self.offsets);
-        let offsets = OffsetBuffer::new(ScalarBuffer::from(offsets));
-        let values = StringArray::new(offsets, Buffer::from_vec(renewed(&mut self.bytes)), None);
+        let values = self.values.finish();
         Arc::new(
             DictionaryArray::<Int32Type>::try_new(keys, Arc::new(values))
                 .expect("every key was given out by its values"),
         )
-    }
-}
-
-/// Where new texts of a dictionary go.
-struct Values<'a> {
-    offsets: &'a mut Vec<i32>,
-    bytes: &'a mut Vec<u8>,
-}
-
-impl Values<'_> {
-    /// The key of a text that is not there yet.
-    fn push(&mut self, text: &str) -> i32 {
-        self.bytes.extend_from_slice(text.as_bytes());
-        self.offsets.push(self.bytes.len() as i32);
-        self.offsets.len() as i32 - 1
     }
 }
 
@@ -154,11 +154,10 @@ impl ActionColumn {
 impl Filling for ActionColumn {
     fn take(&mut self, block: &Block, before: usize, _: &Texts) {
         let mut key_by_row = [0; BLOCK_ROWS];
-        let mut values = self.keys.values();
         for (action, rows) in block.by_action() {
             let known = &mut self.key_of[action];
             if *known == 0 {
-                *known = values.push(self.names[action]) + 1;
+                *known = self.keys.values.push(self.names[action]) + 1;
             }
             bits_of(rows).for_each(|row| key_by_row[row] = *known - 1);
         }

@@ -65,8 +65,8 @@ impl Spans {
         for run in cpus.chunk_by(|a, b| a == b) {
             let numbers = &seqs[start..start + run.len()];
             start += run.len();
-            let known = self.rows.entry(run[0]).or_default();
-            numbers.iter().for_each(|seq| known.add(*seq, *seq, 1));
+            let span = numbers.iter().fold((i64::MAX, i64::MIN), |(low, high), seq| (low.min(*seq), high.max(*seq)));
+            self.rows.entry(run[0]).or_default().add(span.0, span.1, numbers.len() as i64);
         }
     }
 
