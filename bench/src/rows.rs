@@ -14,7 +14,7 @@ use weir_collector::pipeline::{Pace, Pipeline, Selected};
 use weir_schema::record::action_number;
 use weir_schema::syscalls;
 use weir_sinks::parquet::{ParquetOptions, ParquetSink};
-use weir_sinks::{Batch, Identity, Lane, LaneOptions, Policy, Position, Sink, SinkError};
+use weir_sinks::{Batch, Identity, Lane, LaneOptions, Policy, Position, Progress, Receipt, Sink, SinkError};
 
 use crate::figures::Figures;
 use crate::record::{BUILD, Recording, record};
@@ -47,8 +47,8 @@ impl Sink for Nothing {
     fn flush_due(&self) -> Option<Instant> {
         None
     }
-    fn flush(&mut self) -> Result<(), SinkError> {
-        Ok(())
+    fn flush(&mut self, _: &Progress) -> Result<Receipt, SinkError> {
+        Ok(Receipt::default())
     }
 }
 

@@ -17,7 +17,7 @@ use parquet::basic::{Compression, Encoding, ZstdLevel};
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::schema::types::ColumnPath;
 use weir_schema::CLASSES;
-use weir_sinks::{Batch, ParquetOptions, ParquetSink, Sink};
+use weir_sinks::{Batch, ParquetOptions, ParquetSink, Progress, Sink};
 
 /// Rows of 25 ms at 300 k events/s.
 const BATCH_ROWS: usize = 7_500;
@@ -64,7 +64,7 @@ fn sink(batches: &[Batch], dir: &Path) {
     for batch in batches {
         sink.write(batch).unwrap();
     }
-    sink.flush().unwrap();
+    sink.flush(&Progress::default()).unwrap();
 }
 
 fn bytes_below(dir: &Path) -> u64 {

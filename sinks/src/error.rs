@@ -8,6 +8,10 @@ pub enum SinkError {
     /// The same rows may be accepted later (disk full, broker away).
     #[error("{0}")]
     Retry(String),
+    /// The destination has not answered yet, and nothing is lost or given up: a write took nothing of its cut and wants
+    /// it again; a flush still holds what was accepted and wants to be asked again.
+    #[error("{0}")]
+    Wait(String),
     /// These rows will never be accepted, others may.
     #[error("{0}")]
     Refused(String),

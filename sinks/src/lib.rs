@@ -21,5 +21,5 @@ pub use error::SinkError;
 pub use lane::{ClassSet, Lane, LaneOptions, LaneReport, LaneWatch, Ledger, Policy};
 pub use loss_rows::{LossAction, LossRow, loss_batch};
 pub use parquet::{ParquetOptions, ParquetSink};
-pub use sink::Sink;
+pub use sink::{Progress, Receipt, Sink};
 pub use stdout::{Format, StdoutSink};

@@ -27,7 +27,7 @@ use self::failure::Failure;
 use self::file::{ClassFile, Whole};
 use self::limits::Limits;
 use self::target::{Target, sync_dirs};
-use crate::{Batch, Identity, Sink, SinkError};
+use crate::{Batch, Identity, Progress, Receipt, Sink, SinkError};
 
 pub use self::options::ParquetOptions;
 
@@ -187,13 +187,13 @@ impl Sink for ParquetSink {
         self.opened_at.map(|at| at + self.options.age_max)
     }
 
-    fn flush(&mut self) -> Result<(), SinkError> {
+    fn flush(&mut self, _: &Progress) -> Result<Receipt, SinkError> {
         let flushed = self.try_flush();
         if flushed.is_err() {
             self.discard();
         }
         // Also after a failure: on a full disk this is what makes room for the next flush.
         self.limits.enforce();
-        Ok(flushed?)
+        Ok(flushed.map(|()| Receipt::default())?)
     }
 }

@@ -1,16 +1,56 @@
 //! The one trait of all destinations.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use crate::{Batch, SinkError};
+use serde::{Deserialize, Serialize};
+
+use crate::{Batch, SinkError, Tally};
+
+/// How far the data of one sink goes: where its lane goes on after a restart.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Progress {
+    /// Column `boot_id` of the stream.
+    pub boot_id: String,
+    /// Column `epoch` of the stream.
+    pub epoch: i64,
+    /// Number of the first cut that is not in the data.
+    pub next_cut: u64,
+    /// Number of the lane's own next row (`cpu` -2).
+    pub own_seq: i64,
+}
+
+/// What a flush has to say besides success.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Receipt {
+    /// Rows that the destination refused for ever, one by one or in messages; they are in the dead letters, and the lane
+    /// counts them as lost. All other rows accepted before the flush are durable.
+    pub refused: Vec<Tally>,
+}
 
 /// A destination. Only [`Sink::flush`] makes rows durable; one thread owns a sink.
 ///
-/// After any error the sink drops what it accepted since the last flush that succeeded: the lane counts those rows as
-/// lost, uses the numbers of its own rows among them again, and writes on.
+/// After any error but [`SinkError::Wait`] the sink drops what it accepted since the last flush that succeeded. The lane
+/// writes it again if it still has it; else it counts those rows as lost, uses the numbers of its own rows among them
+/// again, and writes on.
 pub trait Sink: Send {
     /// Short name for logs and the ledger, such as `parquet`.
     fn name(&self) -> &str;
+
+    /// How far the destination says that its data goes, for sinks that store the progress with the data; asked once,
+    /// before the first write.
+    ///
+    /// # Errors
+    /// [`SinkError::Retry`] when the destination cannot be asked now.
+    fn read_back(&mut self) -> Result<Option<Progress>, SinkError> {
+        Ok(None)
+    }
+
+    /// Stream time from flush to flush, for sinks whose rows others see before the flush: the lane flushes behind the first
+    /// cut of every such period, so that what is written again after a failure is the same, the lane's own rows included.
+    /// `None`: the sink says itself when it wants a flush.
+    fn flush_period(&self) -> Option<Duration> {
+        None
+    }
 
     /// Accepts the rows of a batch.
     ///
@@ -33,9 +73,9 @@ pub trait Sink: Send {
     /// machine has no timer.
     fn flush_due(&self) -> Option<Instant>;
 
-    /// Makes everything accepted so far durable and visible at once.
+    /// Makes everything accepted so far durable and visible, and `progress` with it where the destination can hold it.
     ///
     /// # Errors
-    /// Everything accepted since the last flush counts as lost.
-    fn flush(&mut self) -> Result<(), SinkError>;
+    /// Everything accepted since the last flush is dropped, except after [`SinkError::Wait`].
+    fn flush(&mut self, progress: &Progress) -> Result<Receipt, SinkError>;
 }

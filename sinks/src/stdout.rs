@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::table::{Table, TableStyle};
-use crate::{Batch, Sink, SinkError, json};
+use crate::{Batch, Progress, Receipt, Sink, SinkError, json};
 
 /// Between two flushes, which put checkpoint rows behind what was written; none while nothing is written.
 const FLUSH_INTERVAL: Duration = Duration::from_secs(10);
@@ -104,8 +104,8 @@ impl Sink for StdoutSink {
         self.written.map(|at| at + FLUSH_INTERVAL)
     }
 
-    fn flush(&mut self) -> Result<(), SinkError> {
+    fn flush(&mut self, _: &Progress) -> Result<Receipt, SinkError> {
         self.written = None;
-        Ok(())
+        Ok(Receipt::default())
     }
 }

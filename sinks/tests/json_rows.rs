@@ -13,7 +13,7 @@ use weir_schema::{CLASSES, Class, ClassId, ColumnType, Reason};
 use weir_sinks::stdout::Closed;
 use weir_sinks::table::{Table, TableStyle};
 use weir_sinks::text::is_unsafe;
-use weir_sinks::{Batch, Format, LossAction, LossRow, Sink, SinkError, StdoutSink, json, loss_batch};
+use weir_sinks::{Batch, Format, LossAction, LossRow, Progress, Sink, SinkError, StdoutSink, json, loss_batch};
 
 /// Texts that try to break a line, a parser or a terminal.
 const HOSTILE: &[&str] = &[
@@ -348,6 +348,6 @@ fn checkpoints_follow_rows_at_most_every_ten_seconds_and_an_idle_stream_has_no_t
     sink.write_cut(&[&gap]).expect("written");
     assert_eq!(sink.flush_due(), Some(due), "counted from the first row");
     assert!(!sink.wants_flush(Instant::now()) && sink.wants_flush(due));
-    sink.flush().expect("flushed");
+    sink.flush(&Progress::default()).expect("flushed");
     assert_eq!(sink.flush_due(), None);
 }

@@ -14,7 +14,8 @@ use proptest::prelude::*;
 use weir_schema::{CLASSES, ClassId, Reason};
 use weir_sinks::lane::{LaneState, Policy};
 use weir_sinks::{
-    Batch, ClassSet, Cut, Lane, LaneOptions, LossAction, LossRow, Position, Sink, SinkError, Tally, loss_batch,
+    Batch, ClassSet, Cut, Lane, LaneOptions, LossAction, LossRow, Position, Progress, Receipt, Sink, SinkError, Tally,
+    loss_batch,
 };
 
 /// Longest time a test waits for a lane.
@@ -124,11 +125,11 @@ impl Sink for Fake {
         None
     }
 
-    fn flush(&mut self) -> Result<(), SinkError> {
+    fn flush(&mut self, _: &Progress) -> Result<Receipt, SinkError> {
         self.next()?;
         self.writes = 0;
         self.visible.lock().expect("visible").push(std::mem::take(&mut self.staged));
-        Ok(())
+        Ok(Receipt::default())
     }
 }
 
@@ -545,8 +546,8 @@ impl Sink for Panics {
     fn flush_due(&self) -> Option<Instant> {
         None
     }
-    fn flush(&mut self) -> Result<(), SinkError> {
-        Ok(())
+    fn flush(&mut self, _: &Progress) -> Result<Receipt, SinkError> {
+        Ok(Receipt::default())
     }
 }
 

@@ -16,7 +16,7 @@ use arrow_array::{ArrayRef, Int32Array, Int64Array};
 use common::{EPOCH, TIME_US, class, files, open, options, parquet_files, plain_rows, texts, times};
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use weir_schema::ClassId;
-use weir_sinks::{ParquetOptions, Sink, SinkError};
+use weir_sinks::{ParquetOptions, Progress, Sink, SinkError};
 
 const HOUR_US: i64 = 3_600_000_000;
 
@@ -51,9 +51,9 @@ fn files_stand_in_hive_partitions_under_names_that_say_whose_they_are() {
     let mut sink = open(options(dir.path()));
     sink.write(&plain_rows(ClassId::File, 0, 10)).unwrap();
     sink.write(&plain_rows(ClassId::Process, 10, 10)).unwrap();
-    sink.flush().unwrap();
+    sink.flush(&Progress::default()).unwrap();
     sink.write(&plain_rows(ClassId::File, 20, 10)).unwrap();
-    sink.flush().unwrap();
+    sink.flush(&Progress::default()).unwrap();
     let part = "date=2026-03-04/hour=05/unit-host-0d9c3c1e-77000000001";
     let names = [
         format!("class=file/{part}-{}-0.parquet", EPOCH),
@@ -82,7 +82,7 @@ fn a_flush_with_nothing_open_writes_nothing() {
     let mut sink = open(options(dir.path()));
     sink.write(&plain_rows(ClassId::File, 0, 0)).unwrap();
     assert_eq!(sink.flush_due(), None);
-    sink.flush().unwrap();
+    sink.flush(&Progress::default()).unwrap();
     assert_eq!(files(dir.path()), [""; 0]);
 }
 
@@ -92,7 +92,7 @@ fn the_footer_has_identity_versions_and_the_numbers_per_cpu() {
     let mut sink = open(options(dir.path()));
     sink.write(&loss_rows(&[(-1, 4, "gap"), (-2, 0, "checkpoint"), (-1, 9, "gap")])).unwrap();
     sink.write(&loss_rows(&[(-2, 1, "end"), (-1, 10, "gap")])).unwrap();
-    sink.flush().unwrap();
+    sink.flush(&Progress::default()).unwrap();
     let footer = footer(&dir.path().join(&parquet_files(dir.path())[0]));
     let identity = common::identity();
     let expected = HashMap::from(
@@ -123,7 +123,7 @@ fn files_are_for_their_owner_and_group_only() {
     let owner = is_root.then_some((12_345, 23_456));
     let mut sink = open(ParquetOptions { owner, ..options(&data) });
     sink.write(&plain_rows(ClassId::File, 0, 1)).unwrap();
-    sink.flush().unwrap();
+    sink.flush(&Progress::default()).unwrap();
     let file = data.join(&parquet_files(&data)[0]);
     assert_eq!(file.metadata().unwrap().mode() & 0o777, 0o640);
     for made in file.ancestors().skip(1).take_while(|made| *made != dir.path()) {
@@ -155,7 +155,7 @@ fn rows_bytes_age_and_hour_each_ask_for_a_flush() {
     assert!(due >= now + Duration::from_secs(60) && due <= Instant::now() + Duration::from_secs(60));
     assert!(!sink.wants_flush(due - Duration::from_millis(1)));
     assert!(sink.wants_flush(due), "age");
-    sink.flush().unwrap();
+    sink.flush(&Progress::default()).unwrap();
     assert!(!sink.wants_flush(due) && sink.flush_due().is_none(), "an idle sink has no timer");
 
     let mut sink = open(ParquetOptions { bytes_max: 10_000, row_group_rows: 10, ..limits.clone() });
@@ -170,7 +170,7 @@ fn rows_bytes_age_and_hour_each_ask_for_a_flush() {
     assert!(!sink.wants_flush(now));
     sink.write(&plain_rows(ClassId::File, rows_to_next_hour, 1)).unwrap();
     assert!(sink.wants_flush(now), "hour");
-    sink.flush().unwrap();
+    sink.flush(&Progress::default()).unwrap();
     assert!(parquet_files(dir.path()).last().unwrap().contains("hour=05"), "the hour of the first row");
 }
 
@@ -183,7 +183,7 @@ fn a_class_that_cannot_be_published_takes_its_whole_generation_with_it_and_the_n
     for id in [ClassId::Process, ClassId::File, ClassId::Loss] {
         sink.write(&plain_rows(id, 0, 5)).unwrap();
     }
-    let error = sink.flush().unwrap_err();
+    let error = sink.flush(&Progress::default()).unwrap_err();
     assert!(matches!(error, SinkError::Retry(_)), "{error:?}");
     assert!(error.to_string().contains("class=loss"), "{error}");
     assert_eq!(files(dir.path()), ["class=loss"]);
@@ -193,7 +193,7 @@ fn a_class_that_cannot_be_published_takes_its_whole_generation_with_it_and_the_n
     for id in [ClassId::Process, ClassId::Loss] {
         sink.write(&plain_rows(id, 5, 5)).unwrap();
     }
-    sink.flush().unwrap();
+    sink.flush(&Progress::default()).unwrap();
     assert_eq!(parquet_files(dir.path()).len(), 2);
     assert_eq!(files(dir.path()).len(), 2);
 }
@@ -207,7 +207,7 @@ fn names_given_before_a_later_name_fails_are_taken_back() {
     // The loss file vanishes, so that giving it a name fails behind that of class file.
     let unfinished = files(dir.path()).into_iter().find(|name| name.contains("/loss-")).unwrap();
     std::fs::remove_file(dir.path().join(unfinished)).unwrap();
-    assert!(matches!(sink.flush(), Err(SinkError::Retry(_))));
+    assert!(matches!(sink.flush(&Progress::default()), Err(SinkError::Retry(_))));
     assert_eq!(files(dir.path()), [""; 0]);
 }
 
@@ -220,7 +220,7 @@ fn rows_of_the_wrong_shape_are_refused_and_leave_nothing_open() {
     assert!(matches!(sink.write(&wrong), Err(SinkError::Refused(_))));
     assert_eq!(files(dir.path()), [""; 0]);
     sink.write(&plain_rows(ClassId::File, 5, 5)).unwrap();
-    sink.flush().unwrap();
+    sink.flush(&Progress::default()).unwrap();
     assert_eq!(parquet_files(dir.path()).len(), 1);
 }
 
@@ -230,7 +230,7 @@ const CHILD: &str = "WEIR_TEST_PARQUET_DIR";
 fn write_and_wait(dir: &std::path::Path) {
     let mut sink = open(ParquetOptions { row_group_rows: 100, ..options(dir) });
     sink.write(&plain_rows(ClassId::File, 0, 5)).unwrap();
-    sink.flush().unwrap();
+    sink.flush(&Progress::default()).unwrap();
     sink.write(&plain_rows(ClassId::File, 5, 1_000)).unwrap();
     sink.write(&plain_rows(ClassId::Loss, 5, 5)).unwrap();
     std::io::stdout().write_all(b"\nwritten\n").unwrap();
@@ -276,7 +276,7 @@ fn the_oldest_files_go_when_the_directory_is_too_large_and_leave_a_note() {
     let mut names = Vec::new();
     for i in 0..4 {
         sink.write(&plain_rows(ClassId::File, i * 100, 100)).unwrap();
-        sink.flush().unwrap();
+        sink.flush(&Progress::default()).unwrap();
         let new = parquet_files(dir.path()).into_iter().find(|name| !names.contains(name)).unwrap();
         let age = Duration::from_secs(1_000 - i as u64 * 100);
         let file = File::options().write(true).open(dir.path().join(&new)).unwrap();
@@ -286,10 +286,10 @@ fn the_oldest_files_go_when_the_directory_is_too_large_and_leave_a_note() {
     let size = |name: &String| dir.path().join(name).metadata().unwrap().len();
     let newest_two = size(&names[2]) + size(&names[3]);
     let mut sink = open(ParquetOptions { dir_bytes_max: Some(newest_two), ..options(dir.path()) });
-    sink.flush().unwrap();
+    sink.flush(&Progress::default()).unwrap();
     assert_eq!(parquet_files(dir.path()), names[2..]);
     let mut sink = open(ParquetOptions { dir_age_max: Some(Duration::from_secs(750)), ..options(dir.path()) });
-    sink.flush().unwrap();
+    sink.flush(&Progress::default()).unwrap();
     assert_eq!(parquet_files(dir.path()), names[3..]);
 
     let notes = std::fs::read_to_string(dir.path().join("removed.jsonl")).unwrap();
@@ -322,6 +322,6 @@ fn open_row_groups_of_all_classes_share_one_bound_on_memory() {
         }
     }
     assert!(largest > 8 * 1024 * 1024 && largest <= 32 * 1024 * 1024, "{largest}");
-    sink.flush().unwrap();
+    sink.flush(&Progress::default()).unwrap();
     assert_eq!(sink.open_bytes(), 0);
 }

@@ -22,7 +22,7 @@ use parquet::file::properties::WriterProperties;
 use proptest::prelude::*;
 use weir_schema::arrow::NEVER_NULL;
 use weir_schema::{CLASSES, ClassId};
-use weir_sinks::{Batch, ParquetOptions, Sink};
+use weir_sinks::{Batch, ParquetOptions, Progress, Sink};
 
 /// How values of one column look.
 #[derive(Debug, Clone, Copy)]
@@ -147,7 +147,7 @@ fn write(options: ParquetOptions, batches: &[Batch]) -> PathBuf {
     for batch in batches {
         sink.write(batch).unwrap();
     }
-    sink.flush().unwrap();
+    sink.flush(&Progress::default()).unwrap();
     let names = parquet_files(&dir);
     assert_eq!(names.len(), 1);
     dir.join(&names[0])

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use arrow_array::{ArrayRef, Int64Array};
 use common::{EPOCH, Random, TIME_US, files, identity, open, options, parquet_files, plain_rows, texts, times};
 use weir_schema::ClassId;
-use weir_sinks::{Batch, ParquetSink, Sink, SinkError};
+use weir_sinks::{Batch, ParquetSink, Progress, Sink, SinkError};
 
 /// A mounted tmpfs.
 struct Disk {
@@ -81,18 +81,20 @@ fn a_disk_that_fills_up_loses_that_generation_only() {
     let mut random = Random(1);
     let mut sink = open(options(&disk.data()));
     sink.write(&plain_rows(ClassId::File, 0, 10)).unwrap();
-    sink.flush().unwrap();
+    sink.flush(&Progress::default()).unwrap();
     let before = parquet_files(&disk.data());
     assert_eq!(before.len(), 1);
 
     sink.write(&plain_rows(ClassId::Process, 0, 10)).unwrap();
-    let failed = (0..10).find_map(|_| sink.write(&noise(&mut random, 2_000)).err()).or_else(|| sink.flush().err());
+    let failed = (0..10)
+        .find_map(|_| sink.write(&noise(&mut random, 2_000)).err())
+        .or_else(|| sink.flush(&Progress::default()).err());
     let Some(SinkError::Retry(message)) = failed else { panic!("{failed:?}") };
     assert!(message.contains("No space left") && message.contains("free some space"), "{message}");
     assert_eq!(files(&disk.data()), before, "nothing of the failed generation is left");
 
     sink.write(&plain_rows(ClassId::File, 10, 10)).unwrap();
-    sink.flush().unwrap();
+    sink.flush(&Progress::default()).unwrap();
     assert_eq!(parquet_files(&disk.data()).len(), 2);
 }
 
@@ -139,7 +141,7 @@ fn a_floor_of_free_space_is_kept_by_removing_the_oldest_files() {
     let mut sink = open(weir_sinks::ParquetOptions { free_bytes_min: floor, ..options(&disk.data()) });
     for _ in 0..12 {
         sink.write(&noise(&mut random, 1_000)).unwrap();
-        sink.flush().unwrap();
+        sink.flush(&Progress::default()).unwrap();
         let free = rustix::fs::statvfs(disk.dir.path()).unwrap();
         assert!(free.f_bavail * free.f_frsize >= 2 * 1024 * 1024);
     }

@@ -10,8 +10,8 @@ use weir_collector::verify::{Report, RunReport};
 use weir_schema::loss::{CPU_COLLECTOR, CPU_SINK};
 use weir_schema::{CLASSES, ClassId};
 use weir_sinks::{
-    Batch, ClassSet, Cut, Format, Identity, Lane, LaneOptions, ParquetOptions, ParquetSink, Position, Sink, StdoutSink,
-    Tally,
+    Batch, ClassSet, Cut, Format, Identity, Lane, LaneOptions, ParquetOptions, ParquetSink, Position, Progress, Sink,
+    StdoutSink, Tally,
 };
 
 use super::files::{batch, lines_report, read_plain, verify_path, write_plain};
@@ -205,7 +205,7 @@ fn with_every_third_file_removed() -> tempfile::TempDir {
         file.set_modified(SystemTime::now() - 2 * hour).expect("an older time");
     }
     let limit = ParquetOptions { dir: top.path().to_owned(), dir_age_max: Some(hour), ..ParquetOptions::default() };
-    ParquetSink::open(limit, identity(), "0.0.0").expect("the directory").flush().expect("a flush");
+    ParquetSink::open(limit, identity(), "0.0.0").expect("the directory").flush(&Progress::default()).expect("a flush");
     assert!(old.iter().chain(&loss).all(|path| !path.exists()), "the limit does not hold");
     top
 }

@@ -8,7 +8,9 @@ use weir_schema::ClassId;
 use super::account::Split;
 use super::worker::{Item, Shared, Worker};
 use super::{ClassSet, LaneState, lock};
-use crate::{Batch, Cut, Identity, LossAction, LossRow, Position, Sink, SinkError, Tally, loss_batch};
+use crate::{
+    Batch, Cut, Identity, LossAction, LossRow, Position, Progress, Receipt, Sink, SinkError, Tally, loss_batch,
+};
 
 const WAIT: Duration = Duration::from_secs(4);
 const SECOND: Duration = Duration::from_secs(1);
@@ -49,11 +51,11 @@ impl Sink for Scripted {
     fn flush_due(&self) -> Option<Instant> {
         self.0.lock().unwrap().due
     }
-    fn flush(&mut self) -> Result<(), SinkError> {
+    fn flush(&mut self, _: &Progress) -> Result<Receipt, SinkError> {
         self.result()?;
         let mut script = self.0.lock().unwrap();
         (script.flushes, script.due) = (script.flushes + 1, None);
-        Ok(())
+        Ok(Receipt::default())
     }
 }
 

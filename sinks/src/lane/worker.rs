@@ -13,7 +13,7 @@ use super::ledger::{ClassCount, LaneState, Ledger};
 use super::rows::OwnRows;
 use super::select::ClassSet;
 use crate::loss_rows::LossAction;
-use crate::{Batch, Cut, Sink, SinkError};
+use crate::{Batch, Cut, Progress, Sink, SinkError};
 
 /// The ledger as both threads hold it; locked once per cut.
 pub(super) type Shared = Arc<Mutex<Ledger>>;
@@ -231,7 +231,8 @@ impl Worker {
         let batch = own.batch();
         self.owed.drain_into(&mut self.open.shown);
         self.write_batches(batch.iter())?;
-        self.sink.flush()
+        self.sink.flush(&Progress::default())?;
+        Ok(())
     }
 
     fn flushed(&mut self) {
