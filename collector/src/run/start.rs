@@ -211,7 +211,7 @@ pub fn start(config: &Config, command: Option<Vec<OsString>>) -> Result<Started>
         status::show(&watch);
     }
     let naps = Naps { nap: Duration::from_micros(config.nap_us), before_sleep: config.naps_before_sleep };
-    let driver = Driver::new(loaded, sequencer, pipeline, waiter, hotplug.ok(), naps, config.ring_bytes, watch);
+    let driver = Driver::new(loaded, sequencer, pipeline, waiter, hotplug.ok(), naps, config.ring_bytes, watch, None);
     Ok(Started { driver, stop, signals, gate, identity, reader_left, duration: config.duration, began: Instant::now() })
 }
 
