@@ -23,6 +23,7 @@ use std::time::Duration;
 use kinds::{Choice, Count, File, Hidden, Kind, List, Micros, Millis, Nanos, Optional, Size, Span, Switch, Text};
 use table::settings;
 use weir_sinks::Policy;
+use weir_sinks::payload::{Compression, PayloadFormat};
 
 pub use layers::{Effective, Origin, Sources};
 pub use nearest::nearest;
@@ -35,8 +36,8 @@ pub use sinks::{SinkConfig, SinkKind, SinkSettings};
 pub use table::{Flag, Key};
 pub use units::{format_size, parse_duration};
 pub use words::{
-    ArrowCompression, Containers, KafkaCompression, LogFormat, LogLevel, PayloadFormat, Results, SaslMechanism, SinkStart,
-    SpoolFull, SpoolMode, Status, StdoutFormat, StreamStorage,
+    Containers, KafkaCompression, LogFormat, LogLevel, Results, SaslMechanism, SinkStart, SpoolFull, SpoolMode, Status,
+    StdoutFormat, StreamStorage,
 };
 
 /// Where Parquet files go when nothing else is said.
@@ -191,7 +192,7 @@ settings! {
         /// Form of the messages: one event as JSON, many as JSON lines, or a batch as an Arrow IPC stream.
         format: PayloadFormat as Choice = PayloadFormat::Json;
         /// Compression inside the Arrow messages; what the producer compresses again gains little.
-        arrow_compression: ArrowCompression as Choice = ArrowCompression::None;
+        arrow_compression: Compression as Choice = Compression::None;
         /// Bytes of one message before compression. A single row that is larger goes to the dead letters.
         message_bytes_max: u64 as Size = 900 << 10;
         /// Lines of one message of JSON lines.
@@ -281,7 +282,7 @@ settings! {
         /// Form of the messages: one event as JSON, many as JSON lines, or a batch as an Arrow IPC stream.
         format: PayloadFormat as Choice = PayloadFormat::JsonLines;
         /// Compression inside the Arrow messages.
-        arrow_compression: ArrowCompression as Choice = ArrowCompression::Lz4;
+        arrow_compression: Compression as Choice = Compression::Lz4;
         /// Bytes of one message; never more than the server's `max_payload`. A single row that is larger goes to the dead
         /// letters.
         message_bytes_max: u64 as Size = 900 << 10;
@@ -377,6 +378,11 @@ impl Config {
     /// The key with this name.
     pub fn key(name: &str) -> Option<(usize, &'static Key)> {
         KEYS.iter().enumerate().find(|(_, key)| key.name == name)
+    }
+
+    /// Whether a sink takes standard output, which a command then cannot have.
+    pub fn writes_to_stdout(&self) -> bool {
+        self.sinks.iter().any(|sink| sink.kind() == SinkKind::Stdout)
     }
 
     /// What no layer said: the embedded default is Parquet under [`DATA_DIR`].

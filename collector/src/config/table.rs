@@ -111,6 +111,20 @@ impl Key {
         super::Config::key(self.name.strip_suffix(FILE_SUFFIX)?).filter(|(_, key)| key.secret)
     }
 
+    /// Forgets the other of a secret and its file.
+    pub(super) fn unset_twin(&self, config: &mut super::Config) {
+        if let Some((_, twin)) = self.twin() {
+            // The empty text unsets what can be unset, and both can.
+            let _ = (twin.set)(config, &Raw::Text(String::new()));
+        }
+    }
+
+    /// The sentence about a value that is not of this key's kind; `name` is how its place calls the key.
+    pub(super) fn misfit(&self, name: &str, raw: &Raw, expected: &str) -> String {
+        let shown = if self.secret { super::Secret::SHOWN.to_owned() } else { raw.shown() };
+        format!("`{name}` cannot be `{shown}`: {expected}")
+    }
+
     /// Name inside the section.
     pub fn leaf(&self) -> &'static str {
         self.name.split_once('.').map_or(self.name, |(_, leaf)| leaf)

@@ -1,6 +1,7 @@
 //! Settings that are one word of a few.
 
 use weir_sinks::Policy;
+use weir_sinks::payload::{Compression, PayloadFormat};
 
 use super::kinds::Named;
 
@@ -36,24 +37,6 @@ words! {
         Json = "json",
         /// A table for people.
         Table = "table",
-    }
-    /// Form of the messages of brokers.
-    PayloadFormat {
-        /// One event a message.
-        Json = "json",
-        /// Many events a message, each on a line.
-        JsonLines = "json_lines",
-        /// A batch a message.
-        Arrow = "arrow",
-    }
-    /// Compression inside Arrow IPC.
-    ArrowCompression {
-        /// None.
-        None = "none",
-        /// Fast.
-        Lz4 = "lz4",
-        /// Small.
-        Zstd = "zstd",
     }
     /// Compression by Kafka's producer.
     KafkaCompression {
@@ -149,7 +132,20 @@ words! {
     }
 }
 
-impl Named for Policy {
-    const WORDS: &'static [&'static str] = &["drop", "block"];
-    const VALUES: &'static [Self] = &[Policy::Drop, Policy::Block];
+/// Gives the values of a sink's own type their words.
+macro_rules! words_of {
+    ($($type:ident { $($value:ident = $word:literal),* $(,)? })*) => {
+        $(
+            impl Named for $type {
+                const WORDS: &'static [&'static str] = &[$($word),*];
+                const VALUES: &'static [Self] = &[$($type::$value),*];
+            }
+        )*
+    };
+}
+
+words_of! {
+    Policy { Drop = "drop", Block = "block" }
+    PayloadFormat { Json = "json", JsonLines = "json_lines", Arrow = "arrow" }
+    Compression { None = "none", Lz4 = "lz4", Zstd = "zstd" }
 }

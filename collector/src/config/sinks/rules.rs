@@ -61,21 +61,24 @@ fn kafka(kafka: &Kafka, found: &mut Vec<Found>) {
     }
     for text in &kafka.librdkafka {
         let name = text.split_once('=').map(|(name, _)| name.trim().to_lowercase());
-        found.extend(match name {
-            // The text is not shown: whoever forgot the sign may have put a secret here.
-            None => Some("has an entry without `=`: give `name=value`".to_owned()),
-            Some(name) => SECRET_WORDS
-                .iter()
-                .any(|word| name.contains(word))
-                .then(|| format!("has `{name}`, which can be secret: use the key of weir for it")),
-        }
-        .map(|text| ("kafka.librdkafka", text)));
+        found.extend(
+            match name {
+                // The text is not shown: whoever forgot the sign may have put a secret here.
+                None => Some("has an entry without `=`: give `name=value`".to_owned()),
+                Some(name) => SECRET_WORDS
+                    .iter()
+                    .any(|word| name.contains(word))
+                    .then(|| format!("has `{name}`, which can be secret: use the key of weir for it")),
+            }
+            .map(|text| ("kafka.librdkafka", text)),
+        );
     }
 }
 
 fn nats(nats: &Nats, found: &mut Vec<Found>) {
     if nats.servers.iter().any(|server| server.contains('@')) {
-        let text = "has a user or a token in a URL, which would be shown: use `user` and `password_file`, or `token_file`";
+        let text =
+            "has a user or a token in a URL, which would be shown: use `user` and `password_file`, or `token_file`";
         found.push(("nats.servers", text.into()));
     }
     found.extend(template_problem(&nats.subject, "._-").map(|text| ("nats.subject", text)));
@@ -140,7 +143,10 @@ pub(super) fn between(sinks: &[Built]) -> Vec<Problem> {
                 };
                 if let Some((other, _)) = earlier.iter().find(|(other, _)| shares(&other.settings)) {
                     let dir = parquet.dir.as_deref().unwrap_or(Path::new("")).display();
-                    refuse(format!("sink `{}`: its directory {dir} is inside that of sink `{}`, or around it", sink.name, other.name));
+                    refuse(format!(
+                        "sink `{}`: its directory {dir} is inside that of sink `{}`, or around it",
+                        sink.name, other.name
+                    ));
                 }
             }
             SinkSettings::Kafka(_) | SinkSettings::Nats(_) => {}
