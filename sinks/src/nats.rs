@@ -83,7 +83,8 @@ impl NatsSink {
     /// [`SinkError::Fatal`] for options that can never work.
     pub fn open(options: NatsOptions, identity: &Identity) -> Result<NatsSink, SinkError> {
         let target = Target::new(options)?;
-        let NatsOptions { name, window, dead_letters, dead_letters_bytes_max, dead_letters_owner, .. } = &target.options;
+        let NatsOptions { name, window, dead_letters, dead_letters_bytes_max, dead_letters_owner, .. } =
+            &target.options;
         let names = Names { class: "progress", host: &identity.host, sink: name };
         let shared = Arc::new(Shared::new(*window));
         let link = Link::new(target.clone(), Arc::clone(&shared));

@@ -57,7 +57,11 @@ const CODES: &[(u64, Kind, &str)] = &[
     (10047, Kind::Failed, "make room: max_file_store of the server is reached"),
     (10039, Kind::Failed, "give the account JetStream, or set jetstream = false"),
     (10076, Kind::Failed, "start the server with JetStream (-js), or set jetstream = false"),
-    (10077, Kind::Failed, "raise the stream's limits (nats stream edit), or let it discard old messages; is its disk full?"),
+    (
+        10077,
+        Kind::Failed,
+        "raise the stream's limits (nats stream edit), or let it discard old messages; is its disk full?",
+    ),
     (10109, Kind::Failed, "the stream is sealed: make another one"),
     (10118, Kind::Failed, "the stream is offline: look at the server's log"),
     (10194, Kind::Failed, "the stream is offline: look at the server's log"),
@@ -94,9 +98,9 @@ pub(super) fn verdict(message: &Message, stream: &str) -> Verdict {
     match (body.error, body.stream) {
         (Some(error), _) => by_code(error.err_code, &error.description, stream),
         (None, Some(found)) if found == stream => Verdict::Stored { duplicate: body.duplicate },
-        (None, Some(other)) => {
-            failed(format!("the stream {other} takes the subjects that are meant for {stream}: name it, or change either"))
-        }
+        (None, Some(other)) => failed(format!(
+            "the stream {other} takes the subjects that are meant for {stream}: name it, or change either"
+        )),
         (None, None) => failed("an acknowledgement names no stream".to_owned()),
     }
 }
@@ -149,7 +153,9 @@ pub(super) fn server_error(error: &ServerError) -> Option<End> {
 
 /// For whoever has to correct the credentials.
 pub(super) fn not_authorized(error: impl fmt::Display) -> String {
-    format!("the server does not accept the credentials ({error}): check user, password, token, nkey or credentials file")
+    format!(
+        "the server does not accept the credentials ({error}): check user, password, token, nkey or credentials file"
+    )
 }
 
 #[cfg(test)]
@@ -183,7 +189,9 @@ mod tests {
     #[test]
     fn every_code_leads_to_its_action() {
         let error = |code: u64| {
-            let body = format!(r#"{{"error":{{"code":503,"err_code":{code},"description":"words"}},"stream":"WEIR","seq":0}}"#);
+            let body = format!(
+                r#"{{"error":{{"code":503,"err_code":{code},"description":"words"}},"stream":"WEIR","seq":0}}"#
+            );
             answer(None, &body)
         };
         for (code, kind, advice) in CODES {

@@ -47,7 +47,8 @@ impl Target {
         if servers.is_empty() {
             return fatal("no server is named");
         }
-        if options.jetstream && (options.stream.is_empty() || options.stream.contains(['.', '*', '>', ' ', '/', '\\'])) {
+        if options.jetstream && (options.stream.is_empty() || options.stream.contains(['.', '*', '>', ' ', '/', '\\']))
+        {
             return fatal("the name of a stream has no dots, wildcards, spaces or slashes and is not empty");
         }
         if options.tls.cert.is_some() != options.tls.key.is_some() {
@@ -144,7 +145,10 @@ impl Target {
             },
         };
         let stream_max = found.map_or(-1, |stream| stream.cached_info().config.max_message_size);
-        Ok(usize::try_from(stream_max).ok().filter(|max| *max > 0).map_or(info.max_payload, |m| m.min(info.max_payload)))
+        Ok(usize::try_from(stream_max)
+            .ok()
+            .filter(|max| *max > 0)
+            .map_or(info.max_payload, |m| m.min(info.max_payload)))
     }
 
     async fn make_stream(&self, context: &jetstream::Context) -> Result<stream::Stream, End> {

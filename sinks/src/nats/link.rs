@@ -266,7 +266,9 @@ impl Link {
             Some(Event::Disconnected) => Some(End::Unknown("the connection broke".to_owned())),
             Some(Event::ServerError(error)) => server_error(&error),
             Some(Event::ClientError(error)) => Some(End::Unknown(error.to_string())),
-            Some(Event::SlowConsumer(_)) => Some(End::Unknown("acknowledgements came faster than they were read".into())),
+            Some(Event::SlowConsumer(_)) => {
+                Some(End::Unknown("acknowledgements came faster than they were read".into()))
+            }
             Some(Event::LameDuckMode) => {
                 *leaving = true;
                 None

@@ -123,6 +123,10 @@ impl Encoder {
     /// # Errors
     /// As [`Payloads::encode_rows`].
     pub fn encode(&mut self, batch: &Arc<Batch>, rows: Range<usize>) -> Result<(Vec<Outgoing>, usize), SinkError> {
+        if rows.start == 0 && self.options.format == PayloadFormat::Arrow {
+            // What was learned from other batches would cut the same rows in another way next time, and change their ids.
+            self.payloads = Payloads::new(PayloadOptions { bytes_max: self.bytes_max, ..self.options });
+        }
         let next = self.payloads.encode_rows(batch, rows.clone(), PIECE_BYTES)?;
         let first = identity_of(batch, rows.start);
         let class = batch.class.name;
