@@ -7,8 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use async_nats::ConnectOptions;
-use nats_common::rows::{Random, file_rows};
-use nats_common::{Server, Stored, Writer, open, options, until};
+use nats_common::{Server, Stored, Writer, file_batch, open, options, until};
 use nkeys::KeyPair;
 use serde_json::{Value, json};
 use weir_sinks::nats::{Credentials, NatsOptions, TlsOptions};
@@ -18,7 +17,7 @@ use weir_sinks::{Batch, Secret, SinkError};
 const FORMAT: PayloadFormat = PayloadFormat::JsonLines;
 
 fn rows() -> Batch {
-    file_rows(&mut Random(11), 0, 120)
+    file_batch(0, 120)
 }
 
 fn with(server: &Server, credentials: Credentials) -> NatsOptions {

@@ -6,8 +6,8 @@ use std::collections::HashSet;
 
 use async_nats::header::NATS_MESSAGE_ID;
 use futures_util::StreamExt;
-use nats_common::rows::{Random, file_rows, identity, plain_rows};
-use nats_common::{Server, Stored, Writer, json_of, lines_of, open, options, until};
+use nats_common::rows::{identity, plain_rows};
+use nats_common::{Server, Stored, Writer, file_batch, json_of, lines_of, open, options, until};
 use serde_json::Value;
 use weir_schema::{ClassId, SCHEMA_VERSION};
 use weir_sinks::nats::Storage;
@@ -17,9 +17,8 @@ use weir_sinks::{Batch, Receipt, Sink};
 const FORMATS: [PayloadFormat; 3] = [PayloadFormat::Json, PayloadFormat::JsonLines, PayloadFormat::Arrow];
 
 /// Batches of class `file` that follow each other.
-fn batches(seed: u64, count: usize, rows: usize) -> Vec<Batch> {
-    let mut random = Random(seed);
-    (0..count).map(|n| file_rows(&mut random, (n * rows) as i64, rows)).collect()
+fn batches(count: usize, rows: usize) -> Vec<Batch> {
+    (0..count).map(|n| file_batch(n * rows, rows)).collect()
 }
 
 #[test]
@@ -27,7 +26,7 @@ fn every_format_arrives_row_for_row_in_order() {
     for format in FORMATS {
         let Some(server) = Server::start("every_format_arrives_row_for_row_in_order", "") else { return };
         let mut writer = Writer::new(open(options(&server.url(), server.dir(), format)));
-        let files = batches(1, 6, 700);
+        let files = batches(6, 700);
         let losses = plain_rows(ClassId::Loss, 0, 5);
         for batch in &files {
             writer.write(batch);
@@ -51,7 +50,7 @@ fn every_compression_of_arrow_is_read() {
         let mut chosen = options(&server.url(), server.dir(), PayloadFormat::Arrow);
         chosen.payload.compression = compression;
         let mut writer = Writer::new(open(chosen));
-        let files = batches(2, 2, 500);
+        let files = batches(2, 500);
         files.iter().for_each(|batch| writer.write(batch));
         writer.flush();
         Stored::connect(&server.url()).assert_rows(PayloadFormat::Arrow, &files);
@@ -64,7 +63,7 @@ fn a_message_has_the_identity_of_its_first_row_as_id_and_one_of_many_rows_says_w
     for format in FORMATS {
         let Some(server) = Server::start(test, "") else { return };
         let mut writer = Writer::new(open(options(&server.url(), server.dir(), format)));
-        writer.write(&batches(3, 1, 250)[0]);
+        writer.write(&batches(1, 250)[0]);
         writer.flush();
         let messages = Stored::connect(&server.url()).messages();
         let mut ids = HashSet::new();
@@ -97,7 +96,7 @@ fn rows_that_another_run_sends_again_are_dropped_by_their_ids() {
         let Some(server) = Server::start("rows_that_another_run_sends_again_are_dropped_by_their_ids", "") else {
             return;
         };
-        let files = batches(4, 4, 600);
+        let files = batches(4, 600);
         let mut chosen = options(&server.url(), server.dir(), format);
         // Small messages: how rows are cut must not depend on what was written before.
         chosen.payload.bytes_max = 16 << 10;
@@ -123,7 +122,7 @@ fn the_progress_of_the_last_flush_is_read_back() {
     chosen.read_back = true;
     let mut writer = Writer::new(open(chosen.clone()));
     assert_eq!(writer.sink.read_back().unwrap(), None, "the stream is made and empty");
-    let files = batches(5, 3, 50);
+    let files = batches(3, 50);
     let mut flushed = Vec::new();
     for batch in &files {
         writer.write(batch);
@@ -166,7 +165,7 @@ fn a_stream_is_made_as_configured() {
         (Some(std::time::Duration::from_secs(30)), std::time::Duration::from_secs(60));
     chosen.subject = "audit.{sink}.{class}".into();
     let mut writer = Writer::new(open(chosen));
-    writer.write(&batches(6, 1, 10)[0]);
+    writer.write(&batches(1, 10)[0]);
     writer.flush();
     let stored = Stored::connect(&server.url());
     let config = stored.info().config;
@@ -190,7 +189,7 @@ fn plain_nats_reaches_who_listens_and_needs_no_stream() {
         chosen.jetstream = false;
         chosen.window.messages = 16;
         let mut writer = Writer::new(open(chosen));
-        let files = batches(7, 3, 400);
+        let files = batches(3, 400);
         files.iter().for_each(|batch| writer.write(batch));
         writer.flush();
         let expected: Vec<Value> = files.iter().flat_map(json_of).collect();

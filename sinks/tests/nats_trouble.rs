@@ -4,8 +4,8 @@ mod nats_common;
 
 use std::time::Duration;
 
-use nats_common::rows::{Random, file_rows};
-use nats_common::{Proxy, Server, Stored, Writer, free_port, open, options, until};
+use nats_common::rows::Random;
+use nats_common::{Proxy, Server, Stored, Writer, file_batch, free_port, open, options, until};
 use rustix::process::Signal;
 use weir_sinks::nats::Window;
 use weir_sinks::payload::PayloadFormat;
@@ -16,7 +16,7 @@ const ROWS: usize = 200;
 
 /// The n-th batch of class `file`.
 fn batch(n: usize) -> Batch {
-    file_rows(&mut Random(n as u64), (n * ROWS) as i64, ROWS)
+    file_batch(n * ROWS, ROWS)
 }
 
 fn batches(count: usize) -> Vec<Batch> {

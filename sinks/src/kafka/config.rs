@@ -44,9 +44,7 @@ pub(super) fn check(options: &KafkaOptions) -> Result<(), String> {
     }
     if *queue_bytes < payload.bytes_max * 2 {
         let bytes_max = payload.bytes_max;
-        return Err(format!(
-            "a queue of {queue_bytes} bytes is too small for messages of {bytes_max}; give it twice that"
-        ));
+        return Err(format!("a queue of {queue_bytes} bytes is too small for messages of {bytes_max}; give it twice that"));
     }
     if options.transactions.is_some() && options.acks != Acks::All {
         return Err("transactions need acknowledgements of all replicas; leave acks as it is".to_owned());

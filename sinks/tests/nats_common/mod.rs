@@ -8,15 +8,26 @@ mod proxy;
 mod server;
 mod stored;
 
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use arrow_array::{Int64Array, RecordBatch};
 pub use proxy::Proxy;
 pub use server::{Server, free_port};
 pub use stored::{Stored, json_of, lines_of};
 use weir_sinks::nats::{NatsOptions, Window};
 use weir_sinks::payload::{Compression, PayloadFormat, PayloadOptions};
 use weir_sinks::{Batch, NatsSink, Progress, Receipt, Sink, SinkError};
+
+/// `count` rows of class `file` from row `first` on, as a build makes them, with numbers that no other row has.
+pub fn file_batch(first: usize, count: usize) -> Batch {
+    let Batch { class, rows } = rows::file_rows(&mut rows::Random(first as u64 + 1), first as i64, count);
+    let numbers = Int64Array::from_iter_values(first as i64..(first + count) as i64);
+    let mut columns = rows.columns().to_vec();
+    columns[rows.schema().index_of("seq").unwrap()] = Arc::new(numbers);
+    Batch { class, rows: RecordBatch::try_new(rows.schema(), columns).unwrap() }
+}
 
 /// Longest that anything may take before a test fails.
 pub const PATIENCE: Duration = Duration::from_secs(60);
