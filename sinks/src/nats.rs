@@ -56,13 +56,13 @@ use self::shared::{Refused, Shared};
 use self::subject::Names;
 use crate::dead_letters::{DeadLetters, Letter};
 use crate::payload::{identity_of, tallies};
-use crate::{Batch, Identity, Progress, Receipt, Sink, SinkError, Tally};
+use crate::{Batch, Progress, Receipt, Sink, SinkError, Tally};
 
 /// Writes batches to NATS.
 pub struct NatsSink {
     target: Target,
     /// Host of the progress.
-    host: Arc<str>,
+    host: String,
     progress_subject: Subject,
     shared: Arc<Shared>,
     thread: Option<JoinHandle<()>>,
@@ -77,27 +77,28 @@ pub struct NatsSink {
 }
 
 impl NatsSink {
-    /// Starts to connect, and returns at once: whether a server is there shows at the first write.
+    /// Starts to connect, and returns at once: whether a server is there shows at the first write. `host` is column `host`
+    /// of the rows; dead letters are given to `owner`.
     ///
     /// # Errors
     /// [`SinkError::Fatal`] for options that can never work.
-    pub fn open(options: NatsOptions, identity: &Identity) -> Result<NatsSink, SinkError> {
+    pub fn open(options: NatsOptions, host: &str, owner: Option<(u32, u32)>) -> Result<NatsSink, SinkError> {
         let target = Target::new(options)?;
-        let NatsOptions { name, window, dead_letters, dead_letters_bytes_max, dead_letters_owner, .. } =
+        let NatsOptions { name, window, dead_letters, dead_letter_bytes_max, dead_letters_owner, .. } =
             &target.options;
-        let names = Names { class: "progress", host: &identity.host, sink: name };
+        let names = Names { class: "progress", host, sink: name };
         let shared = Arc::new(Shared::new(*window));
         let link = Link::new(target.clone(), Arc::clone(&shared));
         let thread = thread::Builder::new().name(format!("nats-{name}")).spawn(move || link.run());
         let thread = thread.map_err(|error| SinkError::Fatal(format!("starting the thread of {name}: {error}")))?;
         Ok(NatsSink {
-            host: Arc::clone(&identity.host),
+            host: host.to_owned(),
             progress_subject: target.progress.subject(names),
             shared,
             thread: Some(thread),
             encoder: Encoder::new(&target.options, target.subject.clone()),
             limit: 0,
-            dead_letters: DeadLetters::new(dead_letters, name, *dead_letters_bytes_max, *dead_letters_owner),
+            dead_letters: DeadLetters::new(dead_letters, name, *dead_letter_bytes_max, owner),
             refused: Vec::new(),
             waiting: None,
             target,

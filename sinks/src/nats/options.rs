@@ -28,8 +28,8 @@ pub const FLUSH_WAIT: Duration = Duration::from_secs(5);
 pub const CONNECT_WAIT: Duration = Duration::from_secs(5);
 /// Default of [`NatsOptions::flush_period`].
 pub const FLUSH_PERIOD: Duration = Duration::from_secs(1);
-/// Default of [`NatsOptions::dead_letters_bytes_max`].
-pub const DEAD_LETTERS_BYTES_MAX: u64 = 256 << 20;
+/// Default of [`NatsOptions::dead_letter_bytes_max`].
+pub const DEAD_LETTER_BYTES_MAX: u64 = 256 << 20;
 /// Largest message by default: what servers take by default, 1 MiB.
 pub const MESSAGE_BYTES_MAX: usize = 1 << 20;
 /// Lines in a message by default.
@@ -78,9 +78,7 @@ pub struct NatsOptions {
     /// Where messages go that the server refuses for ever.
     pub dead_letters: PathBuf,
     /// All of them together, bytes.
-    pub dead_letters_bytes_max: u64,
-    /// Who owns them, by user and group.
-    pub dead_letters_owner: Option<(u32, u32)>,
+    pub dead_letter_bytes_max: u64,
 }
 
 impl Default for NatsOptions {
@@ -110,8 +108,7 @@ impl Default for NatsOptions {
             credentials: Credentials::None,
             inbox: INBOX.into(),
             dead_letters: "/var/lib/weir/dead-letters".into(),
-            dead_letters_bytes_max: DEAD_LETTERS_BYTES_MAX,
-            dead_letters_owner: None,
+            dead_letter_bytes_max: DEAD_LETTER_BYTES_MAX,
         }
     }
 }

@@ -191,6 +191,9 @@ impl Shared {
     /// Drops everything that was handed over.
     pub fn abandon(&self) {
         let mut state = self.lock();
+        if state.messages == 0 {
+            return;
+        }
         state.clear();
         state.abandoned = true;
         drop(state);

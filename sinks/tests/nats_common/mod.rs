@@ -64,7 +64,7 @@ pub fn options(url: &str, dir: &std::path::Path, format: PayloadFormat) -> NatsO
 
 /// Opens a sink for the rows of [`rows`].
 pub fn open(options: NatsOptions) -> NatsSink {
-    NatsSink::open(options, &rows::identity()).unwrap()
+    NatsSink::open(options, &rows::identity().host, None).unwrap()
 }
 
 /// What a lane with a spool does: it holds what is not flushed, and writes it again when the sink has dropped it.
