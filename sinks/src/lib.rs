@@ -4,13 +4,18 @@
 //! that fails or lags loses its own rows only, and writes what it lost as rows of class `loss`.
 
 pub mod batch;
+pub mod dead_letters;
 pub mod error;
+mod file_names;
 pub mod json;
+pub mod kafka;
 pub mod lane;
 pub mod loss_rows;
+pub mod nats;
 mod order;
 pub mod parquet;
 pub mod payload;
+pub mod secret;
 pub mod sink;
 pub mod stdout;
 pub mod table;
@@ -19,9 +24,12 @@ mod time;
 
 pub use batch::{Batch, Cut, Identity, Position, Tally};
 pub use error::SinkError;
+pub use kafka::{KafkaCounts, KafkaOptions, KafkaSink};
 pub use lane::{ClassSet, Lane, LaneOptions, LaneReport, LaneWatch, Ledger, Policy};
 pub use loss_rows::{LossAction, LossRow, loss_batch};
+pub use nats::{NatsCounts, NatsOptions, NatsSink};
 pub use parquet::{ParquetOptions, ParquetSink};
 pub use payload::{Compression, Message, PayloadFormat, PayloadOptions, Payloads};
+pub use secret::Secret;
 pub use sink::{Progress, Receipt, Sink};
 pub use stdout::{Format, StdoutSink};
