@@ -9,7 +9,6 @@ mod nearest;
 mod problem;
 mod raw;
 mod render;
-mod secret;
 mod select;
 mod sinks;
 mod table;
@@ -22,22 +21,21 @@ use std::time::Duration;
 
 use kinds::{Choice, Count, File, Hidden, Kind, List, Micros, Millis, Nanos, Optional, Size, Span, Switch, Text};
 use table::settings;
-use weir_sinks::Policy;
-use weir_sinks::payload::{Compression, PayloadFormat};
+use weir_sinks::kafka::{Acks, KafkaCompression};
+use weir_sinks::nats::Storage;
+use weir_sinks::{Compression, PayloadFormat, Policy, Secret};
 
 pub use layers::{Effective, Origin, Sources};
 pub use nearest::nearest;
 pub use problem::{ConfigError, Problem};
 pub use raw::Raw;
 pub use render::{effective_toml, markdown};
-pub use secret::Secret;
 pub use select::Selection;
 pub use sinks::{SinkConfig, SinkKind, SinkSettings};
 pub use table::{Flag, Key};
 pub use units::{format_size, parse_duration};
 pub use words::{
-    Containers, KafkaCompression, LogFormat, LogLevel, Results, SaslMechanism, SinkStart, SpoolFull, SpoolMode, Status,
-    StdoutFormat, StreamStorage,
+    Containers, LogFormat, LogLevel, Results, SaslMechanism, SinkStart, SpoolFull, SpoolMode, Status, StdoutFormat,
 };
 
 /// Where Parquet files go when nothing else is said.
@@ -191,22 +189,25 @@ settings! {
         topic: String as Text = "weir.{class}".into();
         /// Form of the messages: one event as JSON, many as JSON lines, or a batch as an Arrow IPC stream.
         format: PayloadFormat as Choice = PayloadFormat::Json;
-        /// Compression inside the Arrow messages; what the producer compresses again gains little.
-        arrow_compression: Compression as Choice = Compression::None;
+        /// Compression inside the Arrow messages.
+        arrow_compression: Compression as Choice = Compression::Lz4;
         /// Bytes of one message before compression. A single row that is larger goes to the dead letters.
-        message_bytes_max: u64 as Size = 900 << 10;
+        message_bytes_max: u64 as Size = 900_000;
         /// Lines of one message of JSON lines.
         lines_max: usize as Count = 1000;
         /// Compression by the producer.
         compression: KafkaCompression as Choice = KafkaCompression::Lz4;
+        /// Who must have a message before it is acknowledged: `all` replicas in sync, the partition's `leader`, or `none`.
+        /// With less than `all`, messages can be lost and doubled.
+        acks: Acks as Choice = Acks::All;
         /// How long the producer waits for more messages before it sends a batch.
-        linger_ms: u64 as Millis = 50;
+        linger_ms: u64 as Millis = 20;
         /// Bytes of messages that wait in the producer.
         queue_bytes_max: u64 as Size = 64 << 20;
         /// Make topics that are not there.
         create_topics: bool as Switch = false;
-        /// Partitions of a topic that weir makes.
-        topic_partitions: u32 as Count = 4;
+        /// Partitions of a topic that weir makes. Not set: as the broker has it.
+        topic_partitions: Option<u32> as Optional<Count> = None;
         /// Copies of each partition of a topic that weir makes. Not set: as the broker has it.
         topic_replication: Option<u32> as Optional<Count> = None;
         /// How long a topic that weir makes keeps messages. Not set: as the broker has it.
@@ -243,17 +244,23 @@ settings! {
         oidc_client_secret_file: Option<PathBuf> as Optional<File> = None;
         /// Scope of `oauthbearer`.
         oidc_scope: Option<String> as Optional<Text> = None;
+        /// Further claims of `oauthbearer`, as `name=value`.
+        oidc_extensions: Vec<String> as List<Text> = Vec::new();
+        /// File with a token that someone else renews, for `oauthbearer` without OIDC.
+        sasl_token_file: Option<PathBuf> as Optional<File> = None;
         /// One transaction for every flush, with the progress inside: consumers that read committed messages get each row
         /// exactly once, also when weir is killed.
         transactions: bool as Switch = false;
         /// Name under which the broker knows this producer again. Not set: made of the host and the sink's name.
         transactional_id: Option<String> as Optional<Text> = None;
+        /// Compacted topic of the progress, with transactions.
+        progress_topic: String as Text = "weir.progress".into();
         /// From flush to flush.
         flush_period: Duration as Span = Duration::from_secs(1);
         /// How long one write waits for room in the producer before the lane is told to wait.
-        write_wait: Duration as Span = Duration::from_secs(1);
+        write_wait: Duration as Span = Duration::from_millis(500);
         /// How long one flush waits for acknowledgements before the lane is told to wait.
-        flush_wait: Duration as Span = Duration::from_secs(10);
+        flush_wait: Duration as Span = Duration::from_secs(5);
         /// Settings of librdkafka that have no key here, as `name=value`. Secrets are refused in them.
         librdkafka: Vec<String> as List<Text> = Vec::new();
     }
@@ -261,7 +268,7 @@ settings! {
     nats: Nats, "NATS" {
         /// Servers, as `nats://HOST:PORT`. Not set: no rows go to NATS.
         servers: Vec<String> as List<Text> = Vec::new(), &[Flag::Takes("nats", "URL")];
-        /// Subject; `{class}` and `{host}` stand for those of the rows, `.` in a host becomes `_`.
+        /// Subject; `{class}` and `{host}` stand for those of the rows, `{sink}` for the sink's name; dots in them become `_`.
         subject: String as Text = "weir.{class}.{host}".into();
         /// Publish to JetStream, which acknowledges. Off: plain NATS, at most once.
         jetstream: bool as Switch = true;
@@ -270,7 +277,7 @@ settings! {
         /// Make the stream if it is not there.
         create_stream: bool as Switch = false;
         /// Where a stream that weir makes is kept.
-        stream_storage: StreamStorage as Choice = StreamStorage::File;
+        stream_storage: Storage as Choice = Storage::File;
         /// Copies of a stream that weir makes.
         stream_replicas: u32 as Count = 1;
         /// Bytes of a stream that weir makes; the oldest messages go first. Not set: no limit.
@@ -285,24 +292,30 @@ settings! {
         arrow_compression: Compression as Choice = Compression::Lz4;
         /// Bytes of one message; never more than the server's `max_payload`. A single row that is larger goes to the dead
         /// letters.
-        message_bytes_max: u64 as Size = 900 << 10;
+        message_bytes_max: u64 as Size = 1 << 20;
         /// Lines of one message of JSON lines.
         lines_max: usize as Count = 1000;
         /// Messages on their way without an acknowledgement.
         window_messages_max: usize as Count = 4096;
         /// Bytes on their way without an acknowledgement.
-        window_bytes_max: u64 as Size = 32 << 20;
-        /// How long to wait for an acknowledgement before the message is sent again.
-        ack_wait: Duration as Span = Duration::from_secs(5);
+        window_bytes_max: u64 as Size = 16 << 20;
+        /// Without an acknowledgement for so long, the connection is given up, and a new one sends again what is unknown.
+        ack_wait: Duration as Span = Duration::from_secs(10);
         /// From flush to flush.
         flush_period: Duration as Span = Duration::from_secs(1);
         /// How long one write waits for room in the window before the lane is told to wait.
         write_wait: Duration as Span = Duration::from_secs(1);
         /// How long one flush waits for acknowledgements before the lane is told to wait.
-        flush_wait: Duration as Span = Duration::from_secs(10);
+        flush_wait: Duration as Span = Duration::from_secs(5);
+        /// How long one server may take to answer a new connection.
+        connect_wait: Duration as Span = Duration::from_secs(5);
+        /// Prefix of the subjects that acknowledgements come by; the user must be allowed to subscribe to it.
+        inbox: String as Text = "_INBOX".into();
         /// Keep the progress in the stream and read it back at the start, so that nothing is sent twice that the server
         /// cannot tell.
         read_back: bool as Switch = false;
+        /// Subject of the progress, with `read_back`.
+        progress_subject: String as Text = "weir.progress.{host}".into();
         /// Insist on encryption. On by itself when a certificate or an authority is given.
         tls: bool as Switch = false;
         /// Certificates of the authorities that are trusted, PEM. Not set: those of the system.

@@ -3,9 +3,13 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use weir_sinks::Secret;
+
 use super::raw::Raw;
-use super::secret::Secret;
 use super::units;
+
+/// What stands in the place of a secret.
+pub const SECRET_SHOWN: &str = "***";
 
 /// A sort of value.
 pub trait Kind<T> {
@@ -200,7 +204,7 @@ impl Kind<Secret> for Hidden {
     }
 
     fn write(_: &Secret) -> Option<String> {
-        Some(quote(Secret::SHOWN))
+        Some(quote(SECRET_SHOWN))
     }
 }
 

@@ -121,7 +121,7 @@ impl Key {
 
     /// The sentence about a value that is not of this key's kind; `name` is how its place calls the key.
     pub(super) fn misfit(&self, name: &str, raw: &Raw, expected: &str) -> String {
-        let shown = if self.secret { super::Secret::SHOWN.to_owned() } else { raw.shown() };
+        let shown = if self.secret { super::kinds::SECRET_SHOWN.to_owned() } else { raw.shown() };
         format!("`{name}` cannot be `{shown}`: {expected}")
     }
 

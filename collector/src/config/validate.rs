@@ -41,7 +41,7 @@ static RANGES: &[Range] = &[
     range("kafka.lines_max", |c| c.kafka.lines_max as u64, 1, 1 << 20),
     range("kafka.linger_ms", |c| c.kafka.linger_ms, 0, 60_000),
     range("kafka.queue_bytes_max", |c| c.kafka.queue_bytes_max, 1 << 20, 2 << 30),
-    range("kafka.topic_partitions", |c| u64::from(c.kafka.topic_partitions), 1, 10_000),
+    range("kafka.topic_partitions", |c| u64::from(c.kafka.topic_partitions.unwrap_or(1)), 1, 10_000),
     range("kafka.topic_replication", |c| u64::from(c.kafka.topic_replication.unwrap_or(1)), 1, 1000),
     range("nats.message_bytes_max", |c| c.nats.message_bytes_max, 1 << 10, 64 << 20),
     range("nats.lines_max", |c| c.nats.lines_max as u64, 1, 1 << 20),
@@ -80,6 +80,7 @@ static NOT_ZERO: &[NotZero] = &[
     not_zero("nats.flush_period", |c| c.nats.flush_period, TIME),
     not_zero("nats.write_wait", |c| c.nats.write_wait, TIME),
     not_zero("nats.flush_wait", |c| c.nats.flush_wait, TIME),
+    not_zero("nats.connect_wait", |c| c.nats.connect_wait, TIME),
     not_zero("nats.ack_wait", |c| c.nats.ack_wait, TIME),
     not_zero("nats.duplicate_window", |c| c.nats.duplicate_window, TIME),
 ];

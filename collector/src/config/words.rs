@@ -1,7 +1,8 @@
 //! Settings that are one word of a few.
 
-use weir_sinks::Policy;
-use weir_sinks::payload::{Compression, PayloadFormat};
+use weir_sinks::kafka::{Acks, KafkaCompression};
+use weir_sinks::nats::Storage;
+use weir_sinks::{Compression, PayloadFormat, Policy};
 
 use super::kinds::Named;
 
@@ -38,19 +39,6 @@ words! {
         /// A table for people.
         Table = "table",
     }
-    /// Compression by Kafka's producer.
-    KafkaCompression {
-        /// None.
-        None = "none",
-        /// Like a file.
-        Gzip = "gzip",
-        /// Fast.
-        Snappy = "snappy",
-        /// Fast.
-        Lz4 = "lz4",
-        /// Small.
-        Zstd = "zstd",
-    }
     /// How Kafka's producer logs in.
     SaslMechanism {
         /// User and password as they are; only over TLS.
@@ -61,13 +49,6 @@ words! {
         ScramSha512 = "scram-sha-512",
         /// Tokens of an OIDC server.
         OauthBearer = "oauthbearer",
-    }
-    /// Where JetStream keeps a stream.
-    StreamStorage {
-        /// On disk.
-        File = "file",
-        /// In memory.
-        Memory = "memory",
     }
     /// Where a new sink begins in a spool.
     SinkStart {
@@ -148,4 +129,7 @@ words_of! {
     Policy { Drop = "drop", Block = "block" }
     PayloadFormat { Json = "json", JsonLines = "json_lines", Arrow = "arrow" }
     Compression { None = "none", Lz4 = "lz4", Zstd = "zstd" }
+    KafkaCompression { None = "none", Gzip = "gzip", Snappy = "snappy", Lz4 = "lz4", Zstd = "zstd" }
+    Acks { All = "all", Leader = "leader", None = "none" }
+    Storage { File = "file", Memory = "memory" }
 }

@@ -1,5 +1,9 @@
 //! The sinks of the configuration, each in a lane of its own.
 
+mod kafka;
+mod nats;
+mod secrets;
+
 use std::io::{self, ErrorKind, Write};
 use std::time::{Duration, Instant};
 
@@ -7,11 +11,11 @@ use anyhow::{Context, Result};
 use weir_schema::{CLASSES, ClassId};
 use weir_sinks::parquet::{ParquetOptions, ParquetSink};
 use weir_sinks::stdout::Closed;
-use weir_sinks::{ClassSet, Format, Identity, Lane, LaneOptions, LaneReport, Sink, StdoutSink};
+use weir_sinks::{ClassSet, Format, Identity, KafkaSink, Lane, LaneOptions, LaneReport, NatsSink, Sink, StdoutSink};
 
 use super::stop::Stop;
 use crate::assemble::Limits;
-use crate::config::{Config, DATA_DIR, Parquet, SinkConfig, SinkSettings, StdoutFormat};
+use crate::config::{Config, DATA_DIR, Kafka, Nats, Parquet, SinkConfig, SinkSettings, StdoutFormat};
 use crate::host::Host;
 use crate::pipeline::{Pace, Pipeline};
 use crate::privilege;
@@ -79,9 +83,24 @@ impl Run<'_> {
                 *closed = made.closed();
                 Ok(self.made(made, Pace::Drain))
             }
-            SinkSettings::Kafka(_) => anyhow::bail!("sink `{}`: Kafka is not in this build", sink.name),
-            SinkSettings::Nats(_) => anyhow::bail!("sink `{}`: NATS is not in this build", sink.name),
+            SinkSettings::Kafka(section) => Ok(self.made(self.kafka(&sink.name, section)?, self.age())),
+            SinkSettings::Nats(section) => Ok(self.made(self.nats(&sink.name, section)?, self.age())),
         }
+    }
+
+    fn kafka(&self, name: &str, section: &Kafka) -> Result<KafkaSink> {
+        let options = kafka::options(name, section, &self.config.dead_letters, &self.identity.host)?;
+        KafkaSink::open(options, &self.identity.host, self.owner()).with_context(|| format!("open sink {name}"))
+    }
+
+    fn nats(&self, name: &str, section: &Nats) -> Result<NatsSink> {
+        let options = nats::options(name, section, &self.config.dead_letters)?;
+        NatsSink::open(options, &self.identity.host, self.owner()).with_context(|| format!("open sink {name}"))
+    }
+
+    /// Who gets the files.
+    fn owner(&self) -> Option<(u32, u32)> {
+        self.host.caller.map(|caller| (caller.uid, caller.gid))
     }
 
     fn parquet(&self, name: &str, section: &Parquet) -> Result<ParquetSink> {
@@ -93,7 +112,7 @@ impl Run<'_> {
             bytes_max: section.file_bytes_max,
             age_max: section.file_age,
             compression: section.zstd_level as i32,
-            owner: self.host.caller.map(|caller| (caller.uid, caller.gid)),
+            owner: self.owner(),
             dir_bytes_max: section.dir_bytes_max,
             dir_age_max: section.dir_age_max,
             free_bytes_min: section.free_bytes_min,

@@ -40,17 +40,18 @@ fn name_problem(name: &str) -> Option<String> {
 
 fn kafka(kafka: &Kafka, found: &mut Vec<Found>) {
     found.extend(kafka.brokers.iter().filter_map(|b| broker_problem(b)).map(|text| ("kafka.brokers", text)));
-    found.extend(template_problem(&kafka.topic, "._-").map(|text| ("kafka.topic", text)));
+    found.extend(template_problem(&kafka.topic, &["{class}", "{host}"]).map(|text| ("kafka.topic", text)));
     found.extend(pair_problem(&kafka.tls_cert, &kafka.tls_key).map(|text| ("kafka.tls_cert", text)));
     let password = kafka.sasl_password.is_some() || kafka.sasl_password_file.is_some();
-    let needs = |what: &str| format!("needs {what} too");
+    let needs = |what: &str| format!("needs {what}");
     match kafka.sasl_mechanism {
-        None if kafka.sasl_username.is_some() => found.push(("kafka.sasl_username", needs("`sasl_mechanism`"))),
+        None if kafka.sasl_username.is_some() => found.push(("kafka.sasl_username", needs("`sasl_mechanism` too"))),
         None => {}
         Some(SaslMechanism::OauthBearer) => {
             let secret = kafka.oidc_client_secret.is_some() || kafka.oidc_client_secret_file.is_some();
-            if kafka.oidc_token_url.is_none() || kafka.oidc_client_id.is_none() || !secret {
-                let what = "`oidc_token_url`, `oidc_client_id` and `oidc_client_secret` (or its file)";
+            let oidc = kafka.oidc_token_url.is_some() && kafka.oidc_client_id.is_some() && secret;
+            if oidc == kafka.sasl_token_file.is_some() {
+                let what = "either `oidc_token_url`, `oidc_client_id` and `oidc_client_secret` (or its file), or `sasl_token_file`";
                 found.push(("kafka.sasl_mechanism", needs(what)));
             }
         }
@@ -81,7 +82,7 @@ fn nats(nats: &Nats, found: &mut Vec<Found>) {
             "has a user or a token in a URL, which would be shown: use `user` and `password_file`, or `token_file`";
         found.push(("nats.servers", text.into()));
     }
-    found.extend(template_problem(&nats.subject, "._-").map(|text| ("nats.subject", text)));
+    found.extend(template_problem(&nats.subject, &["{class}", "{host}", "{sink}"]).map(|text| ("nats.subject", text)));
     found.extend(pair_problem(&nats.tls_cert, &nats.tls_key).map(|text| ("nats.tls_cert", text)));
     let password = nats.password.is_some() || nats.password_file.is_some();
     if nats.user.is_some() != password {
@@ -108,12 +109,12 @@ fn broker_problem(broker: &str) -> Option<String> {
     (!good).then(|| "has an entry that is not HOST:PORT".to_owned())
 }
 
-/// A name in which `{class}` and `{host}` stand for those of the rows.
-fn template_problem(template: &str, also: &str) -> Option<String> {
-    let plain = template.replace("{class}", "c").replace("{host}", "h");
-    let fits = |c: char| c.is_ascii_alphanumeric() || also.contains(c);
+/// A name in which these words stand for what the rows have.
+fn template_problem(template: &str, words: &[&str]) -> Option<String> {
+    let plain = words.iter().fold(template.to_owned(), |text, word| text.replace(word, "x"));
+    let fits = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
     (plain.is_empty() || !plain.chars().all(fits)).then(|| {
-        format!("is `{template}`: letters, digits, `.`, `_` and `-` are possible, and `{{class}}` and `{{host}}`")
+        format!("is `{template}`: letters, digits, `.`, `_`, `-`, and these are possible: {}", words.join(", "))
     })
 }
 
