@@ -159,7 +159,7 @@ pub(super) fn producer(options: &KafkaOptions, tuning: Tuning) -> ClientConfig {
         Some(transactions) => config.set("transactional.id", &transactions.id),
         // How long to wait is the lane's to decide: librdkafka drops nothing by itself.
         None => config.set("message.timeout.ms", "0"),
-    }
+    };
     config
 }
 
