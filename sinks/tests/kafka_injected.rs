@@ -13,7 +13,7 @@ const TOPIC: &str = "mock.file";
 
 fn cluster(brokers: i32) -> MockCluster<'static, rdkafka::producer::DefaultProducerContext> {
     let cluster = MockCluster::new(brokers).unwrap();
-    cluster.create_topic(TOPIC, 1, brokers as i16).unwrap();
+    cluster.create_topic(TOPIC, 1, brokers).unwrap();
     cluster
 }
 

@@ -59,11 +59,11 @@ pub fn open(options: KafkaOptions) -> KafkaSink {
     KafkaSink::open(options, HOST, None).unwrap()
 }
 
-/// `count` opens from number `first` on, of seven processes, with a path of this length.
+/// `count` opens from number `first` on, of seven processes, with paths of at least this length.
 pub fn opens(first: i64, count: i64, path_bytes: usize) -> Batch {
     let rows: Vec<Row> = (first..first + count)
         .map(|n| {
-            let path = format!("/{:0>1$}", n, path_bytes.saturating_sub(1).max(1));
+            let path = format!("/{}{n}", "x".repeat(path_bytes));
             let more = [("process_key", Cell::Int(n % 7)), ("path", Cell::Text(path)), ("pid", Cell::Int(n % 7))];
             row(1_000_000 + n * 1_000, 0, n, "open", &more)
         })
