@@ -93,8 +93,7 @@ impl KafkaSink {
         let wrong = |text: String| SinkError::Fatal(format!("kafka sink {}: {text}", options.name));
         config::check(&options).map_err(wrong)?;
         let template = Template::parse(&options.topic).map_err(wrong)?;
-        let dead_letters =
-            DeadLetters::new(&options.dead_letters, &options.name, options.dead_letter_bytes_max, owner);
+        let dead_letters = DeadLetters::new(&options.dead_letters, &options.name, options.dead_letter_bytes_max, owner);
         let mut sink = KafkaSink {
             host: host.to_owned(),
             topics: Topics::new(template),
@@ -225,7 +224,9 @@ impl KafkaSink {
         let Some(link) = &self.link else { return Ok(()) };
         match self.topics.ensure(topic, settings, link, &self.options) {
             Ok(()) => Ok(()),
-            Err(Unready::Unreachable(trouble)) => Err(self.not_now(&trouble, &format!("could not ask for topic {topic}"))),
+            Err(Unready::Unreachable(trouble)) => {
+                Err(self.not_now(&trouble, &format!("could not ask for topic {topic}")))
+            }
             Err(Unready::Refused(text)) => Err(self.give_up(format!("{text} (kafka at {})", self.options.brokers))),
         }
     }
@@ -290,10 +291,7 @@ impl KafkaSink {
     }
 
     /// Hands the encoded messages over; gives back those that librdkafka itself says are too large for ever.
-    fn send_messages(
-        &mut self,
-        batch: &Batch,
-    ) -> Result<Vec<(crate::payload::Message, Trouble)>, (String, Trouble)> {
+    fn send_messages(&mut self, batch: &Batch) -> Result<Vec<(crate::payload::Message, Trouble)>, (String, Trouble)> {
         let format = self.options.payload.format;
         let host = identity_of(batch, 0).host;
         let topic = self.topics.name(batch.class, host);

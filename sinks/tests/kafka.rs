@@ -14,9 +14,7 @@ use rdkafka::admin::{AdminOptions, ResourceSpecifier};
 use serde_json::Value;
 use weir_schema::{CLASSES, ClassId, SCHEMA_VERSION};
 use weir_sinks::kafka::TopicCreation;
-use weir_sinks::{
-    Batch, Compression, KafkaOptions, PayloadFormat, PayloadOptions, Progress, Sink, SinkError, Tally,
-};
+use weir_sinks::{Batch, Compression, KafkaOptions, PayloadFormat, PayloadOptions, Progress, Sink, SinkError, Tally};
 
 /// Rows of every class, one action each.
 fn all_classes(rows: i64) -> Vec<Batch> {

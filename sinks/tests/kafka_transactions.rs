@@ -21,18 +21,6 @@ fn progress(next_cut: u64) -> Progress {
     Progress { boot_id: "boot".to_owned(), epoch: 77, next_cut, own_seq: 3 }
 }
 
-/// As long as it takes: a broker that has just started may still be loading its coordinator.
-fn read_back(sink: &mut impl Sink) -> Option<Progress> {
-    let started = std::time::Instant::now();
-    loop {
-        match sink.read_back() {
-            Ok(progress) => return progress,
-            Err(SinkError::Retry(text)) => assert!(started.elapsed() < PATIENCE, "{text}"),
-            Err(other) => panic!("{other:?}"),
-        }
-    }
-}
-
 #[test]
 fn what_was_not_committed_is_never_seen_and_the_progress_says_where_to_go_on() {
     let Some(broker) = shared_broker("transactions in Kafka") else { return };

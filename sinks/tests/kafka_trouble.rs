@@ -9,8 +9,8 @@ use std::process::Command;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use common::*;
-use weir_sinks::kafka::{KafkaTls, PasswordMechanism, Sasl};
-use weir_sinks::{KafkaOptions, KafkaSink, Progress, Secret, Sink, SinkError};
+use weir_sinks::kafka::{KafkaTls, PasswordMechanism, Sasl, Transactions};
+use weir_sinks::{KafkaOptions, Progress, Secret, Sink, SinkError};
 use weir_tests::brokers::kafka::{Broker, Options, PASSWORD, USER, jars};
 
 fn none_missing_none_doubled(address: &str, topic: &str, count: i64) {
@@ -73,8 +73,7 @@ fn a_full_queue_makes_a_write_wait_and_takes_nothing_of_its_cut() {
     let Some(jars) = jars("a full queue before Kafka") else { return };
     let broker = Broker::start(&jars, &Options::default());
     let dir = tempfile::tempdir().unwrap();
-    let options =
-        KafkaOptions { queue_bytes: 2_000_000, ..options(&broker.address(), "full", dir.path()) };
+    let options = KafkaOptions { queue_bytes: 2_000_000, ..options(&broker.address(), "full", dir.path()) };
     let mut driver = Driver::new(open(options));
     driver.write(opens(0, 100, 100));
     driver.flush();
@@ -176,18 +175,25 @@ fn every_kind_of_credential_is_taken_and_a_wrong_one_is_said() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("token");
     std::fs::write(&file, token() + "\n").unwrap();
-    let sink = |prefix: &str, sasl: Option<Sasl>| -> KafkaSink {
-        let options = options(&broker.sasl_address(), prefix, dir.path());
-        open(KafkaOptions { brokers: broker.sasl_address(), sasl, ..options })
+    let options = |prefix: &str, sasl: Option<Sasl>| KafkaOptions {
+        transactions: Some(Transactions { id: prefix.to_owned(), progress_topic: "credentials.progress".to_owned() }),
+        create_topics: None,
+        sasl,
+        ..options(&broker.sasl_address(), prefix, dir.path())
     };
+    let admin = Admin::new(&broker.address());
+    admin.create("credentials.progress", &[]);
     for (prefix, sasl) in [
         ("plain", user(PasswordMechanism::Plain, PASSWORD)),
         ("scram", user(PasswordMechanism::ScramSha512, PASSWORD)),
         ("token", Some(Sasl::TokenFile(file.clone()))),
     ] {
-        let mut driver = Driver::new(sink(prefix, sasl));
+        admin.create(&format!("{prefix}.file"), &[]);
+        let mut driver = Driver::new(open(options(prefix, sasl.clone())));
         driver.write(opens(0, 10, 30));
         driver.flush();
+        let mut next = open(options(prefix, sasl));
+        assert_eq!(read_back(&mut next), Some(driver.progress.clone()));
         none_missing_none_doubled(&broker.address(), &format!("{prefix}.file"), 10);
     }
     let mechanism = PasswordMechanism::ScramSha256; // not one of the broker's
@@ -196,7 +202,7 @@ fn every_kind_of_credential_is_taken_and_a_wrong_one_is_said() {
         user(PasswordMechanism::ScramSha512, "open barley"),
         user(mechanism, PASSWORD),
     ] {
-        let mut sink = sink("wrong", sasl);
+        let mut sink = open(options("wrong", sasl));
         let Err(SinkError::Retry(text)) = sink.write(&opens(0, 10, 30)) else { panic!("a stranger was let in") };
         assert!(text.contains("check user, password or token") && !text.contains("open barley"), "{text}");
     }
@@ -211,10 +217,23 @@ fn certificates(dir: &Path) {
     let new = ["req", "-newkey", "rsa:2048", "-nodes"];
     openssl(&[&new[..], &["-x509", "-days", "2", "-subj", "/CN=ca", "-keyout", "ca.key", "-out", "ca.pem"]].concat());
     openssl(&[&new[..], &["-subj", "/CN=localhost", "-keyout", "key.pem", "-out", "request"]].concat());
-    std::fs::write(dir.join("names"), "subjectAltName=DNS:localhost").unwrap();
+    std::fs::write(dir.join("names"), "subjectAltName=DNS:localhost,IP:127.0.0.1").unwrap();
     openssl(&[
-        "x509", "-req", "-in", "request", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-days", "2",
-        "-extfile", "names", "-out", "cert.pem",
+        "x509",
+        "-req",
+        "-in",
+        "request",
+        "-CA",
+        "ca.pem",
+        "-CAkey",
+        "ca.key",
+        "-CAcreateserial",
+        "-days",
+        "2",
+        "-extfile",
+        "names",
+        "-out",
+        "cert.pem",
     ]);
     let read = |name: &str| std::fs::read_to_string(dir.join(name)).unwrap();
     std::fs::write(dir.join("broker.pem"), read("key.pem") + &read("cert.pem") + &read("ca.pem")).unwrap();

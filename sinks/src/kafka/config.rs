@@ -44,10 +44,16 @@ pub(super) fn check(options: &KafkaOptions) -> Result<(), String> {
     }
     if *queue_bytes < payload.bytes_max * 2 {
         let bytes_max = payload.bytes_max;
-        return Err(format!("a queue of {queue_bytes} bytes is too small for messages of {bytes_max}; give it twice that"));
+        return Err(format!(
+            "a queue of {queue_bytes} bytes is too small for messages of {bytes_max}; give it twice that"
+        ));
     }
     if options.transactions.is_some() && options.acks != Acks::All {
         return Err("transactions need acknowledgements of all replicas; leave acks as it is".to_owned());
+    }
+    if options.create_topics.is_some() && matches!(options.sasl, Some(Sasl::TokenFile(_))) {
+        // The library's administration client has nobody who hands it a token.
+        return Err("topics cannot be created with tokens from a file; create them by hand".to_owned());
     }
     match RESERVED.iter().find(|(name, _)| options.extra.iter().any(|(extra, _)| extra == name)) {
         Some((name, instead)) => Err(format!("{name} is not a setting to change; use {instead}")),
@@ -231,6 +237,14 @@ mod tests {
             (KafkaOptions { brokers: " ".into(), ..usual() }, "broker"),
             (KafkaOptions { topic: "weir.{clas}".into(), ..usual() }, "{clas}"),
             (KafkaOptions { queue_bytes: 100_000, ..usual() }, "100000"),
+            (
+                KafkaOptions {
+                    sasl: Some(Sasl::TokenFile("/run/token".into())),
+                    create_topics: Some(Default::default()),
+                    ..usual()
+                },
+                "tokens",
+            ),
             (KafkaOptions { transactions: Some(Transactions::new("t")), acks: Acks::Leader, ..usual() }, "acks"),
         ] {
             let error = check(&options).unwrap_err();

@@ -45,11 +45,11 @@ pub(super) fn record(progress: &Progress, sink: &str, host: &str) -> Result<Vec<
 /// The last committed record of this key; nothing if there is none, or no such topic.
 pub(super) fn read(options: &KafkaOptions, topic: &str, key: &str) -> Result<Option<Progress>, Trouble> {
     let deadline = Instant::now() + READ_WAIT;
-    let consumer: BaseConsumer<Reports> = BaseConsumer::from_config_and_context(
-        &config::progress_consumer(options, FETCH_WAIT),
-        Reports::new(options),
-    )
-    .map_err(|error| Trouble::from_error(&error))?;
+    let consumer: BaseConsumer<Reports> =
+        BaseConsumer::from_config_and_context(&config::progress_consumer(options, FETCH_WAIT), Reports::new(options))
+            .map_err(|error| Trouble::from_error(&error))?;
+    // A token is asked for as an event; without it no question is answered. There are no messages yet.
+    drop(consumer.poll(FETCH_WAIT * 2));
     let ranges = ranges(&consumer, topic)?;
     let mut window = WINDOW;
     loop {
@@ -66,7 +66,8 @@ pub(super) fn read(options: &KafkaOptions, topic: &str, key: &str) -> Result<Opt
 fn parse(payload: &[u8]) -> Result<Progress, Trouble> {
     let record = serde_json::from_slice::<Record<'_>>(payload);
     record.map(|record| record.progress).map_err(|error| {
-        let text = format!("the progress record is not one of weir's ({error}); choose another transactional id or topic");
+        let text =
+            format!("the progress record is not one of weir's ({error}); choose another transactional id or topic");
         Trouble { code: Code::Fail, text }
     })
 }

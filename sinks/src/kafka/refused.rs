@@ -43,7 +43,8 @@ impl Rows {
     }
 
     fn of_lines(payload: &[u8]) -> Option<Rows> {
-        let lines: Vec<Line> = serde_json::Deserializer::from_slice(payload).into_iter().collect::<Result<_, _>>().ok()?;
+        let lines: Vec<Line> =
+            serde_json::Deserializer::from_slice(payload).into_iter().collect::<Result<_, _>>().ok()?;
         let first = lines.first()?;
         let class = class_by_name(&first.class)?;
         let mut found: Vec<Tally> = Vec::new();

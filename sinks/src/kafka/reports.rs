@@ -66,7 +66,13 @@ impl Reports {
             Some(Sasl::TokenFile(path)) => Some(path.clone()),
             _ => None,
         };
-        Reports { sink: options.name.clone(), token_file, told: Mutex::default(), quiet: Mutex::default(), heard: AtomicU64::new(0) }
+        Reports {
+            sink: options.name.clone(),
+            token_file,
+            told: Mutex::default(),
+            quiet: Mutex::default(),
+            heard: AtomicU64::new(0),
+        }
     }
 
     /// What was told.

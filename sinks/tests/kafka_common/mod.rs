@@ -135,6 +135,18 @@ impl Driver {
     }
 }
 
+/// As long as it takes: a broker that has just started may still be loading its coordinator.
+pub fn read_back(sink: &mut impl Sink) -> Option<Progress> {
+    let started = Instant::now();
+    loop {
+        match sink.read_back() {
+            Ok(progress) => return progress,
+            Err(SinkError::Retry(text)) => assert!(started.elapsed() < PATIENCE, "{text}"),
+            Err(other) => panic!("{other:?}"),
+        }
+    }
+}
+
 /// A message as a consumer got it.
 #[derive(Debug, Clone)]
 pub struct Received {
@@ -216,7 +228,8 @@ pub fn seq(row: &Value) -> i64 {
 /// Sorted numbers of all rows in a topic of JSON events, doubled ones included.
 pub fn seqs(address: &str, topic: &str, committed: bool) -> Vec<i64> {
     let rows = read(address, topic, committed);
-    let mut seqs: Vec<i64> = rows.iter().flat_map(|m| rows_of(&m.payload, PayloadFormat::Json)).map(|r| seq(&r)).collect();
+    let mut seqs: Vec<i64> =
+        rows.iter().flat_map(|m| rows_of(&m.payload, PayloadFormat::Json)).map(|r| seq(&r)).collect();
     seqs.sort();
     seqs
 }
