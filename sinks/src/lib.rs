@@ -4,6 +4,7 @@
 //! that fails or lags loses its own rows only, and writes what it lost as rows of class `loss`.
 
 pub mod batch;
+mod digits;
 pub mod error;
 pub mod json;
 pub mod lane;

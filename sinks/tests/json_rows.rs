@@ -98,7 +98,10 @@ fn rfc3339(time_us: i64) -> String {
 
 /// What a line must parse to, made from the cells.
 fn expected(class: &'static Class, row: &Row) -> Map<String, Value> {
-    let mut object = Map::from_iter([("class".to_owned(), json!(class.name))]);
+    let mut object = Map::from_iter([
+        ("class".to_owned(), json!(class.name)),
+        ("schema_version".to_owned(), json!(weir_schema::SCHEMA_VERSION)),
+    ]);
     for column in class.all_columns() {
         let value = match row.get(column.name) {
             None => continue,
