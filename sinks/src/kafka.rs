@@ -58,7 +58,6 @@ pub struct KafkaCounts {
 /// The sink.
 pub struct KafkaSink {
     options: KafkaOptions,
-    host: String,
     topics: Topics,
     payloads: Payloads,
     link: Option<Link>,
@@ -86,7 +85,6 @@ impl KafkaSink {
         let template = Template::parse(&options.topic).map_err(wrong)?;
         let dead_letters = DeadLetters::new(&options.dead_letters, &options.name, options.dead_letter_bytes_max, owner);
         let mut sink = KafkaSink {
-            host: host.to_owned(),
             topics: Topics::new(template),
             payloads: Payloads::new(options.payload),
             link: None,

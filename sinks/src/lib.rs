@@ -6,6 +6,7 @@
 pub mod backlog;
 pub mod batch;
 pub mod dead_letters;
+mod digits;
 pub mod error;
 mod file_names;
 pub mod json;

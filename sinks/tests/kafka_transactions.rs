@@ -8,17 +8,13 @@ use std::path::Path;
 
 use common::*;
 use weir_sinks::kafka::Transactions;
-use weir_sinks::{KafkaOptions, Progress, Sink, SinkError};
+use weir_sinks::{KafkaOptions, Sink, SinkError};
 use weir_tests::brokers::kafka::{Broker, Options, jars};
 
 fn transactional(address: &str, prefix: &str, dir: &Path) -> KafkaOptions {
     let progress_topic = format!("{prefix}.progress");
     let transactions = Some(Transactions { id: format!("{prefix}-id"), progress_topic });
     KafkaOptions { transactions, ..options(address, prefix, dir) }
-}
-
-fn progress(next_cut: u64) -> Progress {
-    Progress { boot_id: "boot".to_owned(), epoch: 77, next_cut, own_seq: 3 }
 }
 
 #[test]

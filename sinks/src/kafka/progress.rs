@@ -1,5 +1,6 @@
 //! The progress record: written inside the transaction, read back at the start.
 
+use std::borrow::Cow;
 use std::time::{Duration, Instant};
 
 use rdkafka::config::FromClientConfigAndContext;
@@ -30,16 +31,14 @@ const WINDOW_GROWTH: i64 = 8;
 struct Record<'a> {
     /// Who wrote it, for people who read the topic.
     #[serde(borrow)]
-    sink: std::borrow::Cow<'a, str>,
-    #[serde(borrow)]
-    host: std::borrow::Cow<'a, str>,
+    sink: Cow<'a, str>,
     #[serde(flatten)]
     progress: Progress,
 }
 
 /// The record as it is written.
-pub(super) fn record(progress: &Progress, sink: &str, host: &str) -> Result<Vec<u8>, serde_json::Error> {
-    serde_json::to_vec(&Record { sink: sink.into(), host: host.into(), progress: progress.clone() })
+pub(super) fn record(progress: &Progress, sink: &str) -> Result<Vec<u8>, serde_json::Error> {
+    serde_json::to_vec(&Record { sink: sink.into(), progress: progress.clone() })
 }
 
 /// The last committed record of this key; nothing if there is none, or no such topic.
@@ -136,8 +135,8 @@ mod tests {
 
     #[test]
     fn a_record_is_read_as_it_was_written() {
-        let progress = Progress { boot_id: "b".into(), epoch: 5, next_cut: 7, own_seq: 9 };
-        let text = record(&progress, "kafka", "web \"1\"\n").unwrap();
+        let progress = Progress { host: "web \"1\"\n".into(), boot_id: "b".into(), next_cut: 7, ..Progress::default() };
+        let text = record(&progress, "kafka").unwrap();
         assert_eq!(parse(&text).unwrap(), progress);
         assert!(parse(b"{\"next_cut\":1}").unwrap_err().text.contains("not one of weir's"));
     }

@@ -127,7 +127,7 @@ impl KafkaSink {
         let (topic, key) = (transaction.topic.clone(), transaction.key.clone());
         self.ensure(&topic, &[("cleanup.policy", "compact")])?;
         self.begin_transaction(deadline)?;
-        let record = progress::record(progress, &self.options.name, &self.host)
+        let record = progress::record(progress, &self.options.name)
             .map_err(|error| SinkError::Fatal(format!("writing the progress as JSON: {error}")))?;
         let message = Outgoing { topic: &topic, key: key.as_bytes(), payload: &record, headers: None };
         let patience = self.options.flush_wait;

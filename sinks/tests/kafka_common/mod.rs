@@ -71,6 +71,13 @@ pub fn opens(first: i64, count: i64, path_bytes: usize) -> Batch {
     batch(ClassId::File, &rows)
 }
 
+/// A progress up to this cut.
+pub fn progress(next_cut: u64) -> Progress {
+    let mut progress = Progress::default();
+    (progress.boot_id, progress.epoch, progress.next_cut) = ("boot".to_owned(), 77, next_cut);
+    progress
+}
+
 /// What a lane does that can always write again: after a failure everything since the last flush comes again.
 pub struct Driver {
     pub sink: KafkaSink,
@@ -84,7 +91,7 @@ pub struct Driver {
 
 impl Driver {
     pub fn new(sink: KafkaSink) -> Driver {
-        let progress = Progress { boot_id: "boot".to_owned(), epoch: 77, ..Progress::default() };
+        let progress = progress(0);
         Driver { sink, open: Vec::new(), said: Vec::new(), receipts: Vec::new(), progress }
     }
 
