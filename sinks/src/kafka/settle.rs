@@ -5,7 +5,7 @@ use std::time::Instant;
 use super::config::Tuning;
 use super::link::Outgoing;
 use super::meaning::Trouble;
-use super::refused::{self, Rows};
+use super::refused::Rows;
 use super::reports::Parcel;
 use super::{KafkaSink, progress};
 use crate::dead_letters::Letter;
@@ -33,7 +33,7 @@ impl KafkaSink {
             destination: topic,
             reason: &reason,
         });
-        rows.tallies.iter().for_each(|tally| refused::add(&mut self.refused, *tally));
+        rows.tallies.iter().for_each(|tally| tally.add_to(&mut self.refused));
     }
 
     /// Waits until every message is acknowledged or refused for ever.

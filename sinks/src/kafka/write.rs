@@ -2,10 +2,12 @@
 
 use std::time::{Duration, Instant};
 
+use rdkafka::error::RDKafkaErrorCode as Code;
+
 use super::keys::{Keys, headers};
 use super::link::Outgoing;
 use super::meaning::{Trouble, Verdict, meaning};
-use super::refused::{self, Rows};
+use super::refused::Rows;
 use super::topics::Unready;
 use super::{KafkaSink, config};
 use crate::payload::{Message, identity_of};
@@ -111,7 +113,9 @@ impl KafkaSink {
         let format = self.options.payload.format;
         let host = identity_of(batch, 0).host;
         let topic = self.topics.name(batch.class, host);
-        let Some(link) = &mut self.link else { return Ok(Vec::new()) };
+        let Some(link) = &mut self.link else {
+            return Err((topic.to_owned(), Trouble::with(Code::State, "there is no producer")));
+        };
         let mut keys = Keys::new(batch, format, host);
         let mut refused = Vec::new();
         link.mark();
@@ -119,7 +123,7 @@ impl KafkaSink {
             let payload = self.payloads.bytes(message);
             if self.transaction.as_ref().is_some_and(|transaction| transaction.is_refused(topic, payload)) {
                 let rows = Rows::of(batch, message.first_row, message.rows);
-                rows.tallies.iter().for_each(|tally| refused::add(&mut self.refused, *tally));
+                rows.tallies.iter().for_each(|tally| tally.add_to(&mut self.refused));
                 continue;
             }
             let headers = headers(batch, format, message);
