@@ -71,6 +71,8 @@ fn cut(number: usize, last: bool, rows: Vec<&Row>) -> Cut {
         tallies: tallies.into_values().collect(),
         positions: own().filter(|(action, _)| *action == "checkpoint").map(|(_, loss)| position(loss)).collect(),
         clock_offset_ns: OFFSET_NS,
+        dropped: vec![],
+        resume: String::new(),
         last,
     }
 }

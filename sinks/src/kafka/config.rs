@@ -44,10 +44,16 @@ pub(super) fn check(options: &KafkaOptions) -> Result<(), String> {
     }
     if *queue_bytes < payload.bytes_max * 2 {
         let bytes_max = payload.bytes_max;
-        return Err(format!("a queue of {queue_bytes} bytes is too small for messages of {bytes_max}; give it twice that"));
+        return Err(format!(
+            "a queue of {queue_bytes} bytes is too small for messages of {bytes_max}; give it twice that"
+        ));
     }
     if options.transactions.is_some() && options.acks != Acks::All {
         return Err("transactions need acknowledgements of all replicas; leave acks as it is".to_owned());
+    }
+    if options.create_topics.is_some() && matches!(options.sasl, Some(Sasl::TokenFile(_))) {
+        // The library's administration client has nobody who hands it a token.
+        return Err("topics cannot be created with tokens from a file; create them by hand".to_owned());
     }
     match RESERVED.iter().find(|(name, _)| options.extra.iter().any(|(extra, _)| extra == name)) {
         Some((name, instead)) => Err(format!("{name} is not a setting to change; use {instead}")),
@@ -77,7 +83,9 @@ pub(super) fn client(options: &KafkaOptions) -> ClientConfig {
     if let Some(sasl) = &options.sasl {
         set_sasl(&mut config, sasl);
     }
-    options.extra.iter().for_each(|(name, value)| drop(config.set(name, value)));
+    for (name, value) in &options.extra {
+        config.set(name, value);
+    }
     config
 }
 
@@ -104,7 +112,9 @@ fn set_sasl(config: &mut ClientConfig, sasl: &Sasl) {
             config.set("sasl.username", username);
             config.set("sasl.password", password.reveal());
         }
-        Sasl::TokenFile(_) => drop(config.set("sasl.mechanism", "OAUTHBEARER")),
+        Sasl::TokenFile(_) => {
+            config.set("sasl.mechanism", "OAUTHBEARER");
+        }
         Sasl::Oidc { token_endpoint, client_id, client_secret, scope, extensions } => {
             config.set("sasl.mechanism", "OAUTHBEARER");
             config.set("sasl.oauthbearer.method", "oidc");
@@ -152,10 +162,10 @@ pub(super) fn producer(options: &KafkaOptions, tuning: Tuning) -> ClientConfig {
         config.set("batch.num.messages", "1");
     }
     match &options.transactions {
-        Some(transactions) => drop(config.set("transactional.id", &transactions.id)),
+        Some(transactions) => config.set("transactional.id", &transactions.id),
         // How long to wait is the lane's to decide: librdkafka drops nothing by itself.
-        None => drop(config.set("message.timeout.ms", "0")),
-    }
+        None => config.set("message.timeout.ms", "0"),
+    };
     config
 }
 
@@ -227,6 +237,14 @@ mod tests {
             (KafkaOptions { brokers: " ".into(), ..usual() }, "broker"),
             (KafkaOptions { topic: "weir.{clas}".into(), ..usual() }, "{clas}"),
             (KafkaOptions { queue_bytes: 100_000, ..usual() }, "100000"),
+            (
+                KafkaOptions {
+                    sasl: Some(Sasl::TokenFile("/run/token".into())),
+                    create_topics: Some(Default::default()),
+                    ..usual()
+                },
+                "tokens",
+            ),
             (KafkaOptions { transactions: Some(Transactions::new("t")), acks: Acks::Leader, ..usual() }, "acks"),
         ] {
             let error = check(&options).unwrap_err();

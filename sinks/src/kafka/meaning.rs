@@ -50,7 +50,11 @@ const MEANINGS: &[Meaning] = &[
         Again,
         "give the user the right to write to the topic, and to create it if weir shall",
     ),
-    row(&[Code::ClusterAuthorizationFailed], Again, "give the user the right IdempotentWrite, or Create, on the cluster"),
+    row(
+        &[Code::ClusterAuthorizationFailed],
+        Again,
+        "give the user the right IdempotentWrite, or Create, on the cluster",
+    ),
     row(
         &[Code::TransactionalIdAuthorizationFailed],
         Again,

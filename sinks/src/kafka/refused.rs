@@ -43,13 +43,15 @@ impl Rows {
     }
 
     fn of_lines(payload: &[u8]) -> Option<Rows> {
-        let lines: Vec<Line> = serde_json::Deserializer::from_slice(payload).into_iter().collect::<Result<_, _>>().ok()?;
+        let lines: Vec<Line> =
+            serde_json::Deserializer::from_slice(payload).into_iter().collect::<Result<_, _>>().ok()?;
         let first = lines.first()?;
         let class = class_by_name(&first.class)?;
         let mut found: Vec<Tally> = Vec::new();
         for line in &lines {
             let action = class.actions.iter().find(|a| a.name == line.action).map_or(0, |a| a.id);
-            add(&mut found, Tally { cpu: line.cpu, action, first_seq: line.seq, last_seq: line.seq, count: 1 });
+            let seq = line.seq;
+            Tally { cpu: line.cpu, action, first_seq: seq, last_seq: seq, count: 1 }.add_to(&mut found);
         }
         let Line { host, boot_id, epoch, cpu, seq, .. } = first;
         let (host, boot_id) = (host.clone(), boot_id.clone());
@@ -75,16 +77,4 @@ struct Line {
     cpu: i32,
     seq: i64,
     action: String,
-}
-
-/// Adds numbers to those of the same CPU and action.
-pub(super) fn add(found: &mut Vec<Tally>, more: Tally) {
-    match found.iter_mut().find(|t| t.cpu == more.cpu && t.action == more.action) {
-        Some(t) => {
-            t.first_seq = t.first_seq.min(more.first_seq);
-            t.last_seq = t.last_seq.max(more.last_seq);
-            t.count += more.count;
-        }
-        None => found.push(more),
-    }
 }

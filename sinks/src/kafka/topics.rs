@@ -48,7 +48,11 @@ impl Template {
             parts.push(match name {
                 "class" => Part::Class,
                 "host" => Part::Host,
-                _ => return Err(format!("topic {text}: {{{name}}} is nothing that weir fills in; use {{class}} or {{host}}")),
+                _ => {
+                    return Err(format!(
+                        "topic {text}: {{{name}}} is nothing that weir fills in; use {{class}} or {{host}}"
+                    ));
+                }
             });
             rest = behind;
         }

@@ -2,7 +2,7 @@
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Int32Type, Int64Type};
-use arrow_array::{Array, DictionaryArray, Int32Array, Int64Array, StringArray};
+use arrow_array::{DictionaryArray, Int32Array, Int64Array, StringArray};
 
 use crate::{Batch, Tally};
 
@@ -60,14 +60,7 @@ pub fn tallies(batch: &Batch, first_row: usize, rows: usize) -> Vec<Tally> {
     for row in first_row..first_row + rows {
         let (cpu, seq) = (cpus.value(row), seqs.value(row));
         let action = actions.key(row).map_or(0, |key| ids[key]);
-        match found.iter_mut().find(|t| t.cpu == cpu && t.action == action) {
-            Some(t) => {
-                t.first_seq = t.first_seq.min(seq);
-                t.last_seq = t.last_seq.max(seq);
-                t.count += 1;
-            }
-            None => found.push(Tally { cpu, action, first_seq: seq, last_seq: seq, count: 1 }),
-        }
+        Tally { cpu, action, first_seq: seq, last_seq: seq, count: 1 }.add_to(&mut found);
     }
     found
 }
