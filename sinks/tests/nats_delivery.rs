@@ -199,6 +199,8 @@ fn plain_nats_reaches_who_listens_and_needs_no_stream() {
             rows.extend(lines_of(format, "file", &message.payload));
             (rows.len() >= expected.len()).then_some(())
         });
+        // A subscription ends inside its runtime.
+        listener.wait(async { drop(heard) });
         assert_eq!(rows, expected);
         assert!(writer.sink.counts().acknowledged > 0 && writer.sink.read_back().unwrap().is_none());
     }

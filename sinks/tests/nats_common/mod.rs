@@ -1,5 +1,5 @@
 //! A real nats-server for the tests of the NATS sink, and what they need around it.
-#![allow(dead_code, reason = "every test program uses its own part")]
+#![allow(dead_code, unused_imports, reason = "every test program uses its own part")]
 
 #[path = "../parquet_common/mod.rs"]
 pub mod rows;
