@@ -69,21 +69,6 @@ fn user_and_password_are_accepted_and_a_wrong_password_is_said_without_it() {
 }
 
 #[test]
-fn a_user_in_the_servers_url_is_accepted_and_in_no_message() {
-    let test = "a_user_in_the_servers_url_is_accepted_and_in_no_message";
-    let config = "authorization { users: [{ user: weir, password: s3cret }] }";
-    let Some(mut server) = Server::start(test, config) else { return };
-    let url = format!("nats://weir:s3cret@127.0.0.1:{}", server.port);
-    let reader =
-        Stored::connect_with(&server.url(), ConnectOptions::with_user_and_password("weir".into(), "s3cret".into()));
-    let chosen = NatsOptions { servers: vec![url], ..options(&server.url(), server.dir(), FORMAT) };
-    assert_delivers(chosen.clone(), &reader);
-    server.kill();
-    let waited = Writer::new(open(chosen)).try_write(&rows()).unwrap_err().to_string();
-    assert!(waited.contains("127.0.0.1") && !waited.contains("s3cret"), "{waited}");
-}
-
-#[test]
 fn a_token_is_accepted() {
     let Some(server) = Server::start("a_token_is_accepted", "authorization { token: t0ken }") else { return };
     let reader = Stored::connect_with(&server.url(), ConnectOptions::with_token("t0ken".into()));
