@@ -5,6 +5,7 @@
 
 pub mod batch;
 pub mod dead_letters;
+mod digits;
 pub mod error;
 mod file_names;
 pub mod json;

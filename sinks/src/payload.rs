@@ -12,6 +12,7 @@ use std::ops::Range;
 
 pub use identity::{RowIdentity, identity_of, tallies};
 
+use crate::json::{JsonRows, Page, Scratch};
 use crate::{Batch, SinkError};
 use arrow::ArrowWriter;
 
@@ -69,16 +70,34 @@ pub struct Message {
 /// Makes messages of batches, in buffers that are used again.
 pub struct Payloads {
     options: PayloadOptions,
-    buffer: Vec<u8>,
-    messages: Vec<Message>,
+    out: Messages,
+    json: Scratch,
     arrow: ArrowWriter,
+}
+
+/// Where to cut.
+#[derive(Debug, Clone, Copy)]
+struct Limits {
+    /// Of a message.
+    bytes_max: usize,
+    /// JSON lines of a message.
+    lines_max: usize,
+    /// No further row is begun when the buffer holds this much.
+    buffer_bytes: usize,
+}
+
+/// What was made of the last batch.
+#[derive(Debug, Default)]
+struct Messages {
+    page: Page,
+    list: Vec<Message>,
 }
 
 impl Payloads {
     /// Without any message so far.
     pub fn new(options: PayloadOptions) -> Payloads {
         let arrow = ArrowWriter::new(options.compression);
-        Payloads { options, buffer: Vec::new(), messages: Vec::new(), arrow }
+        Payloads { options, out: Messages::default(), json: Scratch::default(), arrow }
     }
 
     /// Encodes all rows, in place of the messages before. Messages are in row order; every row is in exactly one; each is
@@ -99,36 +118,40 @@ impl Payloads {
     pub fn encode_rows(&mut self, batch: &Batch, rows: Range<usize>, buffer_bytes: usize) -> Result<usize, SinkError> {
         self.clear();
         let PayloadOptions { format, bytes_max, lines_max, .. } = self.options;
-        let out = (&mut self.buffer, &mut self.messages);
-        match format {
-            PayloadFormat::Json => Ok(lines::events(batch, rows, buffer_bytes, out)),
-            PayloadFormat::JsonLines => Ok(lines::lines(batch, rows, (bytes_max, lines_max), buffer_bytes, out)),
-            PayloadFormat::Arrow => self.arrow.streams(batch, rows, bytes_max, buffer_bytes, out).map_err(|error| {
+        let limits = Limits { bytes_max, lines_max, buffer_bytes };
+        if format == PayloadFormat::Arrow {
+            return self.arrow.streams(batch, rows, limits, &mut self.out).map_err(|error| {
                 self.clear();
                 let what = format!("{} rows of class {}", batch.rows.num_rows(), batch.class.name);
                 SinkError::Refused(format!("writing {what} as Arrow IPC: {error}"))
-            }),
+            });
         }
+        let mut json = JsonRows::new(batch, std::mem::take(&mut self.json));
+        let next = match format {
+            PayloadFormat::Json => lines::events(&mut json, rows, limits, &mut self.out),
+            _ => lines::lines(&mut json, rows, limits, &mut self.out),
+        };
+        self.json = json.into_scratch();
+        Ok(next)
     }
 
     fn clear(&mut self) {
-        self.buffer.clear();
-        self.buffer.shrink_to(BUFFER_BYTES_KEPT);
-        self.messages.clear();
+        self.out.page.clear(BUFFER_BYTES_KEPT);
+        self.out.list.clear();
     }
 
     /// The messages of the last batch.
     pub fn messages(&self) -> &[Message] {
-        &self.messages
+        &self.out.list
     }
 
     /// The bytes of one of them.
     pub fn bytes(&self, message: &Message) -> &[u8] {
-        &self.buffer[message.start..message.end]
+        &self.buffer()[message.start..message.end]
     }
 
     /// The buffer that all messages are ranges of.
     pub fn buffer(&self) -> &[u8] {
-        &self.buffer
+        self.out.page.as_bytes()
     }
 }

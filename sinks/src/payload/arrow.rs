@@ -12,8 +12,9 @@ use arrow_schema::{ArrowError, Schema, SchemaRef};
 use weir_schema::{CLASSES, Class, SCHEMA_VERSION};
 
 use super::compact::compacted;
-use super::{Compression, Message};
+use super::{Compression, Limits, Message, Messages};
 use crate::Batch;
+use crate::json::Page;
 
 /// Key of the class's name in the metadata of the schema.
 const CLASS_KEY: &str = "weir.class";
@@ -94,70 +95,85 @@ impl ArrowWriter {
         &mut self,
         batch: &Batch,
         rows: Range<usize>,
-        bytes_max: usize,
-        buffer_bytes: usize,
-        (buffer, messages): (&mut Vec<u8>, &mut Vec<Message>),
+        limits: Limits,
+        out: &mut Messages,
     ) -> Result<usize, ArrowError> {
         let options = self.options.as_ref().map_err(|error| ArrowError::IpcError(error.clone()))?;
         let size = &mut self.sizes[batch.class.id.index()];
+        let stream = Stream { schema: Arc::clone(&size.schema), options };
         if size.empty == 0 {
-            let empty = RecordBatch::new_empty(Arc::clone(&size.schema));
-            stream(&empty, &size.schema, options, &mut Limited { buffer, end_max: usize::MAX, full: false })?;
-            size.empty = buffer.len();
-            buffer.clear();
+            stream.write(&RecordBatch::new_empty(Arc::clone(&size.schema)), usize::MAX, &mut out.page)?;
+            size.empty = out.page.len();
+            out.page.truncate(0);
         }
         let mut next = rows.start;
-        while next < rows.end && buffer.len() < buffer_bytes {
-            let mut n = size.rows_to_try(rows.end - next, bytes_max);
-            let start = buffer.len();
-            loop {
-                // A row that is too large stands alone.
-                let end_max = if n == 1 { usize::MAX } else { start.saturating_add(bytes_max) };
-                let mut part = batch.rows.slice(next, n);
-                if n < batch.rows.num_rows() {
-                    part = compacted(&part)?;
-                }
-                let mut limited = Limited { buffer, end_max, full: false };
-                match stream(&part, &size.schema, options, &mut limited) {
-                    Ok(()) => break,
-                    Err(_) if limited.full => n = n.div_ceil(2),
-                    Err(error) => return Err(error),
-                }
-                buffer.truncate(start);
+        while next < rows.end && out.page.len() < limits.buffer_bytes {
+            let start = out.page.len();
+            let mut n = size.rows_to_try(rows.end - next, limits.bytes_max);
+            while !stream.write(&part(batch, next, n)?, bytes_max(n, limits), &mut out.page)? {
+                n = n.div_ceil(2);
             }
-            size.learn(n, buffer.len() - start);
-            messages.push(Message { start, end: buffer.len(), first_row: next, rows: n });
+            size.learn(n, out.page.len() - start);
+            out.list.push(Message { start, end: out.page.len(), first_row: next, rows: n });
             next += n;
         }
         Ok(next)
     }
 }
 
-fn stream(
-    rows: &RecordBatch,
-    schema: &Schema,
-    options: &IpcWriteOptions,
-    out: &mut Limited<'_>,
-) -> Result<(), ArrowError> {
-    let mut writer = StreamWriter::try_new_with_options(out, schema, options.clone())?;
-    writer.write(rows)?;
-    writer.finish()
+/// Some rows of the batch, without what only others need.
+fn part(batch: &Batch, first_row: usize, rows: usize) -> Result<RecordBatch, ArrowError> {
+    if rows == batch.rows.num_rows() {
+        return Ok(batch.rows.clone());
+    }
+    compacted(&batch.rows.slice(first_row, rows))
+}
+
+/// A row that is too large stands alone.
+fn bytes_max(rows: usize, limits: Limits) -> usize {
+    if rows == 1 { usize::MAX } else { limits.bytes_max }
+}
+
+/// How streams of one class are written.
+struct Stream<'a> {
+    schema: SchemaRef,
+    options: &'a IpcWriteOptions,
+}
+
+impl Stream<'_> {
+    /// Appends a stream of at most `bytes_max` bytes; else false, and the page is as before.
+    fn write(&self, rows: &RecordBatch, bytes_max: usize, page: &mut Page) -> Result<bool, ArrowError> {
+        let start = page.len();
+        let mut out = Limited { end_max: start.saturating_add(bytes_max), full: false, page };
+        let written = self.write_all(rows, &mut out);
+        if out.full {
+            page.truncate(start);
+            return Ok(false);
+        }
+        written.map(|()| true)
+    }
+
+    fn write_all(&self, rows: &RecordBatch, out: &mut Limited<'_>) -> Result<(), ArrowError> {
+        let mut writer = StreamWriter::try_new_with_options(out, &self.schema, self.options.clone())?;
+        writer.write(rows)?;
+        writer.finish()
+    }
 }
 
 /// A buffer that takes no byte beyond its end, so that a message that is too large is given up early.
 struct Limited<'a> {
-    buffer: &'a mut Vec<u8>,
+    page: &'a mut Page,
     end_max: usize,
     full: bool,
 }
 
 impl Write for Limited<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.full = bytes.len() > self.end_max - self.buffer.len();
+        self.full = bytes.len() > self.end_max - self.page.len();
         if self.full {
             return Err(io::Error::new(io::ErrorKind::StorageFull, "the message is full"));
         }
-        self.buffer.extend_from_slice(bytes);
+        self.page.push_slice(bytes);
         Ok(bytes.len())
     }
 

@@ -2,7 +2,7 @@
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Int32Type, Int64Type};
-use arrow_array::{Array, DictionaryArray, Int32Array, Int64Array, StringArray};
+use arrow_array::{DictionaryArray, Int32Array, Int64Array, StringArray};
 
 use crate::{Batch, Tally};
 
