@@ -195,13 +195,13 @@ impl KafkaSink {
         let link = self.linked()?;
         link.pump();
         let again = link.told().again.take();
-        match again {
-            Some((topic, trouble)) => {
-                let text = self.say(&trouble, &format!("could not write to topic {topic}"));
-                Err(self.give_up(text))
-            }
-            None => Ok(()),
-        }
+        let broken = link.fatal();
+        let text = match (broken, again) {
+            (Some(trouble), _) => self.say(&trouble, "the producer is broken and replaced"),
+            (None, Some((topic, trouble))) => self.say(&trouble, &format!("could not write to topic {topic}")),
+            (None, None) => return Ok(()),
+        };
+        Err(self.give_up(text))
     }
 
     /// Everything that a cut needs before any of it is taken.
@@ -409,7 +409,7 @@ impl KafkaSink {
     }
 
     fn wait_for_acknowledgements(&mut self, deadline: Instant) -> Result<(), SinkError> {
-        let empty = self.linked()?.wait_until_empty(deadline, |told| told.again.is_some());
+        let empty = self.linked()?.wait_until_empty(deadline, |told| told.again.is_some() || told.broken);
         self.check()?;
         if empty {
             return Ok(());

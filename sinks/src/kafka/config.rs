@@ -77,7 +77,9 @@ pub(super) fn client(options: &KafkaOptions) -> ClientConfig {
     if let Some(sasl) = &options.sasl {
         set_sasl(&mut config, sasl);
     }
-    options.extra.iter().for_each(|(name, value)| drop(config.set(name, value)));
+    for (name, value) in &options.extra {
+        config.set(name, value);
+    }
     config
 }
 
@@ -104,7 +106,9 @@ fn set_sasl(config: &mut ClientConfig, sasl: &Sasl) {
             config.set("sasl.username", username);
             config.set("sasl.password", password.reveal());
         }
-        Sasl::TokenFile(_) => drop(config.set("sasl.mechanism", "OAUTHBEARER")),
+        Sasl::TokenFile(_) => {
+            config.set("sasl.mechanism", "OAUTHBEARER");
+        }
         Sasl::Oidc { token_endpoint, client_id, client_secret, scope, extensions } => {
             config.set("sasl.mechanism", "OAUTHBEARER");
             config.set("sasl.oauthbearer.method", "oidc");
@@ -152,10 +156,10 @@ pub(super) fn producer(options: &KafkaOptions, tuning: Tuning) -> ClientConfig {
         config.set("batch.num.messages", "1");
     }
     match &options.transactions {
-        Some(transactions) => drop(config.set("transactional.id", &transactions.id)),
+        Some(transactions) => config.set("transactional.id", &transactions.id),
         // How long to wait is the lane's to decide: librdkafka drops nothing by itself.
-        None => drop(config.set("message.timeout.ms", "0")),
-    }
+        None => config.set("message.timeout.ms", "0"),
+    };
     config
 }
 

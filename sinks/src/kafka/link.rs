@@ -49,6 +49,11 @@ impl Link {
         self.producer.context().told()
     }
 
+    /// Why the producer is broken for good, if it is.
+    pub fn fatal(&self) -> Option<Trouble> {
+        self.producer.client().fatal_error().map(|(code, text)| Trouble::with(code, &text))
+    }
+
     /// What the brokers say about a topic.
     pub fn metadata(&self, topic: &str, wait: Duration) -> Result<Metadata, Trouble> {
         let metadata = self.producer.client().fetch_metadata(Some(topic), wait);

@@ -39,6 +39,8 @@ pub(super) struct Told {
     pub again: Option<(String, Trouble)>,
     /// Messages of which one at least will never be accepted.
     pub suspects: Vec<(Parcel, Trouble)>,
+    /// Whether the producer is broken for good.
+    pub broken: bool,
     /// The last error that was not about a message.
     pub trouble: Option<Trouble>,
 }
@@ -128,6 +130,7 @@ impl ClientContext for Reports {
         let trouble = Trouble::with(code, reason);
         self.warn(&format!("{code:?}"), &trouble.sentence("trouble with the brokers"));
         let mut told = self.told();
+        told.broken |= code == Code::Fatal;
         // "All brokers are down" says less than why the connection failed.
         let known = told.trouble.as_ref().is_some_and(|t| meaning(t.code).verdict == Verdict::Stranger);
         if code != Code::AllBrokersDown || !known {
