@@ -5,7 +5,6 @@
 pub mod rows;
 
 mod proxy;
-mod server;
 mod stored;
 
 use std::sync::Arc;
@@ -14,11 +13,11 @@ use std::time::{Duration, Instant};
 
 use arrow_array::{Int64Array, RecordBatch};
 pub use proxy::Proxy;
-pub use server::{Server, free_port};
 pub use stored::{Stored, json_of, lines_of};
 use weir_sinks::nats::{NatsOptions, Window};
 use weir_sinks::payload::{Compression, PayloadFormat, PayloadOptions};
 use weir_sinks::{Batch, NatsSink, Progress, Receipt, Sink, SinkError};
+pub use weir_tests::brokers::nats::Server;
 
 /// `count` rows of class `file` from row `first` on, as a build makes them, with numbers that no other row has.
 pub fn file_batch(first: usize, count: usize) -> Batch {
