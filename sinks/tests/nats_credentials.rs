@@ -1,4 +1,5 @@
 //! Who the NATS sink is to a server: every kind of credential, encryption, and what is said when they do not fit.
+#![allow(clippy::unwrap_used, reason = "what fails in a helper ends the test")]
 
 mod nats_common;
 
@@ -102,8 +103,8 @@ fn jwt(name: &str, of: &KeyPair, by: &KeyPair, nats: Value) -> String {
 fn base64url(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
     let group = |chunk: &[u8]| {
-        let bits = chunk.iter().enumerate().fold(0u32, |bits, (n, byte)| bits | u32::from(*byte) << (16 - 8 * n));
-        (0..=chunk.len()).map(move |n| char::from(DIGITS[(bits >> (18 - 6 * n) & 63) as usize])).collect::<String>()
+        let bits = chunk.iter().enumerate().fold(0u32, |bits, (n, byte)| bits | (u32::from(*byte) << (16 - 8 * n)));
+        (0..=chunk.len()).map(move |n| char::from(DIGITS[((bits >> (18 - 6 * n)) & 63) as usize])).collect::<String>()
     };
     bytes.chunks(3).map(group).collect()
 }

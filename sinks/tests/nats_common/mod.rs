@@ -1,5 +1,6 @@
 //! A real nats-server for the tests of the NATS sink, and what they need around it.
 #![allow(dead_code, unused_imports, reason = "every test program uses its own part")]
+#![allow(clippy::unwrap_used, reason = "what fails here ends the test or measurement")]
 
 #[path = "../parquet_common/mod.rs"]
 pub mod rows;
