@@ -28,7 +28,7 @@
 //! overlap.
 //!
 //! Limits: [`Window`], [`NatsOptions::write_wait`], [`NatsOptions::flush_wait`], [`NatsOptions::connect_wait`]. Twice the
-//! window and one cut are in memory at most; of a larger cut the rest waits for room.
+//! window and one cut are in memory at most; of a cut beyond 64 MiB of messages the rest waits for room.
 
 mod answer;
 mod connect;
@@ -58,6 +58,9 @@ use crate::dead_letters::{DeadLetters, Letter};
 use crate::payload::{identity_of, tallies};
 use crate::{Batch, Progress, Receipt, Sink, SinkError, Tally};
 
+/// A cut that was begun is taken whole up to here, whatever the window, so that an outage does not tear it; bytes.
+const CUT_BYTES_MAX: usize = 64 << 20;
+
 /// Writes batches to NATS.
 pub struct NatsSink {
     target: Target,
@@ -84,8 +87,7 @@ impl NatsSink {
     /// [`SinkError::Fatal`] for options that can never work.
     pub fn open(options: NatsOptions, host: &str, owner: Option<(u32, u32)>) -> Result<NatsSink, SinkError> {
         let target = Target::new(options)?;
-        let NatsOptions { name, window, dead_letters, dead_letter_bytes_max, dead_letters_owner, .. } =
-            &target.options;
+        let NatsOptions { name, window, dead_letters, dead_letter_bytes_max, .. } = &target.options;
         let names = Names { class: "progress", host, sink: name };
         let shared = Arc::new(Shared::new(*window));
         let link = Link::new(target.clone(), Arc::clone(&shared));
@@ -110,7 +112,7 @@ impl NatsSink {
         self.shared.counters.read()
     }
 
-    /// Takes the rows of a cut; the first message that has no room may say so, the others wait.
+    /// Takes the rows of a cut; only before the first message it says that there is no room.
     fn take(&mut self, batches: &[&Batch]) -> Result<(), SinkError> {
         let mut begun = false;
         for batch in batches.iter().filter(|batch| batch.rows.num_rows() > 0) {
@@ -130,7 +132,8 @@ impl NatsSink {
     }
 
     fn wait_for_room(&mut self, begun: bool) -> Result<(), SinkError> {
-        let limit = match self.shared.room(self.target.options.write_wait) {
+        let more = begun.then_some(CUT_BYTES_MAX);
+        let limit = match self.shared.room(self.target.options.write_wait, more) {
             // A part of the cut is on its way: the whole of it is written again.
             Err(SinkError::Wait(reason)) if begun => return Err(SinkError::Retry(reason)),
             other => other?,

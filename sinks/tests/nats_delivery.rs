@@ -7,7 +7,7 @@ use std::collections::HashSet;
 use async_nats::header::NATS_MESSAGE_ID;
 use futures_util::StreamExt;
 use nats_common::rows::{identity, plain_rows};
-use nats_common::{Server, Stored, Writer, file_batch, json_of, lines_of, open, options, until};
+use nats_common::{PATIENCE, Server, Stored, Writer, file_batch, json_of, lines_of, open, options};
 use serde_json::Value;
 use weir_schema::{ClassId, SCHEMA_VERSION};
 use weir_sinks::nats::Storage;
@@ -194,11 +194,12 @@ fn plain_nats_reaches_who_listens_and_needs_no_stream() {
         writer.flush();
         let expected: Vec<Value> = files.iter().flat_map(json_of).collect();
         let mut rows: Vec<Value> = Vec::new();
-        until("the last row", || {
-            let message = listener.wait(heard.next())?;
-            rows.extend(lines_of(format, "file", &message.payload));
-            (rows.len() >= expected.len()).then_some(())
-        });
+        while rows.len() < expected.len() {
+            let next = listener.wait(async { tokio::time::timeout(PATIENCE, heard.next()).await });
+            rows.extend(lines_of(format, "file", &next.expect("all rows arrive in time").unwrap().payload));
+        }
+        // A subscription ends inside its runtime.
+        listener.wait(async { drop(heard) });
         assert_eq!(rows, expected);
         assert!(writer.sink.counts().acknowledged > 0 && writer.sink.read_back().unwrap().is_none());
     }

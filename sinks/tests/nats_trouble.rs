@@ -5,7 +5,7 @@ mod nats_common;
 use std::time::Duration;
 
 use nats_common::rows::Random;
-use nats_common::{Proxy, Server, Stored, Writer, file_batch, free_port, open, options, until};
+use nats_common::{Proxy, Server, Stored, Writer, file_batch, open, options, until};
 use rustix::process::Signal;
 use weir_sinks::nats::Window;
 use weir_sinks::payload::PayloadFormat;
@@ -76,12 +76,12 @@ fn a_server_that_hangs_makes_the_flush_wait_and_costs_nothing() {
 #[test]
 fn a_server_that_is_not_there_at_the_start_is_said_and_used_once_it_is() {
     let test = "a_server_that_is_not_there_at_the_start_is_said_and_used_once_it_is";
-    let Some(mut server) = Server::prepare(test, free_port(), "") else { return };
+    let Some(mut server) = Server::prepare(test, "") else { return };
     let mut writer = Writer::new(open(options(&server.url(), server.dir(), PayloadFormat::JsonLines)));
     let files = batches(3);
     let waited = writer.try_write(&files[0]).unwrap_err();
     assert!(
-        matches!(&waited, SinkError::Wait(text) if text.contains(&format!("no connection to 127.0.0.1:{}", server.port)))
+        matches!(&waited, SinkError::Wait(text) if text.contains(&format!("no connection to 127.0.0.1:{}", server.port())))
     );
     assert!(waited.to_string().to_lowercase().contains("refused"), "{waited}");
     server.run();
@@ -172,7 +172,7 @@ fn a_full_stream_is_said_and_takes_each_row_once_when_it_has_room_again() {
 fn a_lost_acknowledgement_has_the_message_sent_again_and_dropped_by_its_id() {
     let test = "a_lost_acknowledgement_has_the_message_sent_again_and_dropped_by_its_id";
     let Some(server) = Server::start(test, "") else { return };
-    let proxy = Proxy::start(server.port);
+    let proxy = Proxy::start(server.port());
     let mut writer = Writer::new(open(options(&proxy.url(), server.dir(), PayloadFormat::JsonLines)));
     let files = batches(5);
     writer.write(&files[0]);
@@ -193,7 +193,7 @@ fn a_lost_acknowledgement_has_the_message_sent_again_and_dropped_by_its_id() {
 #[test]
 fn connections_that_break_again_and_again_cost_nothing() {
     let Some(server) = Server::start("connections_that_break_again_and_again_cost_nothing", "") else { return };
-    let proxy = Proxy::start(server.port);
+    let proxy = Proxy::start(server.port());
     let mut writer = Writer::new(open(options(&proxy.url(), server.dir(), PayloadFormat::Json)));
     let files = batches(40);
     for (n, batch) in files.iter().enumerate() {
@@ -211,8 +211,8 @@ fn connections_that_break_again_and_again_cost_nothing() {
 #[test]
 fn a_sink_that_the_server_finds_too_slow_connects_again_and_loses_nothing() {
     let test = "a_sink_that_the_server_finds_too_slow_connects_again_and_loses_nothing";
-    let Some(server) = Server::start(test, "max_pending: 4096") else { return };
-    let proxy = Proxy::start(server.port);
+    let Some(server) = Server::start(test, "max_payload: 4096\nmax_pending: 4096") else { return };
+    let proxy = Proxy::start(server.port());
     let mut chosen = options(&proxy.url(), server.dir(), PayloadFormat::Json);
     // More acknowledgements than the sockets between hold.
     chosen.window = Window { messages: 100_000, bytes: 256 << 20 };

@@ -40,7 +40,15 @@ impl Target {
     pub fn new(options: NatsOptions) -> Result<Target, SinkError> {
         let server = |text: &String| {
             let bad = |error| SinkError::Fatal(format!("\"{text}\" is not an address of a NATS server: {error}"));
-            text.parse::<ServerAddr>().map_err(bad)
+            let server = text.parse::<ServerAddr>().map_err(bad)?;
+            match server.has_user_pass() {
+                // It would be shown wherever the addresses are.
+                true => Err(SinkError::Fatal(format!(
+                    "the address of the NATS server {} has a user or a password in it: give them as credentials",
+                    server.host()
+                ))),
+                false => Ok(server),
+            }
         };
         let servers = options.servers.iter().map(server).collect::<Result<Vec<ServerAddr>, SinkError>>()?;
         let fatal = |what: &str| Err(SinkError::Fatal(format!("the NATS sink {}: {what}", options.name)));
@@ -235,9 +243,10 @@ mod tests {
     #[test]
     fn options_that_can_never_work_are_refused_at_once() {
         type Change = fn(&mut NatsOptions);
-        let changes: [(Change, &str); 6] = [
+        let changes: [(Change, &str); 7] = [
             (|o| o.servers.clear(), "no server"),
             (|o| o.servers = vec!["http://x".into()], "is not an address"),
+            (|o| o.servers = vec!["nats://weir:hunter2@there".into()], "give them as credentials"),
             (|o| o.stream = "a.b".into(), "no dots"),
             (|o| o.tls.key = Some("key.pem".into()), "needs its key"),
             (|o| o.subject = "weir.*".into(), "no wildcards"),
@@ -246,6 +255,7 @@ mod tests {
         for (change, reason) in changes {
             let error = target(change).map(|_| ()).unwrap_err();
             assert!(matches!(&error, SinkError::Fatal(text) if text.contains(reason)), "{error}");
+            assert!(!error.to_string().contains("hunter2"), "{error}");
         }
         assert!(target(|_| ()).is_ok());
     }

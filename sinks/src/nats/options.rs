@@ -40,7 +40,7 @@ pub const LINES_MAX: usize = 1_000;
 pub struct NatsOptions {
     /// Name of the sink, for logs, dead letters and the server's list of connections.
     pub name: String,
-    /// `HOST[:PORT]`, `nats://..` or `tls://..`, tried in random order.
+    /// `HOST[:PORT]`, `nats://..` or `tls://..` without user or password, tried in random order.
     pub servers: Vec<String>,
     /// Where the rows go. `{class}`, `{host}` and `{sink}` stand for themselves, with `.`, `*`, `>` and white space as `_`.
     pub subject: String,
@@ -180,7 +180,7 @@ pub struct TlsOptions {
 /// Who the sink is.
 #[derive(Debug, Clone, Default)]
 pub enum Credentials {
-    /// Nobody, or the user in the server's URL.
+    /// Nobody.
     #[default]
     None,
     /// User and password.

@@ -160,9 +160,11 @@ impl Shared {
         Err(SinkError::Wait(format!("{reason}; {} messages wait", state.messages)))
     }
 
-    /// Waits until a server has been there and less than two windows wait; gives the server's limit.
-    pub fn room(&self, time: Duration) -> Result<usize, SinkError> {
-        let (messages, bytes) = (self.window.messages.saturating_mul(2), self.window.bytes.saturating_mul(2));
+    /// Waits until a server has been there and there is room: less than two windows wait, or, for the rest of a cut that has
+    /// begun, so many bytes more. Gives the server's limit.
+    pub fn room(&self, time: Duration, more_bytes: Option<usize>) -> Result<usize, SinkError> {
+        let bytes = self.window.bytes.saturating_mul(2).saturating_add(more_bytes.unwrap_or_default());
+        let messages = more_bytes.map_or(self.window.messages.saturating_mul(2), |_| usize::MAX);
         let has_room = |s: &State| s.messages == 0 || (s.messages < messages && s.bytes < bytes);
         let state = self.wait(time, |s| s.limit.is_some() && has_room(s))?;
         Ok(state.limit.unwrap_or_default())

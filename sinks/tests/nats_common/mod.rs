@@ -1,11 +1,11 @@
 //! A real nats-server for the tests of the NATS sink, and what they need around it.
-#![allow(dead_code, reason = "every test program uses its own part")]
+#![allow(dead_code, unused_imports, reason = "every test program uses its own part")]
+#![allow(clippy::unwrap_used, reason = "what fails here ends the test or measurement")]
 
 #[path = "../parquet_common/mod.rs"]
 pub mod rows;
 
 mod proxy;
-mod server;
 mod stored;
 
 use std::sync::Arc;
@@ -14,11 +14,11 @@ use std::time::{Duration, Instant};
 
 use arrow_array::{Int64Array, RecordBatch};
 pub use proxy::Proxy;
-pub use server::{Server, free_port};
 pub use stored::{Stored, json_of, lines_of};
 use weir_sinks::nats::{NatsOptions, Window};
 use weir_sinks::payload::{Compression, PayloadFormat, PayloadOptions};
 use weir_sinks::{Batch, NatsSink, Progress, Receipt, Sink, SinkError};
+pub use weir_tests::brokers::nats::Server;
 
 /// `count` rows of class `file` from row `first` on, as a build makes them, with numbers that no other row has.
 pub fn file_batch(first: usize, count: usize) -> Batch {

@@ -32,8 +32,10 @@ impl Stored {
 
     pub fn connect_with(url: &str, options: ConnectOptions) -> Stored {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        let client = runtime.block_on(options.connect(url)).unwrap();
-        let context = jetstream::new(client.clone());
+        let (client, context) = runtime.block_on(async {
+            let client = options.connect(url).await.unwrap();
+            (client.clone(), jetstream::new(client))
+        });
         Stored { runtime, client, context }
     }
 
