@@ -43,6 +43,20 @@ pub struct Tally {
     pub count: i64,
 }
 
+impl Tally {
+    /// Adds these numbers to those of the same CPU and action.
+    pub(crate) fn add_to(self, tallies: &mut Vec<Tally>) {
+        match tallies.iter_mut().find(|t| t.cpu == self.cpu && t.action == self.action) {
+            Some(t) => {
+                t.first_seq = t.first_seq.min(self.first_seq);
+                t.last_seq = t.last_seq.max(self.last_seq);
+                t.count += self.count;
+            }
+            None => tallies.push(self),
+        }
+    }
+}
+
 /// How far the sequence of one CPU has come with a cut.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Position {

@@ -163,7 +163,7 @@ fn take_back(names: &[PathBuf]) {
 
 impl Sink for ParquetSink {
     fn name(&self) -> &str {
-        "parquet"
+        &self.options.name
     }
 
     fn write(&mut self, batch: &Batch) -> Result<(), SinkError> {

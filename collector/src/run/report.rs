@@ -9,12 +9,9 @@ use serde_json::{Value, json};
 use weir_sinks::{Identity, LaneReport};
 
 use super::EXIT_OWN;
-use crate::config::Config;
+use crate::config::{Config, SinkKind};
 use crate::order::OrderCounters;
 use crate::pipeline::Counts;
-
-/// Name of the sink that writes to standard output.
-const STDOUT: &str = "stdout";
 
 /// Counts of the reader at the stop.
 #[derive(Debug, Clone)]
@@ -135,7 +132,8 @@ impl Report {
             text.push('\n');
             fs::write(path, text).with_context(|| format!("write the report to {}", path.display()))?;
         }
-        let excused = |lane: &LaneReport| self.reader_left && lane.name == STDOUT;
+        let is_stdout = |name: &str| config.sinks.iter().any(|s| s.name == name && s.kind() == SinkKind::Stdout);
+        let excused = |lane: &LaneReport| self.reader_left && is_stdout(&lane.name);
         let failed = !self.balances() || self.lanes.iter().any(|l| !(excused(l) || l.finished && l.ended));
         Ok(match self.status {
             Some(status) => ExitCode::from(status),

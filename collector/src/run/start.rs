@@ -39,6 +39,7 @@ pub struct Started {
     identity: Identity,
     reader_left: weir_sinks::stdout::Closed,
     duration: Option<Duration>,
+    stop_wait: Duration,
     began: Instant,
 }
 
@@ -77,7 +78,7 @@ fn gate(config: &Config, host: &Host, command: Option<Vec<OsString>>) -> Result<
         bail!("a command can only be followed from the initial pid namespace: run the container with `--pid host`");
     }
     let user = RunAs::choose(config.user.as_deref(), host.caller)?;
-    let to_stderr = config.stdout.format.is_some();
+    let to_stderr = config.writes_to_stdout();
     Ok(Some(Gate::spawn(&command, user.as_ref(), to_stderr)?))
 }
 
@@ -185,7 +186,8 @@ pub fn start(config: &Config, command: Option<Vec<OsString>>) -> Result<Started>
     let mut pipeline = Pipeline::new(identity.clone(), selected, config.processes_max);
     // A command goes on without a reader, and its exit status is still wanted.
     let until_reader_leaves = gate.is_none().then(|| stop.clone());
-    let reader_left = sinks::add(&mut pipeline, config, &host, &identity, &actions, until_reader_leaves)?;
+    let sinks = sinks::Run { config, host: &host, identity: &identity, actions: &actions, stop: until_reader_leaves };
+    let reader_left = sinks::add(&mut pipeline, &sinks)?;
 
     let waiter = Waiter::new().context("make the reader's wait")?;
     waiter.add(stop.fd())?;
@@ -211,8 +213,10 @@ pub fn start(config: &Config, command: Option<Vec<OsString>>) -> Result<Started>
         status::show(&watch);
     }
     let naps = Naps { nap: Duration::from_micros(config.nap_us), before_sleep: config.naps_before_sleep };
-    let driver = Driver::new(loaded, sequencer, pipeline, waiter, hotplug.ok(), naps, config.ring_bytes, watch, None);
-    Ok(Started { driver, stop, signals, gate, identity, reader_left, duration: config.duration, began: Instant::now() })
+    let held = None;
+    let driver = Driver::new(loaded, sequencer, pipeline, waiter, hotplug.ok(), naps, config.ring_bytes, watch, held);
+    let (duration, stop_wait) = (config.duration, config.stop_wait);
+    Ok(Started { driver, stop, signals, gate, identity, reader_left, duration, stop_wait, began: Instant::now() })
 }
 
 /// Bits of the selected actions alone, without those that are recorded for context.
@@ -238,7 +242,7 @@ impl Started {
         self.driver.run(&self.stop, until)?;
         let seconds = self.began.elapsed().as_secs_f64();
         let (lanes, totals) = self.driver.finish();
-        let lanes = sinks::stop(lanes);
+        let lanes = sinks::stop(lanes, self.stop_wait);
         let ended = waiting.and_then(|w| w.is_finished().then(|| w.join().ok()).flatten());
         let status = ended.or_else(|| self.signals.status_without_end());
         let reader_left = self.reader_left.is_set();
