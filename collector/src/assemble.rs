@@ -50,6 +50,14 @@ pub struct Limits {
     pub bytes_max: usize,
 }
 
+impl Limits {
+    /// Those of the configuration.
+    pub fn of(config: &crate::config::Config) -> Limits {
+        let bytes_max = usize::try_from(config.batch_bytes_max).unwrap_or(usize::MAX);
+        Limits { rows_max: config.batch_rows_max, bytes_max }
+    }
+}
+
 /// The open cut of one group of lanes.
 pub struct Assembly {
     classes: Vec<ClassRows>,

@@ -255,13 +255,14 @@ impl Pipeline {
     }
 
     /// A process that was alive at the start: `record` is one of the task iterator's, `cmdline` from /proc.
+    /// Without `have_rows` it is only learnt: its row is there already.
     /// All such rows have the time before the attach: they are listed behind it, when later records may have come already.
-    pub fn running(&mut self, record: &[u8], cmdline: &[u8], before_attach_ns: i64) {
+    pub fn running(&mut self, record: &[u8], cmdline: &[u8], before_attach_ns: i64, have_rows: bool) {
         let mut bytes = record.to_vec();
         bytes[at::CPU..at::CPU + 4].copy_from_slice(&CPU_COLLECTOR.to_le_bytes());
         let action = action_number(record);
         // A process that the filters leave out is known, but has no row.
-        let has_row = bytes[at::CONTEXT] != 0 && self.selected.has(action);
+        let has_row = have_rows && bytes[at::CONTEXT] != 0 && self.selected.has(action);
         bytes[at::CONTEXT..at::CONTEXT + 2].copy_from_slice(&CONTEXT_TASK.to_le_bytes());
         let seq = self.own_seq;
         bytes[at::SEQ..at::SEQ + 8].copy_from_slice(&seq.to_le_bytes());

@@ -19,7 +19,7 @@ use super::hotplug::Hotplug;
 use super::stop::Stop;
 use crate::host::clock::boottime_ns;
 use crate::numbers::Gap;
-use crate::order::Sequencer;
+use crate::order::{Round, Sequencer};
 use crate::pipeline::{Marks, Pipeline};
 use crate::rings::{CpuRing, Waiter};
 use crate::spool::CommitWatch;
@@ -74,7 +74,7 @@ enum Drained {
 }
 
 /// Where the rings stand, for a cut; with what a restart needs, if one can go on.
-fn marks(sequencer: &Sequencer<CpuRing>, resumes: bool) -> Marks {
+pub fn marks(sequencer: &Sequencer<CpuRing>, resumes: bool) -> Marks {
     let position = |(cpu, next, ktime_ns)| Position { cpu: cpu as i32, next_seq: next as i64, ktime_ns };
     let positions = sequencer.positions().map(|(cpu, next, time): (usize, u64, i64)| position((cpu, next, time)));
     // Only numbers and lists of them: writing them as JSON cannot fail.
@@ -110,6 +110,26 @@ fn clock() -> i64 {
     now
 }
 
+/// One round of the sequencer into the pipeline.
+fn rows_of_round(sequencer: &mut Sequencer<CpuRing>, pipeline: &mut Pipeline) -> Round {
+    let mut gaps: Vec<Gap> = vec![];
+    let emit = |cpu: usize, record: &[u8]| {
+        pipeline.record(cpu, record);
+        !pipeline.is_full()
+    };
+    let round = sequencer.round(clock, emit, &mut gaps);
+    gaps.iter().for_each(|gap| pipeline.gap(gap));
+    round
+}
+
+/// One round with its cuts, of rings that nobody writes to any more; false when they are empty.
+pub fn read_round(sequencer: &mut Sequencer<CpuRing>, pipeline: &mut Pipeline) -> bool {
+    let round = rows_of_round(sequencer, pipeline);
+    let full = pipeline.is_full();
+    pipeline.close_due(!full && !round.more, Instant::now(), || marks(sequencer, false));
+    full || round.more || round.pending || round.emitted > 0
+}
+
 impl Driver {
     /// A loop that has not begun.
     #[allow(clippy::too_many_arguments)]
@@ -142,17 +162,7 @@ impl Driver {
 
     /// One round and the cuts that it makes due; returns what there was.
     fn drain(&mut self) -> Drained {
-        let mut gaps: Vec<Gap> = vec![];
-        let pipeline = &mut self.pipeline;
-        let round = self.sequencer.round(
-            clock,
-            |cpu, record| {
-                pipeline.record(cpu, record);
-                !pipeline.is_full()
-            },
-            &mut gaps,
-        );
-        gaps.iter().for_each(|gap| self.pipeline.gap(gap));
+        let round = rows_of_round(&mut self.sequencer, &mut self.pipeline);
         let full = self.pipeline.is_full();
         let sequencer = &self.sequencer;
         let drained = !full && !round.more;

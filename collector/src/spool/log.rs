@@ -36,6 +36,9 @@ pub struct LogOptions {
 #[derive(Debug, Serialize, Deserialize)]
 struct LogFile {
     log_id: String,
+    /// It holds only what some sink had no room for, and nothing of it outlives the run.
+    #[serde(default)]
+    overflow: bool,
 }
 
 /// A closed or open segment.
@@ -133,6 +136,17 @@ fn new_id() -> io::Result<String> {
     Ok(fs::read_to_string("/proc/sys/kernel/random/uuid")?.trim().to_owned())
 }
 
+/// A new log. Returns its id.
+fn begin_file(dir: &Path, overflow: bool) -> io::Result<String> {
+    let log_id = new_id()?;
+    write_whole(&dir.join(LOG_FILE), &serde_json::to_vec(&LogFile { log_id: log_id.clone(), overflow })?)?;
+    Ok(log_id)
+}
+
+fn remove_all(dir: &Path) -> io::Result<()> {
+    segment::list(dir)?.into_iter().try_for_each(|(_, path)| fs::remove_file(path))
+}
+
 fn sync_dir(dir: &Path) -> io::Result<()> {
     File::open(dir)?.sync_all()
 }
@@ -147,13 +161,10 @@ pub fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
     path.parent().map_or(Ok(()), sync_dir)
 }
 
-/// The id of the log in a directory; `None` if there is no log.
-///
-/// # Errors
-/// When the file is there and cannot be read.
-pub fn log_id(dir: &Path) -> io::Result<Option<String>> {
+/// What the directory says of its log; `None` if there is no log.
+fn log_file(dir: &Path) -> io::Result<Option<LogFile>> {
     match fs::read(dir.join(LOG_FILE)) {
-        Ok(bytes) => Ok(Some(serde_json::from_slice::<LogFile>(&bytes)?.log_id)),
+        Ok(bytes) => Ok(Some(serde_json::from_slice(&bytes)?)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),
     }
@@ -168,13 +179,13 @@ impl Log {
         fs::create_dir_all(options.dir.join(CURSORS))?;
         let held = File::options().create(true).truncate(false).write(true).open(options.dir.join(LOCK_FILE))?;
         held.try_lock().map_err(|_| io::Error::new(io::ErrorKind::ResourceBusy, "another weir uses it"))?;
-        let log_id = match log_id(&options.dir)? {
-            Some(id) => id,
-            None => {
-                let id = new_id()?;
-                write_whole(&options.dir.join(LOG_FILE), &serde_json::to_vec(&LogFile { log_id: id.clone() })?)?;
-                id
+        let log_id = match log_file(&options.dir)? {
+            Some(LogFile { log_id, overflow: false }) => log_id,
+            Some(LogFile { overflow: true, .. }) => {
+                remove_all(&options.dir)?;
+                begin_file(&options.dir, false)?
             }
+            None => begin_file(&options.dir, false)?,
         };
         let mut recovered = Recovered::default();
         let segments = recover(&options.dir, &mut recovered)?;
@@ -187,6 +198,19 @@ impl Log {
         });
         let (encoder, frames) = (Encoder::default(), vec![]);
         Ok(Log { options, shared, open: None, encoder, frames, next, recovered, new_file: false, _lock: held })
+    }
+
+    /// Makes it a log of what sinks have no room for: it begins empty, and the next start removes what is left of it.
+    ///
+    /// # Errors
+    /// When it holds cuts of a run that kept them: some sink may still need those.
+    pub fn begin_empty(&mut self) -> io::Result<()> {
+        if self.recovered.cuts > 0 {
+            let text = "it holds events of a run with `--durability crash` or of a capture: deliver them by such a run, \
+                        or name another directory";
+            return Err(io::Error::new(io::ErrorKind::DirectoryNotEmpty, text));
+        }
+        begin_file(&self.options.dir, true).map(drop)
     }
 
     /// What the start found.
