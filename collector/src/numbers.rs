@@ -91,6 +91,11 @@ impl Numbers {
         self.holes.first().map_or(self.next, |h| h.first)
     }
 
+    /// How many numbers were emitted or told as lost.
+    pub fn seen(&self) -> u64 {
+        self.next - self.holes.iter().map(|h| h.last - h.first + 1).sum::<u64>()
+    }
+
     /// Every number from here on is new.
     pub fn next(&self) -> u64 {
         self.next

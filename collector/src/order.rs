@@ -70,6 +70,8 @@ struct Ring<S> {
     numbers: Numbers,
     /// Records with numbers below have been read by a run before, unless they were in a hole.
     known_below: u64,
+    /// How many those are.
+    known: u64,
 }
 
 /// What a round found besides records.
@@ -223,6 +225,11 @@ impl<S: Source> Sequencer<S> {
         self.rings.iter_mut().zip(emitted).for_each(|(ring, position)| ring.release(*position));
     }
 
+    /// CPU and how many numbers it gave out since this sequencer began or went on.
+    pub fn produced(&self) -> Vec<(usize, u64)> {
+        self.rings.iter().map(|r| (r.source.cpu(), r.source.produced() - r.known)).collect()
+    }
+
     /// What a restart has to know.
     pub fn state(&self) -> Vec<RingState> {
         let state = |r: &Ring<S>| RingState { cpu: r.source.cpu(), numbers: r.numbers.clone() };
@@ -234,6 +241,7 @@ impl<S: Source> Sequencer<S> {
         for state in states {
             if let Some(ring) = self.rings.iter_mut().find(|r| r.source.cpu() == state.cpu) {
                 ring.known_below = state.numbers.next();
+                ring.known = state.numbers.seen();
                 ring.numbers = state.numbers;
             }
         }
@@ -255,6 +263,7 @@ impl<S: Source> Sequencer<S> {
             disordered: false,
             numbers: Numbers::default(),
             known_below: 0,
+            known: 0,
         });
     }
 

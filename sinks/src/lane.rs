@@ -339,11 +339,12 @@ impl Lane {
             ledger: self.watch.ledger(),
             finished,
             ended,
+            kept: self.log == Log::Complete,
         };
         match ended {
             Ok(ended) => report(sent, ended),
             Err(error) => {
-                if error == RecvTimeoutError::Timeout {
+                if error == RecvTimeoutError::Timeout && self.log != Log::Complete {
                     tracing::error!(
                         sink = self.watch.name(),
                         "the sink did not finish in time; its end is not written"
@@ -373,7 +374,7 @@ impl Begin {
             return Ok(Begin { log: None, log_id, next_cut: 0, stand, first_sent: 0, sent_behind: None });
         };
         let progress = backlog.progress.filter(|p| p.log_id == backlog.log_id);
-        let next_cut = progress.as_ref().map_or(backlog.first, |p| p.next_cut.max(backlog.first));
+        let next_cut = progress.as_ref().map_or(backlog.first, |p| p.next_cut);
         let before = backlog.first_sent.checked_sub(1).map(|number| backlog.log.read(number)).transpose()?.flatten();
         Ok(Begin {
             log: Some(backlog.log),

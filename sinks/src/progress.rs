@@ -56,9 +56,14 @@ pub(crate) struct Stand {
 }
 
 impl Progress {
+    /// Of a sink that has nothing yet.
+    pub fn begins(log_id: &str, next_cut: u64) -> Progress {
+        Progress { log_id: log_id.to_owned(), next_cut, ..Progress::default() }
+    }
+
     pub(crate) fn of(log_id: &str, next_cut: u64, stand: &Stand) -> Progress {
         let Some(frontier) = &stand.frontier else {
-            return Progress { log_id: log_id.to_owned(), next_cut, ..Progress::default() };
+            return Progress::begins(log_id, next_cut);
         };
         Progress {
             log_id: log_id.to_owned(),

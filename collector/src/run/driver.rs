@@ -264,7 +264,7 @@ impl Driver {
         }
         self.count_unnumbered(boottime_ns());
         self.tell();
-        let produced = self.sequencer.sources().map(|s| (s.number(), s.counters().seq)).collect();
+        let produced = self.sequencer.produced();
         let order = self.sequencer.counters();
         let duplicates = self.sequencer.duplicates();
         let processes = self.pipeline.processes();

@@ -47,6 +47,9 @@ fn lane_line(lane: &LaneReport) -> String {
     if ledger.withheld_total() > 0 {
         let _ = write!(text, ", {} not selected", ledger.withheld_total());
     }
+    if lane.kept && ledger.pending_total() > 0 {
+        let _ = write!(text, ", {} numbers wait in the spool", ledger.pending_total());
+    }
     if let Some(why) = lane.fatal() {
         let _ = write!(text, "; it could not go on: {why}");
     }
@@ -134,7 +137,7 @@ impl Report {
         }
         let is_stdout = |name: &str| config.sinks.iter().any(|s| s.name == name && s.kind() == SinkKind::Stdout);
         let excused = |lane: &LaneReport| self.reader_left && is_stdout(&lane.name);
-        let failed = !self.balances() || self.lanes.iter().any(|l| !(excused(l) || l.finished && l.ended));
+        let failed = !self.balances() || self.lanes.iter().any(|l| !(excused(l) || l.kept || l.finished && l.ended));
         Ok(match self.status {
             Some(status) => ExitCode::from(status),
             None if failed => ExitCode::from(EXIT_OWN),

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use weir_bpf::Pins;
-use weir_sinks::{BacklogOptions, Lane};
+use weir_sinks::{Backlog, BacklogOptions, Lane, Progress};
 
 use super::resume::pins_of;
 
@@ -97,14 +97,21 @@ impl Spool {
         let shared = self.log.shared();
         let cursor = self.complete.then(|| cursor::path(self.log.dir(), sink));
         let progress = if self.complete { cursor::read(self.log.dir(), sink)? } else { None };
-        let progress = progress.filter(|p| p.log_id == shared.log_id);
+        let mut progress = progress.filter(|p| p.log_id == shared.log_id);
         let first = match start {
             SinkStart::Now => self.log.next(),
             SinkStart::Oldest => shared.first(),
         };
         let next_cut = progress.as_ref().map_or(first, |p| p.next_cut);
+        let mut log = SinkLog::new(shared, sink, next_cut, cursor);
+        if progress.is_none() && self.complete {
+            // From here on the log keeps what the sink needs, even if it never comes to a first flush.
+            let begins = Progress::begins(&shared.log_id, first);
+            log.passed(&begins)?;
+            progress = Some(begins);
+        }
         Ok(BacklogOptions {
-            log: Box::new(SinkLog::new(shared, sink, next_cut, cursor)),
+            log: Box::new(log),
             log_id: if self.complete { shared.log_id.clone() } else { String::new() },
             progress,
             first,

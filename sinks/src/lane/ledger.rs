@@ -175,6 +175,11 @@ impl Ledger {
         self.cpus.values().map(CpuCount::lost_total).sum()
     }
 
+    /// Numbers of all CPUs that are not durable yet.
+    pub fn pending_total(&self) -> i64 {
+        self.cpus.values().map(|c| c.pending).sum()
+    }
+
     /// Numbers of all CPUs that the selection left out.
     pub fn withheld_total(&self) -> i64 {
         self.cpus.values().map(|c| c.withheld).sum()
@@ -250,6 +255,8 @@ pub struct LaneReport {
     pub finished: bool,
     /// The sink's data ends with rows of action `end`: every number is accounted for in it.
     pub ended: bool,
+    /// What is pending is in the lane's log, from where the next start delivers it.
+    pub kept: bool,
 }
 
 impl LaneReport {
@@ -267,6 +274,7 @@ impl LaneReport {
         value["name"] = json!(self.name);
         value["finished"] = json!(self.finished);
         value["ended"] = json!(self.ended);
+        value["kept"] = json!(self.kept);
         value
     }
 }
