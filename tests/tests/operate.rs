@@ -156,7 +156,8 @@ fn a_running_weir_is_alive_and_ready_and_says_what_it_does_without_its_secrets()
     assert_eq!(status["stalled"], Value::Null);
     assert_eq!(status["config"]["nats.token"], "***");
     assert_eq!(status["config"]["sink"][0]["dir"], "data");
-    let sinks: BTreeSet<&str> = status["sinks"].as_array().expect("sinks").iter().filter_map(|s| s["name"].as_str()).collect();
+    let sinks: BTreeSet<&str> =
+        status["sinks"].as_array().expect("sinks").iter().filter_map(|s| s["name"].as_str()).collect();
     assert_eq!(sinks, BTreeSet::from(["nats", "parquet"]));
     assert!(status["probes"].as_array().is_some_and(|probes| probes.iter().any(|p| p["state"] == "runs")));
     assert!(!get(operated.address, "/status").body.contains(secret));

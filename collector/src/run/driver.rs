@@ -17,6 +17,7 @@ use super::hotplug::Hotplug;
 use super::stop::Stop;
 use crate::host::clock::boottime_ns;
 use crate::numbers::Gap;
+use crate::operate::{Board, Published, RingFill};
 use crate::order::Sequencer;
 use crate::pipeline::Pipeline;
 use crate::rings::{CpuRing, Waiter};
@@ -53,6 +54,8 @@ pub struct Driver {
     pub ring_bytes: u64,
     /// Told after every drain.
     pub watch: Arc<super::status::Watch>,
+    /// Told about every round, and about once a second what was counted.
+    pub board: Arc<Board>,
     misses_seen: u64,
     filter_full_seen: u64,
     misses_at: Instant,
@@ -95,6 +98,7 @@ impl Driver {
         naps: Naps,
         ring_bytes: u64,
         watch: Arc<super::status::Watch>,
+        board: Arc<Board>,
     ) -> Driver {
         Driver {
             loaded,
@@ -105,6 +109,7 @@ impl Driver {
             naps,
             ring_bytes,
             watch,
+            board,
             misses_seen: 0,
             filter_full_seen: 0,
             misses_at: Instant::now(),
@@ -114,6 +119,7 @@ impl Driver {
     /// One round and the cuts that it makes due; returns what there was.
     fn drain(&mut self) -> Drained {
         let mut gaps: Vec<Gap> = vec![];
+        let produced = self.board.produced();
         let pipeline = &mut self.pipeline;
         let round = self.sequencer.round(
             clock,
@@ -127,7 +133,9 @@ impl Driver {
         let full = self.pipeline.is_full();
         let sequencer = &self.sequencer;
         let drained = !full && !round.more;
-        self.pipeline.close_due(drained, Instant::now(), || positions(sequencer));
+        let now = Instant::now();
+        self.pipeline.close_due(drained, now, || positions(sequencer));
+        self.board.round(now, produced);
         if round.emitted > 0 && self.misses_at.elapsed() >= MISSES_EVERY {
             self.count_unnumbered(round.watermark_ns);
         }
@@ -157,7 +165,24 @@ impl Driver {
     }
 
     fn tell(&self) {
+        let now = Instant::now();
+        if self.board.is_due(now) {
+            self.publish(now);
+        }
         self.watch.set(self.pipeline.counts(), self.sequencer.counters(), self.sequencer.backlog_bytes());
+    }
+
+    fn publish(&self, now: Instant) {
+        let rings = self.sequencer.backlogs().map(|(cpu, bytes)| RingFill { cpu, bytes });
+        let published = Published {
+            counts: self.pipeline.counts(),
+            tallies: self.pipeline.tallies().clone(),
+            order: self.sequencer.counters(),
+            processes: self.pipeline.processes(),
+            rings: rings.collect(),
+            programs: self.loaded.counters(),
+        };
+        self.board.publish(now, published);
     }
 
     /// Reads until `stop` or until `until`.
@@ -189,7 +214,10 @@ impl Driver {
             let now = Instant::now();
             let due = self.pipeline.due_in(now);
             let end = until.map(|t| t.saturating_duration_since(now));
+            self.publish(now);
+            self.board.set_asleep(true);
             self.waiter.wait(due.into_iter().chain(end).min());
+            self.board.set_asleep(false);
         }
         self.loaded.shared.set_sleeping(false);
         if let Some(hotplug) = &mut self.hotplug {
