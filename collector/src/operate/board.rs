@@ -54,8 +54,8 @@ pub struct Published {
     pub processes: usize,
     /// By CPU.
     pub rings: Vec<RingFill>,
-    /// What the kernel counted.
-    pub programs: Vec<ProgramCounters>,
+    /// What the kernel counted, as it was read last.
+    pub programs: Arc<Vec<ProgramCounters>>,
 }
 
 /// The reader writes, all others read.

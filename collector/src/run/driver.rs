@@ -8,7 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use weir_bpf::Loaded;
+use weir_bpf::{Loaded, ProgramCounters};
 use weir_bpf::ring::barrier;
 use weir_schema::Reason;
 use weir_sinks::Position;
@@ -56,6 +56,7 @@ pub struct Driver {
     pub watch: Arc<super::status::Watch>,
     /// Told about every round, and about once a second what was counted.
     pub board: Arc<Board>,
+    programs: Arc<Vec<ProgramCounters>>,
     misses_seen: u64,
     filter_full_seen: u64,
     misses_at: Instant,
@@ -101,6 +102,7 @@ impl Driver {
         board: Arc<Board>,
     ) -> Driver {
         Driver {
+            programs: Arc::new(loaded.counters()),
             loaded,
             sequencer,
             pipeline,
@@ -156,6 +158,7 @@ impl Driver {
             self.pipeline.unnumbered(misses - self.misses_seen, worst, Reason::ProbeReentered, ktime_ns);
             self.misses_seen = misses;
         }
+        self.programs = Arc::new(programs);
         let cpus = self.sequencer.sources().map(|s| u64::from(s.counters().filter_full));
         let full: u64 = cpus.sum();
         if full > self.filter_full_seen {
@@ -180,7 +183,7 @@ impl Driver {
             order: self.sequencer.counters(),
             processes: self.pipeline.processes(),
             rings: rings.collect(),
-            programs: self.loaded.counters(),
+            programs: Arc::clone(&self.programs),
         };
         self.board.publish(now, published);
     }
