@@ -18,5 +18,5 @@ mod skel;
 
 pub use error::Error;
 pub use filter::{Filters, Lists};
-pub use load::{Loaded, Settings};
+pub use load::{Loaded, ProgramCounters, Settings};
 pub use plan::{Plan, Selection};

@@ -64,6 +64,9 @@ mod tests {
             fs::write(&path, super::markdown()).expect("write the page");
         }
         let found = fs::read_to_string(&path).unwrap_or_default();
-        assert!(found == super::markdown(), "docs/operating.md is stale: run `WEIR_UPDATE=1 cargo test -p weir-collector`");
+        assert!(
+            found == super::markdown(),
+            "docs/operating.md is stale: run `WEIR_UPDATE=1 cargo test -p weir-collector`"
+        );
     }
 }

@@ -8,8 +8,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use weir_bpf::{Loaded, ProgramCounters};
 use weir_bpf::ring::barrier;
+use weir_bpf::{Loaded, ProgramCounters};
 use weir_schema::Reason;
 use weir_sinks::Position;
 
