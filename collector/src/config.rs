@@ -29,7 +29,7 @@ pub use layers::{Effective, Origin, Sources};
 pub use nearest::nearest;
 pub use problem::{ConfigError, Problem};
 pub use raw::Raw;
-pub use render::{effective_toml, markdown};
+pub use render::{effective_json, effective_toml, markdown};
 pub use select::Selection;
 pub use sinks::{SinkConfig, SinkKind, SinkSettings};
 pub use table::{Flag, Key};

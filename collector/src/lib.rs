@@ -12,6 +12,7 @@ pub mod context;
 pub mod host;
 pub mod logging;
 pub mod numbers;
+pub mod operate;
 pub mod order;
 pub mod outlet;
 pub mod paths;

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use weir_schema::loss::CPU_COLLECTOR;
+use weir_schema::loss::{CPU_COLLECTOR, REASONS};
 use weir_schema::wire::CONTEXT_TASK;
 use weir_schema::{ClassId, Reason, action_by_id};
-use weir_sinks::{Cut, Identity, Lane, LossAction, LossRow, Position};
+use weir_sinks::{Cut, Identity, Lane, LaneWatch, LossAction, LossRow, Position};
 
 use crate::outlet::Outlet;
 
@@ -73,6 +73,39 @@ pub struct Counts {
     pub unnumbered: u64,
 }
 
+/// Actions of one class, and classes: both are bits and bytes of an action's id.
+const ACTIONS: usize = 64;
+const ACTION_CLASSES: usize = 8;
+
+/// Rows by action, and losses by reason.
+#[derive(Debug, Clone)]
+pub struct Tallies {
+    rows: Box<[[u64; ACTIONS]; ACTION_CLASSES]>,
+    lost: [u64; REASONS.len()],
+}
+
+impl Default for Tallies {
+    fn default() -> Tallies {
+        Tallies { rows: Box::new([[0; ACTIONS]; ACTION_CLASSES]), lost: [0; REASONS.len()] }
+    }
+}
+
+impl Tallies {
+    /// Rows of records with this action (`class << 8 | action`).
+    pub fn rows_of(&self, action: u16) -> u64 {
+        self.rows[usize::from(action >> 8) % ACTION_CLASSES][usize::from(action) % ACTIONS]
+    }
+
+    /// Events that were lost before any lane, for this reason.
+    pub fn lost_for(&self, reason: Reason) -> u64 {
+        self.lost[reason as usize - 1]
+    }
+
+    fn row(&mut self, action: u16) {
+        self.rows[usize::from(action >> 8) % ACTION_CLASSES][usize::from(action) % ACTIONS] += 1;
+    }
+}
+
 /// Selected actions, by class and bit, and the filter that only the collector can decide.
 #[derive(Debug, Clone, Default)]
 pub struct Selected {
@@ -110,6 +143,7 @@ pub struct Pipeline {
     own_ktime_ns: i64,
     clock_offset_ns: i64,
     counts: Counts,
+    tallies: Tallies,
 }
 
 /// `open=120,unlink=3`
@@ -135,6 +169,7 @@ impl Pipeline {
             own_ktime_ns: 0,
             clock_offset_ns: wall_offset_ns(),
             counts: Counts::default(),
+            tallies: Tallies::default(),
         }
     }
 
@@ -164,6 +199,16 @@ impl Pipeline {
     /// Counters so far.
     pub fn counts(&self) -> Counts {
         self.counts
+    }
+
+    /// The same by action and by reason.
+    pub fn tallies(&self) -> &Tallies {
+        &self.tallies
+    }
+
+    /// For others to read the lanes' ledgers.
+    pub fn watches(&self) -> Vec<LaneWatch> {
+        self.groups.iter().flat_map(|group| group.lanes.iter().map(Lane::watch)).collect()
     }
 
     /// Processes that are known.
@@ -200,6 +245,7 @@ impl Pipeline {
             (Process::default(), TextId::NONE)
         };
         self.counts.rows += 1;
+        self.tallies.row(record.action.id);
         let row = Row { record, process, comm };
         for group in &mut self.groups {
             group.assembly.append(cpu, &row, &mut self.texts);
@@ -310,6 +356,7 @@ impl Pipeline {
         by_action: String,
         reason: Reason,
     ) {
+        self.tallies.lost[reason as usize - 1] += count as u64;
         // Gaps are found behind later rows; their own rows still go forward in time.
         self.own_ktime_ns = self.own_ktime_ns.max(ktime_ns);
         let row = LossRow {

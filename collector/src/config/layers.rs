@@ -8,7 +8,7 @@ use toml::de::{DeTable, DeValue};
 use super::nearest::hint;
 use super::problem::{ConfigError, Problem};
 use super::raw::Raw;
-use super::sinks::{SinkTables, build};
+use super::sinks::{SinkTables, make_all};
 use super::table::SINK_SECTION;
 use super::{Config, KEYS, validate};
 
@@ -201,7 +201,7 @@ impl Layers {
                 self.problems.push(Problem::new(place.to_string(), format!("`{name}` {text}")));
             }
         }
-        let built = build(&self.config, &self.origins, &self.tables).unwrap_or_else(|problems| {
+        let built = make_all(&self.config, &self.origins, &self.tables).unwrap_or_else(|problems| {
             self.problems.extend(problems);
             Vec::new()
         });

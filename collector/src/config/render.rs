@@ -2,6 +2,8 @@
 
 use std::fmt::Write;
 
+use serde_json::{Map, Value};
+
 use super::kinds::quote;
 use super::sinks::TYPE;
 use super::table::SINK_SECTION;
@@ -35,6 +37,30 @@ pub fn effective_toml(effective: &Effective) -> String {
         sink_toml(&mut text, &effective.config, sink, origin);
     }
     text
+}
+
+/// The same as JSON, without origins; secrets are there as `***`.
+pub fn effective_json(config: &Config) -> Value {
+    let mut all = Map::new();
+    for key in KEYS.iter().filter(|key| !key.only_in_tables()) {
+        all.insert(key.name.to_owned(), json_of(key, config));
+    }
+    let sinks = config.sinks.iter().map(|sink| {
+        let own = sink.as_config(config);
+        let section = sink.kind().name();
+        let keys = KEYS.iter().filter(|key| key.only_in_tables() || key.section() == section);
+        let mut values: Map<String, Value> = keys.map(|key| (key.leaf().to_owned(), json_of(key, &own))).collect();
+        values.insert(TYPE.to_owned(), Value::from(section));
+        Value::from(values)
+    });
+    all.insert(SINK_SECTION.to_owned(), sinks.collect());
+    Value::from(all)
+}
+
+/// What a key writes is one TOML value.
+fn json_of(key: &Key, config: &Config) -> Value {
+    let value = (key.get)(config).and_then(|text| toml::from_str::<Map<String, Value>>(&format!("v = {text}")).ok());
+    value.and_then(|mut table| table.remove("v")).unwrap_or(Value::Null)
 }
 
 /// A sink as a table: what all sinks say, and where it differs from its section.

@@ -13,7 +13,7 @@ use weir_sinks::{ClassSet, Policy};
 use super::nearest::hint;
 use super::{Config, Kafka, Key, Nats, Parquet, SinkStart, Stdout};
 
-pub(super) use build::build;
+pub(super) use build::make_all;
 pub(super) use table::{SinkTables, TYPE};
 
 /// Sinks of one configuration.

@@ -38,13 +38,15 @@ fn other_value(key: &Key) -> String {
         "listen" => "127.0.0.1:9464",
         "kafka.topic" | "nats.subject" => "other",
         "nats.stream_replicas" => "3",
+        "kafka.message_bytes_max" | "nats.message_bytes_max" => "512KiB",
         _ => "",
     };
     if !special.is_empty() {
         return special.to_owned();
     }
     if key.switch {
-        return "true".to_owned();
+        let is_on = (key.get)(&Config::default()).as_deref() == Some("true");
+        return (!is_on).to_string();
     }
     if !key.choices.is_empty() {
         let default = (key.get)(&Config::default()).unwrap_or_default();
@@ -227,10 +229,11 @@ fn rows_go_to_parquet_unless_only_standard_output_is_asked_for() {
 
 #[test]
 fn the_printed_configuration_is_a_file_that_gives_the_same_again() {
-    // Secrets are not printed, and the ways to log in exclude each other.
+    // Secrets are not printed, the ways to log in exclude each other, and some values need others.
     let is_left_out = |key: &Key| {
-        let log_in = ["kafka.sasl_mechanism", "nats.user", "nats.credentials_file"].contains(&key.name);
-        key.only_in_tables() || key.twin().is_some() || log_in || key.name == "kafka.librdkafka"
+        let others = ["kafka.sasl_mechanism", "kafka.sasl_username", "nats.user", "nats.credentials_file"];
+        let needing = ["kafka.librdkafka", "nats.read_back"];
+        key.only_in_tables() || key.twin().is_some() || others.contains(&key.name) || needing.contains(&key.name)
     };
     let keys = KEYS.iter().enumerate().filter(|(_, key)| !is_left_out(key));
     let flags = keys.map(|(i, key)| ("f".to_owned(), i, Raw::Text(other_value(key)))).collect();

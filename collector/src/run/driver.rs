@@ -10,8 +10,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use weir_bpf::Loaded;
 use weir_bpf::ring::barrier;
+use weir_bpf::{Loaded, ProgramCounters};
 use weir_schema::Reason;
 use weir_sinks::Position;
 
@@ -19,6 +19,7 @@ use super::hotplug::Hotplug;
 use super::stop::Stop;
 use crate::host::clock::boottime_ns;
 use crate::numbers::Gap;
+use crate::operate::{Board, Published, RingFill};
 use crate::order::{Round, Sequencer};
 use crate::pipeline::{Marks, Pipeline};
 use crate::rings::{CpuRing, Waiter};
@@ -58,6 +59,9 @@ pub struct Driver {
     pub watch: Arc<super::status::Watch>,
     /// Room that waits for the log.
     pub held: Option<Held>,
+    /// Told about every round, and about once a second what was counted.
+    pub board: Arc<Board>,
+    programs: Arc<Vec<ProgramCounters>>,
     misses_seen: u64,
     filter_full_seen: u64,
     misses_at: Instant,
@@ -143,8 +147,10 @@ impl Driver {
         ring_bytes: u64,
         watch: Arc<super::status::Watch>,
         held: Option<Held>,
+        board: Arc<Board>,
     ) -> Driver {
         Driver {
+            programs: Arc::new(loaded.counters()),
             loaded,
             sequencer,
             pipeline,
@@ -154,6 +160,7 @@ impl Driver {
             ring_bytes,
             watch,
             held,
+            board,
             misses_seen: 0,
             filter_full_seen: 0,
             misses_at: Instant::now(),
@@ -162,13 +169,16 @@ impl Driver {
 
     /// One round and the cuts that it makes due; returns what there was.
     fn drain(&mut self) -> Drained {
+        let produced = self.board.produced();
         let round = rows_of_round(&mut self.sequencer, &mut self.pipeline);
         let full = self.pipeline.is_full();
         let sequencer = &self.sequencer;
         let drained = !full && !round.more;
         let resumes = self.held.is_some();
-        self.pipeline.close_due(drained, Instant::now(), || marks(sequencer, resumes));
+        let now = Instant::now();
+        self.pipeline.close_due(drained, now, || marks(sequencer, resumes));
         self.release_held();
+        self.board.round(now, produced);
         if round.emitted > 0 && self.misses_at.elapsed() >= MISSES_EVERY {
             self.count_unnumbered(round.watermark_ns);
         }
@@ -200,6 +210,7 @@ impl Driver {
             self.pipeline.unnumbered(misses - self.misses_seen, worst, Reason::ProbeReentered, ktime_ns);
             self.misses_seen = misses;
         }
+        self.programs = Arc::new(programs);
         let cpus = self.sequencer.sources().map(|s| u64::from(s.counters().filter_full));
         let full: u64 = cpus.sum();
         if full > self.filter_full_seen {
@@ -209,7 +220,24 @@ impl Driver {
     }
 
     fn tell(&self) {
+        let now = Instant::now();
+        if self.board.is_due(now) {
+            self.publish(now);
+        }
         self.watch.set(self.pipeline.counts(), self.sequencer.counters(), self.sequencer.backlog_bytes());
+    }
+
+    fn publish(&self, now: Instant) {
+        let rings = self.sequencer.backlogs().map(|(cpu, bytes)| RingFill { cpu, bytes });
+        let published = Published {
+            counts: self.pipeline.counts(),
+            tallies: self.pipeline.tallies().clone(),
+            order: self.sequencer.counters(),
+            processes: self.pipeline.processes(),
+            rings: rings.collect(),
+            programs: Arc::clone(&self.programs),
+        };
+        self.board.publish(now, published);
     }
 
     /// Reads until `stop` or until `until`.
@@ -241,7 +269,10 @@ impl Driver {
             let now = Instant::now();
             let due = self.pipeline.due_in(now);
             let end = until.map(|t| t.saturating_duration_since(now));
+            self.publish(now);
+            self.board.set_asleep(true);
             self.waiter.wait(due.into_iter().chain(end).min());
+            self.board.set_asleep(false);
         }
         self.loaded.shared.set_sleeping(false);
         if let Some(hotplug) = &mut self.hotplug {

@@ -93,12 +93,17 @@ impl Run<'_> {
 
     fn kafka(&self, name: &str, section: &Kafka) -> Result<KafkaSink> {
         let options = kafka::options(name, section, &self.config.dead_letters, &self.identity.host)?;
-        KafkaSink::open(options, &self.identity.host, self.owner()).with_context(|| format!("open sink {name}"))
+        self.opened(name, || KafkaSink::open(options, &self.identity.host, self.owner()))
     }
 
     fn nats(&self, name: &str, section: &Nats) -> Result<NatsSink> {
         let options = nats::options(name, section, &self.config.dead_letters)?;
-        NatsSink::open(options, &self.identity.host, self.owner()).with_context(|| format!("open sink {name}"))
+        self.opened(name, || NatsSink::open(options, &self.identity.host, self.owner()))
+    }
+
+    /// A sink that starts threads of its own when it is opened, so that these have no right that only the start needs.
+    fn opened<T: Send>(&self, name: &str, open: impl FnOnce() -> Result<T, SinkError> + Send) -> Result<T> {
+        privilege::start_reduced(false, open)?.with_context(|| format!("open sink {name}"))
     }
 
     /// Who gets the files.

@@ -21,9 +21,11 @@ use super::sinks;
 use super::spool::Spool;
 use super::status::{self, Watch};
 use super::stop::Stop;
+use crate::check::Probe;
 use crate::command::{Gate, RunAs};
-use crate::config::Config;
+use crate::config::{Config, effective_json};
 use crate::host::{Host, clock::boottime_ns};
+use crate::operate::{Board, Facts, Server, Service};
 use crate::order::Sequencer;
 use crate::pipeline::{Pipeline, Selected};
 use crate::privilege;
@@ -40,6 +42,7 @@ pub struct Started {
     gate: Option<Gate>,
     identity: Identity,
     reader_left: weir_sinks::stdout::Closed,
+    board: Arc<Board>,
     duration: Option<Duration>,
     stop_wait: Duration,
     began: Instant,
@@ -205,6 +208,7 @@ pub fn start(config: &Config, command: Option<Vec<OsString>>) -> Result<Started>
     let signals = privilege::start_reduced(command.is_some(), || Listener::listen(&stop))?;
     let signals = signals.context("listen for signals")?;
     let gate = gate(config, &host, command)?;
+    let server = config.listen.as_deref().map(Server::bind).transpose()?;
     let mut filters = config.filter.resolve(host.mounts.cgroup2.as_deref())?;
     filters.trees.only.extend(gate.as_ref().map(Gate::pid));
     let settings = settings(config, &host, filters)?;
@@ -261,11 +265,54 @@ pub fn start(config: &Config, command: Option<Vec<OsString>>) -> Result<Started>
     if status::is_wanted(config.status) {
         status::show(&watch);
     }
+    let facts = facts(config, &identity, &loaded, &host);
+    let board = Arc::new(Board::new(shared, facts, pipeline.watches()));
+    operate(server, &board)?;
     let naps = Naps { nap: Duration::from_micros(config.nap_us), before_sleep: config.naps_before_sleep };
     let held = spooled.as_ref().filter(|_| holds).and_then(|s| s.commits.clone()).map(Held::new);
-    let driver = Driver::new(loaded, sequencer, pipeline, waiter, hotplug.ok(), naps, config.ring_bytes, watch, held);
+    let driver = Driver::new(
+        loaded,
+        sequencer,
+        pipeline,
+        waiter,
+        hotplug.ok(),
+        naps,
+        config.ring_bytes,
+        watch,
+        held,
+        Arc::clone(&board),
+    );
     let (duration, stop_wait) = (config.duration, config.stop_wait);
-    Ok(Started { driver, stop, signals, gate, identity, reader_left, duration, stop_wait, began: Instant::now() })
+    Ok(Started {
+        driver,
+        stop,
+        signals,
+        gate,
+        identity,
+        reader_left,
+        board,
+        duration,
+        stop_wait,
+        began: Instant::now(),
+    })
+}
+
+fn facts(config: &Config, identity: &Identity, loaded: &Loaded, host: &Host) -> Facts {
+    Facts {
+        identity: identity.clone(),
+        config: effective_json(config),
+        probes: loaded.plan.probes.iter().map(Probe::from).collect(),
+        ring_bytes: config.ring_bytes,
+        cpus: host.cpus.places(),
+    }
+}
+
+/// The endpoints and the signs of life, in threads that have fewer rights already.
+fn operate(server: Option<Server>, board: &Arc<Board>) -> Result<()> {
+    if let Some(server) = server {
+        server.start(Arc::clone(board))?;
+    }
+    Service::watch(board).context("start the thread of the watchdog")
 }
 
 /// Bits of the selected actions alone, without those that are recorded for context.
@@ -288,7 +335,11 @@ impl Started {
             Some(gate) => self.wait_for(gate)?,
             None => None,
         };
+        self.board.set_ready();
+        Service::ready();
         self.driver.run(&self.stop, until)?;
+        self.board.set_stopping();
+        Service::stopping(self.stop_wait);
         let seconds = self.began.elapsed().as_secs_f64();
         let (lanes, totals) = self.driver.finish();
         let lanes = sinks::stop(lanes, self.stop_wait);

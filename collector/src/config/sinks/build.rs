@@ -34,7 +34,7 @@ struct Source<'a> {
 ///
 /// # Errors
 /// Everything that is wrong with any of them.
-pub(in crate::config) fn build(
+pub(in crate::config) fn make_all(
     config: &Config,
     origins: &[Origin],
     tables: &SinkTables,

@@ -11,7 +11,7 @@ use crate::config::{Config, Kafka, Nats, SaslMechanism};
 type Found = (&'static str, String);
 
 /// Words of librdkafka's settings that carry secrets: those have keys of their own, which are never shown.
-const SECRET_WORDS: &[&str] = &["password", "secret", "sasl.oauthbearer.config", "key.pem", "sasl.username"];
+const SECRET_WORDS: &[&str] = &["password", "secret", "sasl.oauthbearer.config", "key.pem"];
 
 /// What one sink says about itself.
 pub(super) fn alone(kind: SinkKind, name: &str, config: &Config) -> Vec<Found> {
