@@ -20,7 +20,7 @@ use futures_util::StreamExt;
 use nats_common::{Server, Stored, file_batch, open, options};
 use weir_sinks::nats::{NatsOptions, Window};
 use weir_sinks::payload::{Compression, PayloadFormat, PayloadOptions, Payloads, identity_of};
-use weir_sinks::{Batch, Progress, Sink, SinkError};
+use weir_sinks::{Batch, Progress, Sink};
 
 /// Rows of 25 ms at 300 k events/s.
 const BATCH_ROWS: usize = 7_500;
@@ -148,7 +148,7 @@ fn sink(case: &Case, server: &Server, batches: &[Batch]) {
     for batch in batches {
         sink.write_cut(&[batch]).unwrap();
     }
-    sink.flush(&Progress::default()).unwrap_or_else(|error: SinkError| panic!("{error}"));
+    sink.flush(&Progress::default()).unwrap();
 }
 
 fn measure(case: &Case, server: &Server, stored: &Stored, rounds: usize) {

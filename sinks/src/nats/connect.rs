@@ -78,6 +78,7 @@ impl Target {
         let mut connect = ConnectOptions::new()
             .name(format!("weir {}", options.name))
             .connection_timeout(options.connect_wait)
+            .request_timeout(Some(STREAM_WAIT))
             .ping_interval(PING_INTERVAL)
             .custom_inbox_prefix(&options.inbox)
             .read_buffer_capacity(READ_BYTES)
@@ -136,7 +137,7 @@ impl Target {
         if !self.options.jetstream {
             return Ok(info.max_payload);
         }
-        let context = context(client);
+        let context = jetstream::new(client.clone());
         let name = &self.options.stream;
         let found = match context.get_stream(name).await {
             Ok(stream) => Some(stream),
@@ -206,13 +207,6 @@ impl Target {
              or let weir make it (create_stream)"
         )
     }
-}
-
-/// JetStream by this connection, with waits that are bounded.
-pub(super) fn context(client: &Client) -> jetstream::Context {
-    let mut context = jetstream::new(client.clone());
-    context.set_timeout(STREAM_WAIT);
-    context
 }
 
 /// An error with what caused it; the library's own texts often leave that out.

@@ -19,8 +19,8 @@ use crate::{Batch, Progress, SinkError};
 pub(super) const HEADER_BYTES: usize = 1_024;
 /// Memory of a message beside its payload, about.
 const OVERHEAD_BYTES: usize = 256;
-/// Rows are encoded in pieces of about this many bytes.
-const PIECE_BYTES: usize = 2 << 20;
+/// Rows are encoded in pieces of about this many bytes: most cuts are one piece.
+const PIECE_BYTES: usize = 8 << 20;
 
 const CLASS: HeaderName = HeaderName::from_static("weir-class");
 const VERSION: HeaderName = HeaderName::from_static("weir-schema-version");

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use async_nats::jetstream::stream::LastRawMessageErrorKind;
+use async_nats::jetstream::{self, stream::LastRawMessageErrorKind};
 use tokio::sync::mpsc;
 
 use super::answer::End;
-use super::connect::{Target, context, with_source};
+use super::connect::{Target, with_source};
 use super::link::runtime;
 use crate::{Progress, SinkError};
 
@@ -39,7 +39,7 @@ async fn ask(target: &Target, subject: &str) -> Result<Option<Progress>, String>
     };
     let client = target.connect(events).await.map_err(text)?;
     target.limit(&client).await.map_err(text)?;
-    let stream = context(&client).get_stream_no_info(&target.options.stream).await;
+    let stream = jetstream::new(client).get_stream_no_info(&target.options.stream).await;
     let stream = stream.map_err(|error| with_source(&error))?;
     match stream.get_last_raw_message_by_subject(subject).await {
         Ok(message) => serde_json::from_slice(&message.payload)
