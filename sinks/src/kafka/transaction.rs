@@ -30,7 +30,7 @@ enum State {
     /// Messages are in it.
     Open,
     /// The commit is asked for and not confirmed.
-    Committing(Progress),
+    Committing(Box<Progress>),
 }
 
 /// Why a step did not succeed.
@@ -95,7 +95,7 @@ impl Transaction {
 
     /// Commits everything, the progress record included, which is acknowledged by now.
     pub fn commit(&mut self, progress: &Progress, link: &Link, deadline: Instant) -> Result<(), Stop> {
-        self.state = State::Committing(progress.clone());
+        self.state = State::Committing(Box::new(progress.clone()));
         self.finish_commit(link, deadline)
     }
 
@@ -104,7 +104,7 @@ impl Transaction {
         let State::Committing(progress) = &self.state else { return Ok(()) };
         let wait = deadline.saturating_duration_since(Instant::now()).max(COMMIT_WAIT_MIN);
         link.producer().commit_transaction(wait).map_err(|error| stop(&error, link))?;
-        self.committed = Some(progress.clone());
+        self.committed = Some((**progress).clone());
         self.state = State::Idle;
         self.refused.clear();
         Ok(())

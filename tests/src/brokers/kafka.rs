@@ -22,8 +22,8 @@ pub const JARS: &str = "WEIR_TEST_KAFKA";
 pub const USER: &str = "weir";
 /// His password.
 pub const PASSWORD: &str = "open sesame";
-/// How long a broker may take to answer.
-const START_WAIT: Duration = Duration::from_secs(120);
+/// How long a broker may take to answer: its first writes wait for a disk that others use too.
+const START_WAIT: Duration = Duration::from_secs(300);
 /// Pause between two questions.
 const ASK_EVERY: Duration = Duration::from_millis(50);
 /// Id of the one node's cluster.
