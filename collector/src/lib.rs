@@ -18,6 +18,7 @@ pub mod outlet;
 pub mod paths;
 pub mod pipeline;
 pub mod privilege;
+pub mod replay;
 pub mod requirements;
 pub mod rings;
 pub mod run;

@@ -297,14 +297,15 @@ impl<S: Source> Sequencer<S> {
         self.rings.iter().any(|r| r.source.producer() != r.read)
     }
 
-    /// CPU and bytes of every ring that wait to be read.
+    /// CPU and bytes of every ring that are in use.
     pub fn backlogs(&self) -> impl Iterator<Item = (usize, u64)> {
         self.rings.iter().map(|r| (r.source.cpu(), r.source.producer() - r.released))
     }
 
-    /// Bytes of the fullest ring that wait to be read.
+    /// Bytes of the fullest ring that wait to be read; not those that only wait for the log.
     pub fn backlog_bytes(&self) -> u64 {
-        self.backlogs().map(|(_, bytes)| bytes).max().unwrap_or(0)
+        let from = |r: &Ring<S>| if self.holds { r.read } else { r.released };
+        self.rings.iter().map(|r| r.source.producer() - from(r)).max().unwrap_or(0)
     }
 
     /// Reads everything that was visible when the round began and emits, in time order, what is below the watermark.

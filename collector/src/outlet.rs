@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use weir_sinks::{Cut, Lane, Sent};
+use weir_sinks::{Cut, Lane, LaneWatch, Sent};
 
 use crate::spool::{Committer, Log};
 
@@ -37,6 +37,14 @@ impl Outlet {
                     }
                 }
             }
+        }
+    }
+
+    /// For others to read the lanes' ledgers.
+    pub fn watches(&self) -> Vec<LaneWatch> {
+        match self {
+            Outlet::Lanes(lanes, _) => lanes.iter().map(Lane::watch).collect(),
+            Outlet::Log(committer) => committer.lanes().to_vec(),
         }
     }
 

@@ -208,7 +208,7 @@ impl Pipeline {
 
     /// For others to read the lanes' ledgers.
     pub fn watches(&self) -> Vec<LaneWatch> {
-        self.groups.iter().flat_map(|group| group.lanes.iter().map(Lane::watch)).collect()
+        self.groups.iter().flat_map(|group| group.outlet.watches()).collect()
     }
 
     /// Processes that are known.

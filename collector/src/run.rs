@@ -8,7 +8,7 @@ mod hotplug;
 mod report;
 mod resume;
 mod signals;
-mod sinks;
+pub mod sinks;
 mod spool;
 mod start;
 mod status;

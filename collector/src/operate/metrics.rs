@@ -14,6 +14,7 @@ use weir_sinks::Ledger;
 use weir_sinks::lane::LaneState;
 
 use super::{Board, Facts, Published};
+use crate::host::clock::boottime_ns;
 
 /// What is served as the answer's type.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -27,6 +28,10 @@ pub struct Snapshot {
     cpus: Vec<(usize, u64, u64)>,
     rounds: u64,
     uptime_s: f64,
+    /// Kernel time, ns.
+    now_ns: i64,
+    /// Bytes of the log, syncs, rows given up, whether it can be written.
+    spool: Option<[f64; 4]>,
 }
 
 impl Snapshot {
@@ -39,6 +44,8 @@ impl Snapshot {
             cpus: board.cpus().map(|(cpu, counters)| (cpu, counters.seq, counters.forced_wakeups)).collect(),
             rounds: board.rounds(),
             uptime_s: board.uptime().as_secs_f64(),
+            now_ns: boottime_ns(),
+            spool: board.spool().map(|spool| spool.counts()),
         }
     }
 }
@@ -70,6 +77,15 @@ fn one(value: f64) -> Samples {
 
 fn by_sink(snapshot: &Snapshot, value: fn(&Ledger) -> f64) -> Samples {
     snapshot.lanes.iter().map(|(name, ledger)| (vec![("sink", name.clone())], value(ledger))).collect()
+}
+
+fn by_sink_at(snapshot: &Snapshot, value: fn(i64, &Ledger) -> f64) -> Samples {
+    let sample = |(name, ledger): &(String, Ledger)| (vec![("sink", name.clone())], value(snapshot.now_ns, ledger));
+    snapshot.lanes.iter().map(sample).collect()
+}
+
+fn spool(snapshot: &Snapshot, at: usize) -> Samples {
+    snapshot.spool.map_or_else(Samples::new, |counts| one(counts[at]))
 }
 
 fn events(snapshot: &Snapshot) -> Samples {
@@ -162,6 +178,20 @@ pub(super) static METRICS: &[Metric] = &[
         "Events that this sink did not get, by reason; those of weir_lost are among them",
         sink_lost,
     ),
+    gauge(
+        "weir_sink_lag_seconds",
+        "Age of the last event that is durable at the sink, while others are on their way",
+        |s| {
+            by_sink_at(s, |now_ns, ledger| {
+                let waits = ledger.pending_total() > 0 && ledger.delivered_ktime_ns > 0;
+                if waits { (now_ns - ledger.delivered_ktime_ns).max(0) as f64 / 1e9 } else { 0.0 }
+            })
+        },
+    ),
+    gauge("weir_spool_bytes", "Bytes of the spool's segments", |s| spool(s, 0)),
+    counter("weir_spool_syncs", "Times that the spool was made durable", |s| spool(s, 1)),
+    counter("weir_spool_dropped", "Rows that the full spool gave up", |s| spool(s, 2)),
+    gauge("weir_spool_up", "1 while the spool can be written", |s| spool(s, 3)),
     gauge("weir_sink_up", "1 while the sink works, 0 after a failure", |s| {
         by_sink(s, |ledger| f64::from(u8::from(ledger.state == LaneState::Working)))
     }),

@@ -12,16 +12,18 @@ use weir_schema::{CLASSES, ClassId};
 use weir_sinks::parquet::{ParquetOptions, ParquetSink};
 use weir_sinks::stdout::Closed;
 use weir_sinks::{
-    BacklogOptions, ClassSet, Format, Identity, KafkaSink, Lane, LaneOptions, LaneReport, NatsSink, Sink, StdoutSink,
+    BacklogOptions, ClassSet, Format, Identity, KafkaSink, Lane, LaneOptions, LaneReport, NatsSink, Sink, SinkError,
+    StdoutSink,
 };
 
-use super::spool::{Spool, Spooled};
+use super::spool::Spool;
 use super::stop::Stop;
 use crate::assemble::Limits;
 use crate::config::{Config, DATA_DIR, Kafka, Nats, Parquet, SinkConfig, SinkSettings, StdoutFormat};
 use crate::host::Host;
 use crate::pipeline::{Pace, Pipeline};
 use crate::privilege;
+use crate::spool::Spooled;
 
 /// What the sinks are made for.
 pub struct Run<'a> {
@@ -201,6 +203,19 @@ pub fn add(pipeline: &mut Pipeline, run: &Run<'_>, spool: Option<Spool>) -> Resu
     let (outlet, spooled) = spool.outlet(by_age)?;
     pipeline.add_outlet(run.age(), limits, outlet, first_cut);
     Ok((closed, Some(spooled)))
+}
+
+/// A lane for every sink of the configuration, each fed from a log alone.
+///
+/// # Errors
+/// A sink that can never work as it is configured.
+pub fn from_log(run: &Run<'_>, log_of: impl Fn(&str) -> Result<BacklogOptions>) -> Result<Vec<Lane>> {
+    let mut closed = Closed::default();
+    let start = |sink: &SinkConfig| {
+        let made = run.make(sink, &mut closed)?;
+        lane(run.options(sink), made.sink, Some(log_of(&sink.name)?))
+    };
+    run.config.sinks.iter().map(start).collect()
 }
 
 /// Waits until every lane has written its last rows, all together not longer than `wait`.

@@ -15,8 +15,8 @@ use crate::config::{Config, SinkStart, SpoolFull, SpoolMode};
 use crate::outlet::Outlet;
 use crate::privilege;
 use crate::spool::committer::{CommitOptions, Committer};
-use crate::spool::log::{Log, LogOptions, Shared};
-use crate::spool::{CommitWatch, SinkLog, WhenFull, cursor};
+use crate::spool::log::{Log, LogOptions};
+use crate::spool::{SinkLog, Spooled, WhenFull, cursor};
 
 /// Where the spool stands when only the durability was asked for.
 const SPOOL_DIR: &str = "weir-spool";
@@ -134,12 +134,4 @@ impl Spool {
         let commits = Some(Arc::clone(committer.watch()));
         Ok((Outlet::Log(committer), Spooled { shared, commits }))
     }
-}
-
-/// What the rest of the run sees of the spool.
-pub struct Spooled {
-    /// Its segments.
-    pub shared: Arc<Shared>,
-    /// Its commits, if every cut goes through it.
-    pub commits: Option<Arc<CommitWatch>>,
 }

@@ -266,7 +266,7 @@ pub fn start(config: &Config, command: Option<Vec<OsString>>) -> Result<Started>
         status::show(&watch);
     }
     let facts = facts(config, &identity, &loaded, &host);
-    let board = Arc::new(Board::new(shared, facts, pipeline.watches()));
+    let board = Arc::new(Board::new(shared, facts, pipeline.watches(), spooled.clone()));
     operate(server, &board)?;
     let naps = Naps { nap: Duration::from_micros(config.nap_us), before_sleep: config.naps_before_sleep };
     let held = spooled.as_ref().filter(|_| holds).and_then(|s| s.commits.clone()).map(Held::new);

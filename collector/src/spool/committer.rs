@@ -10,7 +10,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
-use weir_sinks::{Cut, Lane};
+use weir_sinks::{Cut, Lane, LaneWatch};
 
 use super::log::Log;
 use super::room::{Room, WhenFull};
@@ -64,6 +64,7 @@ impl CommitWatch {
 pub struct Committer {
     queue: Sender<Arc<Cut>>,
     watch: Arc<CommitWatch>,
+    lanes: Vec<LaneWatch>,
     thread: JoinHandle<Vec<Lane>>,
 }
 
@@ -76,15 +77,21 @@ impl Committer {
         let (queue, cuts) = bounded(CUTS_MAX);
         let watch = Arc::new(CommitWatch::default());
         watch.durable.store(log.next(), Ordering::Release);
+        let watches = lanes.iter().map(Lane::watch).collect();
         let room = Room::new(options.bytes_max, options.when_full);
         let work = Work { log, room, lanes, cuts, interval: options.interval, watch: Arc::clone(&watch) };
         let thread = std::thread::Builder::new().name("spool".into()).spawn(move || work.run())?;
-        Ok(Committer { queue, watch, thread })
+        Ok(Committer { queue, watch, lanes: watches, thread })
     }
 
     /// Counts and state.
     pub fn watch(&self) -> &Arc<CommitWatch> {
         &self.watch
+    }
+
+    /// The ledgers of the lanes that it feeds.
+    pub fn lanes(&self) -> &[LaneWatch] {
+        &self.lanes
     }
 
     /// Hands over a cut; waits while the log cannot take it.

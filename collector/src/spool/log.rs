@@ -70,6 +70,23 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Shared {
+    fn new(log_id: String, segments: Vec<Segment>, next: u64) -> Shared {
+        let (segments, readable) = (Mutex::new(segments), AtomicU64::new(next));
+        Shared { log_id, segments, readable, needed: Mutex::default() }
+    }
+
+    /// A log that nobody writes, or whose writer is elsewhere: what is whole now can be read. Nothing is changed.
+    ///
+    /// # Errors
+    /// When there is none, or it cannot be read.
+    pub fn open_to_read(dir: &Path) -> io::Result<(Arc<Shared>, Recovered)> {
+        let none = || io::Error::new(io::ErrorKind::NotFound, "it is no spool and no capture: there is no log.json");
+        let file = log_file(dir)?.ok_or_else(none)?;
+        let (segments, recovered) = recover(dir, false)?;
+        let next = recovered.last.map_or(0, |last| last + 1);
+        Ok((Arc::new(Shared::new(file.log_id, segments, next)), recovered))
+    }
+
     /// Number behind the last cut that readers may see.
     pub fn readable(&self) -> u64 {
         self.readable.load(Ordering::Acquire)
@@ -113,8 +130,10 @@ impl Shared {
 pub struct Recovered {
     /// Whole cuts.
     pub cuts: u64,
-    /// Bytes behind the last whole frame that were cut off.
+    /// Bytes behind the last whole frame of some file.
     pub torn_bytes: u64,
+    /// Of each such file: path, where it is torn, why.
+    pub torn: Vec<(PathBuf, u64, &'static str)>,
     /// The last cut, if any.
     pub last: Option<u64>,
 }
@@ -187,15 +206,9 @@ impl Log {
             }
             None => begin_file(&options.dir, false)?,
         };
-        let mut recovered = Recovered::default();
-        let segments = recover(&options.dir, &mut recovered)?;
+        let (segments, recovered) = recover(&options.dir, true)?;
         let next = recovered.last.map_or(0, |last| last + 1);
-        let shared = Arc::new(Shared {
-            log_id,
-            segments: Mutex::new(segments),
-            readable: AtomicU64::new(next),
-            needed: Mutex::default(),
-        });
+        let shared = Arc::new(Shared::new(log_id, segments, next));
         let (encoder, frames) = (Encoder::default(), vec![]);
         Ok(Log { options, shared, open: None, encoder, frames, next, recovered, new_file: false, _lock: held })
     }
@@ -355,16 +368,18 @@ impl Log {
     }
 }
 
-/// Looks through all segments: whole cuts stay, torn ends are cut off, and what is no segment is an error.
-fn recover(dir: &Path, recovered: &mut Recovered) -> io::Result<Vec<Segment>> {
-    let mut segments = vec![];
+/// Looks through all segments: whole cuts stay, and what is no segment is an error. With `mends` torn ends are cut off.
+fn recover(dir: &Path, mends: bool) -> io::Result<(Vec<Segment>, Recovered)> {
+    let (mut segments, mut recovered) = (vec![], Recovered::default());
     for (first, path) in segment::list(dir)? {
         let at = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
         let mut reader = match SegmentReader::open(&path) {
             Ok(reader) => reader,
             // A file that was made and not filled before the power went.
             Err(_) if fs::metadata(&path)?.len() == 0 => {
-                fs::remove_file(&path)?;
+                if mends {
+                    fs::remove_file(&path)?;
+                }
                 continue;
             }
             Err(error) => return Err(at(error)),
@@ -380,18 +395,21 @@ fn recover(dir: &Path, recovered: &mut Recovered) -> io::Result<Vec<Segment>> {
                 Found::End => break,
                 Found::Torn(why) => {
                     let len = fs::metadata(&path)?.len();
-                    tracing::warn!(path = %path.display(), bytes = len - reader.at(), "the end of the log is torn: {why}");
                     recovered.torn_bytes += len - reader.at();
-                    File::options().write(true).open(&path)?.set_len(reader.at())?;
+                    recovered.torn.push((path.clone(), reader.at(), why));
+                    if mends {
+                        tracing::warn!(path = %path.display(), bytes = len - reader.at(), "cut off: {why}");
+                        File::options().write(true).open(&path)?.set_len(reader.at())?;
+                    }
                     break;
                 }
             }
         }
-        if next == first {
-            fs::remove_file(&path)?;
-        } else {
+        if next > first {
             segments.push(Segment { first, next, bytes: reader.at(), path });
+        } else if mends {
+            fs::remove_file(&path)?;
         }
     }
-    Ok(segments)
+    Ok((segments, recovered))
 }

@@ -73,6 +73,8 @@ pub struct Ledger {
     pub errors: u64,
     /// Attempts after a failure.
     pub retries: u64,
+    /// Kernel time of the last cut that is durable at the sink, ns; 0 before the first.
+    pub delivered_ktime_ns: i64,
     /// How the lane is.
     pub state: LaneState,
 }

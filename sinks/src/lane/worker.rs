@@ -469,6 +469,7 @@ impl Worker {
         }
         ledger.own_rows(self.stand.own_seq - self.saved.1.own_seq);
         ledger.refused(&refused);
+        ledger.delivered_ktime_ns = self.stand.frontier.as_ref().map_or(0, |f| f.ktime_ns);
         ledger.state = LaneState::Working;
         let lost = ledger.lost_for(Reason::SinkRefused);
         drop(ledger);
