@@ -2,6 +2,7 @@
 
 mod commands;
 mod help;
+mod log;
 mod man;
 mod settings;
 
@@ -39,6 +40,17 @@ enum Action {
     /// Prove that a recording is complete
     #[command(after_long_help = help::VERIFY_AFTER)]
     Verify(verify::Args),
+    /// Play a capture or a spool into sinks
+    #[command(long_about = help::REPLAY, after_long_help = help::REPLAY_AFTER)]
+    Replay(log::ReplayArgs),
+    /// Look into captures, and make new ones of them
+    #[command(subcommand)]
+    Capture(log::Capture),
+    /// Look into a spool, and mend it
+    #[command(subcommand)]
+    Spool(log::Spool),
+    /// Detach what `weir run --durability crash` left attached, and bring its last events into the spool
+    Detach(SettingFlags),
     /// Show what this kernel offers, which probes will run, and what will be missing
     #[command(long_about = help::CHECK, after_long_help = help::CHECK_AFTER)]
     Check(CheckArgs),
@@ -104,7 +116,7 @@ enum SchemaFormat {
 /// The whole command line, as the manual, the completions and the tests see it.
 pub fn command() -> clap::Command {
     let hide = |subcommand: clap::Command| subcommand.mut_args(settings::hidden_unless_config);
-    Cli::command().mut_subcommand("check", hide).mut_subcommand("config", hide)
+    ["check", "config", "replay", "detach"].into_iter().fold(Cli::command(), |cli, name| cli.mut_subcommand(name, hide))
 }
 
 /// Does what the arguments say; the result is the exit status of the program.
@@ -132,6 +144,10 @@ fn dispatch(action: Action) -> ExitCode {
     ExitCode::from(match action {
         Action::Run(args) => return commands::run(args.settings, args.command),
         Action::Verify(args) => commands::verify(&args),
+        Action::Replay(args) => log::replay(args),
+        Action::Capture(command) => log::capture(command),
+        Action::Spool(command) => log::spool(command),
+        Action::Detach(settings) => log::detach(settings),
         Action::Check(args) => commands::check(args.settings, args.json),
         Action::Schema(args) => print(&commands::schema(args.format, &args.dir)),
         Action::Config(settings) => commands::config(settings),

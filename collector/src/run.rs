@@ -6,7 +6,7 @@
 mod driver;
 mod hotplug;
 mod report;
-mod resume;
+pub mod resume;
 mod signals;
 pub mod sinks;
 mod spool;

@@ -6,7 +6,9 @@
 
 pub mod committer;
 pub mod cursor;
+pub mod edit;
 pub mod frame;
+pub mod info;
 pub mod log;
 pub mod reader;
 pub mod room;

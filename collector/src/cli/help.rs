@@ -77,3 +77,15 @@ Exit status:
   0   valid
   1   not valid: every problem is named with its file and line
   2   wrong usage";
+
+pub(super) const REPLAY: &str = "\
+Plays a capture (`weir run --capture DIR`) or a spool into any sinks, through the same lanes as live events. Rows keep their \
+identity (host, boot_id, epoch, cpu, seq), so that a consumer that has them already can drop them; --new-epoch gives them a \
+new one, with a boot_id that begins with `replay-`. Takes the settings of `weir run` for its sinks.";
+
+pub(super) const REPLAY_AFTER: &str = "\
+Examples:
+  weir replay /var/lib/weir/capture --parquet again      as fast as it goes, into Parquet files
+  weir replay capture --kafka localhost:9092 --speed 1   at the speed at which it happened
+  weir replay capture --stdout json --only-class process --since 2026-11-26T02:00:00Z --until 2026-11-26T03:00:00Z
+  weir replay capture --kafka localhost:9092 --resume    go on where the replay before was interrupted";

@@ -229,6 +229,18 @@ pub fn pin(
     loaded.pin(pins, rings).context("pin programs, maps and rings")
 }
 
+/// `weir detach`: what the spool has pinned goes; what its rings hold comes into the spool first. `None`: nothing is pinned.
+///
+/// # Errors
+/// When the spool or the pins cannot be opened.
+pub fn detach(config: &Config, boot_id: &str) -> Result<Option<u64>> {
+    let spool = Spool::open(config)?.context("name the spool: `--spool DIR`")?;
+    match Pinned::find(spool.dir(), boot_id)? {
+        Some(pinned) => drain(config, &pinned, spool).map(Some),
+        None => Ok(None),
+    }
+}
+
 /// Detaches a load that is not taken over, and brings what its rings hold into the log, to the end of its stream.
 ///
 /// # Errors

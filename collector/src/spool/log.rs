@@ -180,6 +180,11 @@ pub fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
     path.parent().map_or(Ok(()), sync_dir)
 }
 
+/// Whether a directory holds a log.
+pub fn is_log(dir: &Path) -> bool {
+    dir.join(LOG_FILE).is_file()
+}
+
 /// What the directory says of its log; `None` if there is no log.
 fn log_file(dir: &Path) -> io::Result<Option<LogFile>> {
     match fs::read(dir.join(LOG_FILE)) {

@@ -1,0 +1,115 @@
+//! New captures from old ones, and what other programs read.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{self, BufWriter};
+use std::path::Path;
+use std::sync::Arc;
+
+use arrow_ipc::writer::StreamWriter;
+use weir_schema::{CLASSES, ClassId};
+use weir_sinks::{ClassSet, Cut, Tally};
+
+use super::info::for_each;
+use super::log::{Log, LogOptions, Shared};
+use crate::replay::Span;
+
+/// Bytes of a segment of a new capture.
+const SEGMENT_BYTES: u64 = 64 << 20;
+
+fn new_log(dir: &Path) -> io::Result<Log> {
+    let log = Log::open(LogOptions { dir: dir.to_owned(), segment_bytes: SEGMENT_BYTES, keep: true })?;
+    if log.next() > 0 {
+        return Err(io::Error::new(io::ErrorKind::AlreadyExists, "there is a capture already: name another directory"));
+    }
+    Ok(log)
+}
+
+/// A cut with another number, without the rows of other classes.
+fn taken(cut: &Cut, number: u64, classes: ClassSet) -> Cut {
+    let kept = |t: &&Tally| t.action == 0 || classes.has_action(t.action);
+    let (kept, gone): (Vec<Tally>, Vec<Tally>) = cut.tallies.iter().partition(kept);
+    // A number whose row is left out on purpose is withheld, like one that was not selected.
+    let withheld = gone.into_iter().map(|t| Tally { action: 0, ..t });
+    Cut {
+        number,
+        identity: cut.identity.clone(),
+        batches: cut.batches.iter().filter(|b| classes.contains(b.class.id)).cloned().collect(),
+        tallies: kept.into_iter().chain(withheld).collect(),
+        dropped: cut.dropped.clone(),
+        positions: cut.positions.clone(),
+        clock_offset_ns: cut.clock_offset_ns,
+        last: cut.last,
+        resume: String::new(),
+    }
+}
+
+/// A new capture with the rows of a span and of some classes; all other numbers stay accounted for. Returns how many rows.
+///
+/// # Errors
+/// When a capture cannot be read or written.
+pub fn cut(from: &Path, to: &Path, span: Span, classes: ClassSet) -> io::Result<u64> {
+    let (shared, _) = Shared::open_to_read(from)?;
+    let mut log = new_log(to)?;
+    let rows = append_all(&shared, &mut log, span, classes)?;
+    log.publish(true)?;
+    Ok(rows)
+}
+
+/// A new capture with all streams of several. Returns how many rows.
+///
+/// # Errors
+/// When a capture cannot be read or written.
+pub fn merge<'a>(from: impl IntoIterator<Item = &'a Path>, to: &Path) -> io::Result<u64> {
+    let mut log = new_log(to)?;
+    let mut rows = 0;
+    for dir in from {
+        let at = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", dir.display()));
+        let (shared, _) = Shared::open_to_read(dir).map_err(at)?;
+        rows += append_all(&shared, &mut log, Span::default(), ClassSet::all()).map_err(at)?;
+    }
+    log.publish(true)?;
+    Ok(rows)
+}
+
+fn append_all(shared: &Arc<Shared>, log: &mut Log, span: Span, classes: ClassSet) -> io::Result<u64> {
+    let mut rows = 0;
+    for_each(shared, |cut| {
+        let cut = taken(&span.of(cut), log.next(), classes);
+        rows += cut.rows() as u64;
+        log.append(&cut).map(drop)
+    })?;
+    Ok(rows)
+}
+
+/// Writes `<class>.arrows`, one Arrow IPC stream per class that has rows. Returns rows by class.
+///
+/// # Errors
+/// When the capture cannot be read, or a file cannot be written.
+pub fn export(from: &Path, to: &Path) -> io::Result<BTreeMap<&'static str, u64>> {
+    let (shared, _) = Shared::open_to_read(from)?;
+    fs::create_dir_all(to)?;
+    let mut writers: Vec<Option<StreamWriter<BufWriter<File>>>> = CLASSES.iter().map(|_| None).collect();
+    let mut rows = BTreeMap::new();
+    for_each(&shared, |cut| {
+        for batch in &cut.batches {
+            let slot = &mut writers[batch.class.id.index()];
+            let writer = match slot {
+                Some(writer) => writer,
+                None => slot.insert(stream(to, batch.class.id, batch.class.name)?),
+            };
+            writer.write(&batch.rows).map_err(io::Error::other)?;
+            *rows.entry(batch.class.name).or_default() += batch.rows.num_rows() as u64;
+        }
+        Ok(())
+    })?;
+    for writer in writers.iter_mut().flatten() {
+        writer.finish().map_err(io::Error::other)?;
+    }
+    Ok(rows)
+}
+
+fn stream(dir: &Path, class: ClassId, name: &str) -> io::Result<StreamWriter<BufWriter<File>>> {
+    let file = BufWriter::new(File::create(dir.join(format!("{name}.arrows")))?);
+    StreamWriter::try_new(file, &weir_schema::arrow::schema(class)).map_err(io::Error::other)
+}

@@ -1,0 +1,159 @@
+//! What a spool or a capture holds, for eyes and for programs.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+use chrono::DateTime;
+use serde::Serialize;
+use weir_schema::CLASSES;
+use weir_sinks::Cut;
+
+use super::cursor;
+use super::log::{Recovered, Shared};
+use super::reader::LogReader;
+
+/// One stream: one load of the programs on one boot of one host.
+#[derive(Debug, Clone, Serialize)]
+pub struct Stream {
+    /// Column `host`.
+    pub host: String,
+    /// Column `boot_id`.
+    pub boot_id: String,
+    /// Column `epoch`.
+    pub epoch: i64,
+    /// Numbers of its first and last cut.
+    pub cuts: (u64, u64),
+    /// Time of its first and last cut, RFC 3339.
+    pub time: (String, String),
+    /// Rows by class.
+    pub rows: BTreeMap<&'static str, u64>,
+    /// Gaps that rows of class `loss` tell.
+    pub gaps: u64,
+    /// Rows that the full spool gave up.
+    pub dropped: i64,
+    /// It ends with an ordered stop.
+    pub ended: bool,
+}
+
+/// All of it.
+#[derive(Debug, Serialize)]
+pub struct Info {
+    /// Names the log.
+    pub log_id: String,
+    /// Bytes of all segments.
+    pub bytes: u64,
+    /// How many segments.
+    pub segments: usize,
+    /// Bytes that are no whole frame.
+    pub torn_bytes: u64,
+    /// By stream, in their order.
+    pub streams: Vec<Stream>,
+    /// By sink: number of the first cut that it does not have yet.
+    pub cursors: BTreeMap<String, u64>,
+    /// Number behind the last cut.
+    pub next: u64,
+}
+
+/// Time of a cut's end.
+fn time(cut: &Cut) -> String {
+    let ktime_ns = cut.positions.iter().map(|p| p.ktime_ns).max().unwrap_or(0);
+    let us = ktime_ns.saturating_add(cut.clock_offset_ns).div_euclid(1_000);
+    DateTime::from_timestamp_micros(us).unwrap_or_default().format("%Y-%m-%dT%H:%M:%S%.6fZ").to_string()
+}
+
+impl Stream {
+    fn begins(cut: &Cut) -> Stream {
+        Stream {
+            host: cut.identity.host.to_string(),
+            boot_id: cut.identity.boot_id.to_string(),
+            epoch: cut.identity.epoch,
+            cuts: (cut.number, cut.number),
+            time: (time(cut), time(cut)),
+            rows: BTreeMap::new(),
+            gaps: 0,
+            dropped: 0,
+            ended: false,
+        }
+    }
+
+    fn add(&mut self, cut: &Cut) {
+        self.cuts.1 = cut.number;
+        self.time.1 = time(cut);
+        for batch in &cut.batches {
+            *self.rows.entry(batch.class.name).or_default() += batch.rows.num_rows() as u64;
+        }
+        let gap = |t: &&weir_sinks::Tally| t.action >> 8 == CLASSES.len() as u16;
+        self.gaps += cut.tallies.iter().filter(gap).map(|t| t.count as u64).sum::<u64>();
+        self.dropped += cut.dropped.iter().map(|t| t.count).sum::<i64>();
+        self.ended |= cut.last;
+    }
+}
+
+/// Every cut of a log in order.
+///
+/// # Errors
+/// When it cannot be read, or `each` fails.
+pub fn for_each(shared: &Arc<Shared>, mut each: impl FnMut(Arc<Cut>) -> io::Result<()>) -> io::Result<()> {
+    let mut reader = LogReader::new(Arc::clone(shared));
+    (shared.first()..shared.readable()).try_for_each(|number| reader.cut(number)?.map_or(Ok(()), &mut each))
+}
+
+/// Reads all of a log.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn info(dir: &Path) -> io::Result<(Info, Recovered)> {
+    let (shared, recovered) = Shared::open_to_read(dir)?;
+    let mut streams: Vec<Stream> = vec![];
+    for_each(&shared, |cut| {
+        let same = |s: &Stream| *s.host == *cut.identity.host && s.epoch == cut.identity.epoch;
+        if !streams.last().is_some_and(same) {
+            streams.push(Stream::begins(&cut));
+        }
+        if let Some(stream) = streams.last_mut() {
+            stream.add(&cut);
+        }
+        Ok(())
+    })?;
+    let segments = shared.segments();
+    let cursors = cursor::all(dir).unwrap_or_default().into_iter().map(|(sink, p)| (sink, p.next_cut));
+    let info = Info {
+        log_id: shared.log_id.clone(),
+        bytes: segments.iter().map(|s| s.bytes).sum(),
+        segments: segments.len(),
+        torn_bytes: recovered.torn_bytes,
+        streams,
+        cursors: cursors.collect(),
+        next: shared.readable(),
+    };
+    Ok((info, recovered))
+}
+
+impl fmt::Display for Info {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "log            {}, {} bytes in {} segments", self.log_id, self.bytes, self.segments)?;
+        if self.torn_bytes > 0 {
+            writeln!(f, "torn           {} bytes behind the last whole frame", self.torn_bytes)?;
+        }
+        for s in &self.streams {
+            let end = if s.ended { "ended" } else { "open end" };
+            writeln!(f, "stream         host {}, boot {}, epoch {}: {end}", s.host, s.boot_id, s.epoch)?;
+            writeln!(f, "  cuts         {} to {}", s.cuts.0, s.cuts.1)?;
+            writeln!(f, "  time         {} to {}", s.time.0, s.time.1)?;
+            let rows: Vec<String> = s.rows.iter().map(|(class, rows)| format!("{class} {rows}")).collect();
+            writeln!(f, "  rows         {}", rows.join(", "))?;
+            writeln!(f, "  gaps         {}", s.gaps)?;
+            if s.dropped > 0 {
+                writeln!(f, "  given up     {} rows, because the spool was full", s.dropped)?;
+            }
+        }
+        for (sink, next) in &self.cursors {
+            let behind = self.next.saturating_sub(*next);
+            writeln!(f, "sink           {sink}: has everything below cut {next}, {behind} cuts behind")?;
+        }
+        Ok(())
+    }
+}
