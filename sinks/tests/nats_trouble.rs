@@ -208,7 +208,7 @@ fn connections_that_break_again_and_again_cost_nothing() {
 #[test]
 fn a_sink_that_the_server_finds_too_slow_connects_again_and_loses_nothing() {
     let test = "a_sink_that_the_server_finds_too_slow_connects_again_and_loses_nothing";
-    let Some(server) = Server::start(test, "max_payload: 4096\nmax_pending: 4096") else { return };
+    let Some(server) = Server::start(test, "max_payload: 65536\nmax_pending: 262144") else { return };
     let proxy = Proxy::start(server.port());
     let mut chosen = options(&proxy.url(), server.dir(), PayloadFormat::Json);
     // More acknowledgements than the sockets between hold.
