@@ -225,11 +225,9 @@ fn encryption_with_certificates_of_both_sides_works_and_a_server_nobody_vouches_
     let reader = ConnectOptions::new().add_root_certificates(ca).add_client_certificate(cert, key).require_tls(true);
     assert_delivers(chosen(tls.clone()), &Stored::connect_with(&server.url(), reader));
 
-    let waited = |tls| Writer::new(open(chosen(tls))).try_write(&rows()).unwrap_err().to_string();
-    let unknown = waited(TlsOptions { ca: None, ..tls.clone() });
-    assert!(unknown.to_lowercase().contains("certificate"), "{unknown}");
-    let nobody = waited(TlsOptions { cert: None, key: None, ..tls });
-    assert!(nobody.contains("connection to 127.0.0.1"), "{nobody}");
+    let refused = |tls, words: &str| Writer::new(open(chosen(tls))).waits_for(&rows(), words);
+    refused(TlsOptions { ca: None, ..tls.clone() }, "certificate");
+    refused(TlsOptions { cert: None, key: None, ..tls }, "connection to 127.0.0.1");
 }
 
 #[test]
@@ -237,7 +235,6 @@ fn a_server_without_encryption_is_refused_where_it_is_required() {
     let Some(server) = Server::start("a_server_without_encryption_is_refused_where_it_is_required", "") else { return };
     let tls = TlsOptions { required: true, ..TlsOptions::default() };
     let mut writer = Writer::new(open(NatsOptions { tls, ..options(&server.url(), server.dir(), FORMAT) }));
-    let waited = writer.try_write(&rows()).unwrap_err().to_string();
-    assert!(waited.contains("connection to 127.0.0.1"), "{waited}");
+    writer.waits_for(&rows(), "connection to 127.0.0.1");
     assert_eq!(writer.sink.counts().connections, 0);
 }

@@ -79,11 +79,8 @@ fn a_server_that_is_not_there_at_the_start_is_said_and_used_once_it_is() {
     let Some(mut server) = Server::prepare(test, "") else { return };
     let mut writer = Writer::new(open(options(&server.url(), server.dir(), PayloadFormat::JsonLines)));
     let files = batches(3);
-    let waited = writer.try_write(&files[0]).unwrap_err();
-    assert!(
-        matches!(&waited, SinkError::Wait(text) if text.contains(&format!("no connection to 127.0.0.1:{}", server.port())))
-    );
-    assert!(waited.to_string().to_lowercase().contains("refused"), "{waited}");
+    let reason = writer.waits_for(&files[0], &format!("no connection to 127.0.0.1:{}", server.port()));
+    assert!(reason.to_lowercase().contains("refused"), "{reason}");
     server.run();
     files.iter().for_each(|batch| writer.write(batch));
     writer.flush();
@@ -211,7 +208,7 @@ fn connections_that_break_again_and_again_cost_nothing() {
 #[test]
 fn a_sink_that_the_server_finds_too_slow_connects_again_and_loses_nothing() {
     let test = "a_sink_that_the_server_finds_too_slow_connects_again_and_loses_nothing";
-    let Some(server) = Server::start(test, "max_payload: 4096\nmax_pending: 4096") else { return };
+    let Some(server) = Server::start(test, "max_payload: 65536\nmax_pending: 262144") else { return };
     let proxy = Proxy::start(server.port());
     let mut chosen = options(&proxy.url(), server.dir(), PayloadFormat::Json);
     // More acknowledgements than the sockets between hold.

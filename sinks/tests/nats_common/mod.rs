@@ -109,6 +109,14 @@ impl Writer {
         receipt
     }
 
+    /// Writes until the sink says, with these words, why that has to wait.
+    pub fn waits_for(&mut self, batch: &Batch, words: &str) -> String {
+        until(words, || match self.try_write(batch) {
+            Err(SinkError::Wait(reason)) => reason.to_lowercase().contains(words).then_some(reason),
+            other => panic!("{other:?} where \"{words}\" was to be waited for"),
+        })
+    }
+
     /// One attempt to flush.
     pub fn sink_flush(&mut self) -> Result<(), SinkError> {
         self.sink.flush(&self.progress()).map(|_| ())
