@@ -54,7 +54,14 @@ impl StdoutSink {
     /// With the style of a table.
     pub fn with_style(format: Format, style: TableStyle, stream: Box<dyn Write + Send>) -> StdoutSink {
         let table = (format == Format::Table).then(|| Table::new(style));
-        StdoutSink { name: "stdout".to_owned(), stream, table, buffer: Vec::new(), closed: Closed::default(), written: None }
+        StdoutSink {
+            name: "stdout".to_owned(),
+            stream,
+            table,
+            buffer: Vec::new(),
+            closed: Closed::default(),
+            written: None,
+        }
     }
 
     /// With another [`Sink::name`].

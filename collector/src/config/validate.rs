@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::{Config, FILTER_VALUES_MAX, KEYS, RING_BYTES_MAX, RING_BYTES_MIN, SpoolMode, filter, format_size};
+use super::{Config, FILTER_VALUES_MAX, KEYS, RING_BYTES_MAX, RING_BYTES_MIN, filter, format_size};
 
 /// Ranges of numbers, both ends included; the units are those of the names.
 struct Range {
@@ -106,9 +106,6 @@ pub(super) fn problems(config: &Config) -> Vec<(&'static str, String)> {
 
 fn spool(config: &Config) -> Vec<(&'static str, String)> {
     let mut found = Vec::new();
-    if config.spool.mode == SpoolMode::Crash && config.spool.dir.is_none() {
-        found.push(("spool.mode", "is `crash`, which needs a directory: set `spool.dir`".into()));
-    }
     if config.spool.segment_bytes > config.spool.bytes_max {
         found.push(("spool.segment_bytes", "is more than `spool.bytes_max`: not one segment would fit".into()));
     }

@@ -13,6 +13,7 @@ use super::liveness::{Liveness, Stall};
 use crate::check::Probe;
 use crate::order::OrderCounters;
 use crate::pipeline::{Counts, Tallies};
+use crate::spool;
 
 /// Between two publications while records come.
 const PUBLISH_EVERY: Duration = Duration::from_secs(1);
@@ -69,6 +70,7 @@ pub struct Board {
     /// When the reader published last, ms since `began`; only the reader reads it.
     published_ms: AtomicU64,
     lanes: Mutex<Vec<LaneWatch>>,
+    spool: Option<Arc<spool::log::Shared>>,
     liveness: Liveness,
     ready: AtomicBool,
     stopping: AtomicBool,
@@ -80,7 +82,12 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl Board {
     /// Before the first round.
-    pub fn new(shared: Arc<Shared>, facts: Facts, lanes: Vec<LaneWatch>) -> Board {
+    pub fn new(
+        shared: Arc<Shared>,
+        facts: Facts,
+        lanes: Vec<LaneWatch>,
+        spool: Option<Arc<spool::log::Shared>>,
+    ) -> Board {
         let began = Instant::now();
         Board {
             began,
@@ -90,6 +97,7 @@ impl Board {
             published: Mutex::default(),
             published_ms: AtomicU64::new(0),
             lanes: Mutex::new(lanes),
+            spool,
             liveness: Liveness::new(began),
             ready: AtomicBool::new(false),
             stopping: AtomicBool::new(false),
@@ -173,6 +181,11 @@ impl Board {
     /// What the reader left last.
     pub fn published(&self) -> Arc<Published> {
         Arc::clone(&lock(&self.published))
+    }
+
+    /// Bytes of the spool, if there is one.
+    pub fn spool_bytes(&self) -> Option<u64> {
+        self.spool.as_ref().map(|spool| spool.bytes())
     }
 
     /// The lanes.

@@ -25,6 +25,7 @@ pub struct Snapshot {
     lanes: Vec<(String, Ledger)>,
     /// CPU, numbers given out, wake-ups forced.
     cpus: Vec<(usize, u64, u64)>,
+    spool_bytes: Option<u64>,
     rounds: u64,
     uptime_s: f64,
 }
@@ -37,6 +38,7 @@ impl Snapshot {
             published: board.published(),
             lanes: board.lanes().iter().map(|lane| (lane.name().to_owned(), lane.ledger())).collect(),
             cpus: board.cpus().map(|(cpu, counters)| (cpu, counters.seq, counters.forced_wakeups)).collect(),
+            spool_bytes: board.spool_bytes(),
             rounds: board.rounds(),
             uptime_s: board.uptime().as_secs_f64(),
         }
@@ -146,6 +148,9 @@ pub(super) static METRICS: &[Metric] = &[
     }),
     gauge("weir_ring_fill_bytes", "Bytes of the CPU's ring that wait to be read", |s| {
         by_cpu(s.published.rings.iter().map(|ring| (ring.cpu, ring.bytes as f64)))
+    }),
+    gauge("weir_spool_bytes", "Bytes of the spool or the capture; there only if there is one", |s| {
+        s.spool_bytes.map_or(Samples::new(), |bytes| one(bytes as f64))
     }),
     counter("weir_sink_rows", "Rows that are durable at the sink, by class", sink_rows),
     counter("weir_sink_bytes", "Arrow memory of the rows that are durable at the sink", |s| {

@@ -3,7 +3,9 @@
 //! While records come it drains about once a nap, so that a flood costs no wake-ups and few rounds. After a few naps on
 //! empty rings it tells the programs that it sleeps and waits; the next record wakes it. An idle machine has no ticks.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -18,9 +20,10 @@ use super::stop::Stop;
 use crate::host::clock::boottime_ns;
 use crate::numbers::Gap;
 use crate::operate::{Board, Published, RingFill};
-use crate::order::Sequencer;
-use crate::pipeline::Pipeline;
+use crate::order::{Round, Sequencer};
+use crate::pipeline::{Marks, Pipeline};
 use crate::rings::{CpuRing, Waiter};
+use crate::spool::CommitWatch;
 
 /// A backlog above this share of the ring is drained again at once, without a nap.
 const BACKLOG_SHARE: u64 = 16;
@@ -57,6 +60,8 @@ pub struct Driver {
     /// Told about every round, and about once a second what was counted.
     pub board: Arc<Board>,
     programs: Arc<Vec<ProgramCounters>>,
+    /// Room that waits for the log.
+    pub held: Option<Held>,
     misses_seen: u64,
     filter_full_seen: u64,
     misses_at: Instant,
@@ -72,12 +77,34 @@ enum Drained {
     Part,
 }
 
-/// Positions of all CPUs for a cut.
-fn positions(sequencer: &Sequencer<CpuRing>) -> Vec<Position> {
-    sequencer
-        .positions()
-        .map(|(cpu, next, ktime_ns)| Position { cpu: cpu as i32, next_seq: next as i64, ktime_ns })
-        .collect()
+/// Where the rings stand, for a cut; with what a restart needs, if one can go on.
+pub fn marks(sequencer: &Sequencer<CpuRing>, resumes: bool) -> Marks {
+    let position = |(cpu, next, ktime_ns)| Position { cpu: cpu as i32, next_seq: next as i64, ktime_ns };
+    let positions = sequencer.positions().map(|(cpu, next, time): (usize, u64, i64)| position((cpu, next, time)));
+    // Only numbers and lists of them: writing them as JSON cannot fail.
+    let resume = if resumes { serde_json::to_string(&sequencer.state()).unwrap_or_default() } else { String::new() };
+    Marks { positions: positions.collect(), resume }
+}
+
+/// Ring room that is given back only when the records of it are in the log.
+pub struct Held {
+    commits: Arc<CommitWatch>,
+    /// Number of a cut, and up to where the rings had been read when it closed.
+    cuts: VecDeque<(u64, Vec<u64>)>,
+}
+
+impl Held {
+    /// Nothing is held yet.
+    pub fn new(commits: Arc<CommitWatch>) -> Held {
+        Held { commits, cuts: VecDeque::new() }
+    }
+
+    /// The last of the cuts that are durable now.
+    fn durable(&mut self) -> Option<Vec<u64>> {
+        let below = self.commits.durable.load(Ordering::Acquire);
+        let count = self.cuts.partition_point(|(number, _)| *number < below);
+        self.cuts.drain(..count).next_back().map(|(_, emitted)| emitted)
+    }
 }
 
 /// The clock of the order: read before the positions, with a full barrier between.
@@ -85,6 +112,26 @@ fn clock() -> i64 {
     let now = boottime_ns();
     barrier();
     now
+}
+
+/// One round of the sequencer into the pipeline.
+fn rows_of_round(sequencer: &mut Sequencer<CpuRing>, pipeline: &mut Pipeline) -> Round {
+    let mut gaps: Vec<Gap> = vec![];
+    let emit = |cpu: usize, record: &[u8]| {
+        pipeline.record(cpu, record);
+        !pipeline.is_full()
+    };
+    let round = sequencer.round(clock, emit, &mut gaps);
+    gaps.iter().for_each(|gap| pipeline.gap(gap));
+    round
+}
+
+/// One round with its cuts, of rings that nobody writes to any more; false when they are empty.
+pub fn read_round(sequencer: &mut Sequencer<CpuRing>, pipeline: &mut Pipeline) -> bool {
+    let round = rows_of_round(sequencer, pipeline);
+    let full = pipeline.is_full();
+    pipeline.close_due(!full && !round.more, Instant::now(), || marks(sequencer, false));
+    full || round.more || round.pending || round.emitted > 0
 }
 
 impl Driver {
@@ -100,6 +147,7 @@ impl Driver {
         ring_bytes: u64,
         watch: Arc<super::status::Watch>,
         board: Arc<Board>,
+        held: Option<Held>,
     ) -> Driver {
         Driver {
             programs: Arc::new(loaded.counters()),
@@ -112,6 +160,7 @@ impl Driver {
             ring_bytes,
             watch,
             board,
+            held,
             misses_seen: 0,
             filter_full_seen: 0,
             misses_at: Instant::now(),
@@ -120,23 +169,15 @@ impl Driver {
 
     /// One round and the cuts that it makes due; returns what there was.
     fn drain(&mut self) -> Drained {
-        let mut gaps: Vec<Gap> = vec![];
         let produced = self.board.produced();
-        let pipeline = &mut self.pipeline;
-        let round = self.sequencer.round(
-            clock,
-            |cpu, record| {
-                pipeline.record(cpu, record);
-                !pipeline.is_full()
-            },
-            &mut gaps,
-        );
-        gaps.iter().for_each(|gap| self.pipeline.gap(gap));
+        let round = rows_of_round(&mut self.sequencer, &mut self.pipeline);
         let full = self.pipeline.is_full();
         let sequencer = &self.sequencer;
         let drained = !full && !round.more;
+        let resumes = self.held.is_some();
         let now = Instant::now();
-        self.pipeline.close_due(drained, now, || positions(sequencer));
+        self.pipeline.close_due(drained, now, || marks(sequencer, resumes));
+        self.release_held();
         self.board.round(now, produced);
         if round.emitted > 0 && self.misses_at.elapsed() >= MISSES_EVERY {
             self.count_unnumbered(round.watermark_ns);
@@ -145,6 +186,17 @@ impl Driver {
             (true, 0) => Drained::Nothing,
             (true, _) => Drained::All,
             (false, _) => Drained::Part,
+        }
+    }
+
+    /// Gives ring room back as far as the log has it.
+    fn release_held(&mut self) {
+        let Some(held) = &mut self.held else { return };
+        if let Some(number) = self.pipeline.take_closed() {
+            held.cuts.push_back((number, self.sequencer.emitted()));
+        }
+        if let Some(emitted) = held.durable() {
+            self.sequencer.release(&emitted);
         }
     }
 
@@ -248,7 +300,7 @@ impl Driver {
         let duplicates = self.sequencer.duplicates();
         let processes = self.pipeline.processes();
         let sequencer = &self.sequencer;
-        let (lanes, counts) = self.pipeline.finish(|| positions(sequencer));
+        let (lanes, counts) = self.pipeline.finish(|| marks(sequencer, false));
         (lanes, super::report::Totals { counts, order, produced, duplicates, processes })
     }
 }

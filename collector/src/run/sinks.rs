@@ -11,8 +11,12 @@ use anyhow::{Context, Result};
 use weir_schema::{CLASSES, ClassId};
 use weir_sinks::parquet::{ParquetOptions, ParquetSink};
 use weir_sinks::stdout::Closed;
-use weir_sinks::{ClassSet, Format, Identity, KafkaSink, Lane, LaneOptions, LaneReport, NatsSink, Sink, StdoutSink};
+use weir_sinks::{
+    BacklogOptions, ClassSet, Format, Identity, KafkaSink, Lane, LaneOptions, LaneReport, LaneWatch, NatsSink, Sink,
+    SinkError, StdoutSink,
+};
 
+use super::spool::{Spool, Spooled};
 use super::stop::Stop;
 use crate::assemble::Limits;
 use crate::config::{Config, DATA_DIR, Kafka, Nats, Parquet, SinkConfig, SinkSettings, StdoutFormat};
@@ -166,34 +170,50 @@ impl Write for Watched {
 }
 
 /// A lane, whose worker has no right that only the start needs.
-fn lane(options: LaneOptions, sink: Box<dyn Sink>) -> Result<Lane> {
+fn lane(options: LaneOptions, sink: Box<dyn Sink>, backlog: Option<BacklogOptions>) -> Result<Lane> {
     let name = sink.name().to_owned();
-    let lane = privilege::start_reduced(false, || Lane::start(options, sink))?;
+    let lane = privilege::start_reduced(false, || Lane::start_with(options, sink, backlog))?;
     lane.with_context(|| format!("start the lane of {name}"))
+}
+
+/// What the rest of the run sees of the lanes.
+pub struct Added {
+    /// Whether the reader of standard output is gone.
+    pub closed: Closed,
+    /// The spool, if there is one.
+    pub spooled: Option<Spooled>,
+    /// The ledger of every lane.
+    pub watches: Vec<LaneWatch>,
 }
 
 /// Adds a lane for every sink of the configuration to the pipeline.
 ///
 /// # Errors
 /// A sink that can never work as it is configured.
-pub fn add(pipeline: &mut Pipeline, run: &Run<'_>) -> Result<Closed> {
+pub fn add(pipeline: &mut Pipeline, run: &Run<'_>, spool: Option<Spool>) -> Result<Added> {
     let mut closed = Closed::default();
-    let limits = Limits {
-        rows_max: run.config.batch_rows_max,
-        bytes_max: usize::try_from(run.config.batch_bytes_max).unwrap_or(usize::MAX),
-    };
-    // Lanes of one pace share their cuts.
-    let mut by_pace: Vec<(Pace, Vec<Lane>)> = Vec::new();
+    let mut watches = vec![];
+    let limits = Limits::of(run.config);
+    // Lanes of one pace share their cuts. Eyes have no use for what is late, so they have no spool.
+    let (mut by_age, mut at_drain) = (vec![], vec![]);
     for sink in &run.config.sinks {
         let made = run.make(sink, &mut closed)?;
-        let lane = lane(run.options(sink), made.sink)?;
-        match by_pace.iter_mut().find(|(pace, _)| *pace == made.pace) {
-            Some((_, lanes)) => lanes.push(lane),
-            None => by_pace.push((made.pace, vec![lane])),
-        }
+        let spool = spool.as_ref().filter(|_| made.pace != Pace::Drain);
+        let backlog = spool.map(|spool| spool.backlog(&sink.name, sink.start)).transpose();
+        let backlog = backlog.with_context(|| format!("find where sink {} stands in the spool", sink.name))?;
+        let lane = lane(run.options(sink), made.sink, backlog)?;
+        watches.push(lane.watch());
+        if made.pace == Pace::Drain { at_drain.push(lane) } else { by_age.push(lane) }
     }
-    by_pace.into_iter().for_each(|(pace, lanes)| pipeline.add_lanes(pace, limits, lanes));
-    Ok(closed)
+    pipeline.add_lanes(Pace::Drain, limits, at_drain);
+    let Some(spool) = spool else {
+        pipeline.add_lanes(run.age(), limits, by_age);
+        return Ok(Added { closed, spooled: None, watches });
+    };
+    let first_cut = spool.first_cut();
+    let (outlet, spooled) = spool.outlet(by_age)?;
+    pipeline.add_outlet(run.age(), limits, outlet, first_cut);
+    Ok(Added { closed, spooled: Some(spooled), watches })
 }
 
 /// Waits until every lane has written its last rows, all together not longer than `wait`.

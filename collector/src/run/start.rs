@@ -12,11 +12,13 @@ use weir_bpf::{Filters, Loaded, Settings};
 use weir_schema::wire::{HEADER, offset_of};
 use weir_sinks::Identity;
 
-use super::driver::{Driver, Naps};
+use super::driver::{Driver, Held, Naps};
 use super::hotplug::Hotplug;
 use super::report::Report;
+use super::resume::{self, Before, Pinned};
 use super::signals::Listener;
 use super::sinks;
+use super::spool::Spool;
 use super::status::{self, Watch};
 use super::stop::Stop;
 use crate::check::Probe;
@@ -159,6 +161,42 @@ fn cmdline_of(pid: u32) -> Vec<u8> {
     fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default()
 }
 
+/// Programs and spool: a load before that can be taken over is, any other one is read to its end first.
+fn load(
+    config: &Config,
+    host: &Host,
+    settings: &Settings,
+    may_take_over: bool,
+) -> Result<(Loaded, Option<Spool>, Option<Before>)> {
+    let Some(spool) = Spool::open(config)? else { return Ok((Loaded::load(settings)?, None, None)) };
+    let found = if spool.is_durable() { Pinned::find(spool.dir(), &host.boot_id)? } else { None };
+    let Some(pinned) = found else { return Ok((Loaded::load(settings)?, Some(spool), None)) };
+    if may_take_over && pinned.fingerprint == resume::fingerprint(settings) {
+        match Loaded::take_over(settings, pinned.pins()) {
+            Ok(loaded) => {
+                let before = Before::of(&spool, &pinned)?;
+                tracing::info!(epoch = pinned.epoch, "going on where the collector before stopped");
+                return Ok((loaded, Some(spool), Some(before)));
+            }
+            Err(error) => tracing::warn!("the load before cannot be taken over: {error}"),
+        }
+    }
+    resume::drain(config, &pinned, spool)?;
+    Ok((Loaded::load(settings)?, Spool::open(config)?, None))
+}
+
+/// Follows what is there already, then attaches.
+fn attach(loaded: &mut Loaded, settings: &Settings) -> Result<()> {
+    let there = loaded.tasks()?;
+    for (roots, except) in [(&settings.filters.trees.only, false), (&settings.filters.trees.except, true)] {
+        for pid in descendants(&tasks(&there), roots) {
+            loaded.follow(pid, except)?;
+        }
+    }
+    loaded.attach(settings.cgroup_root.as_deref())?;
+    Ok(())
+}
+
 /// Starts everything; the command still waits behind its gate.
 ///
 /// # Errors
@@ -175,12 +213,15 @@ pub fn start(config: &Config, command: Option<Vec<OsString>>) -> Result<Started>
     filters.trees.only.extend(gate.as_ref().map(Gate::pid));
     let settings = settings(config, &host, filters)?;
 
-    let mut loaded = Loaded::load(&settings)?;
-    let identity = Identity {
-        host: config.host.clone().unwrap_or(host.node.name.clone()).into(),
-        boot_id: host.boot_id.as_str().into(),
-        epoch: boottime_ns(),
-    };
+    let (mut loaded, spool, before) = load(config, &host, &settings, gate.is_none())?;
+    let identity = before.as_ref().map_or_else(
+        || Identity {
+            host: config.host.clone().unwrap_or(host.node.name.clone()).into(),
+            boot_id: host.boot_id.as_str().into(),
+            epoch: boottime_ns(),
+        },
+        |before| before.identity.clone(),
+    );
     let selected = Selected {
         actions: selected_bits(&settings),
         only_paths: settings.filters.paths.only.clone(),
@@ -191,23 +232,31 @@ pub fn start(config: &Config, command: Option<Vec<OsString>>) -> Result<Started>
     // A command goes on without a reader, and its exit status is still wanted.
     let until_reader_leaves = gate.is_none().then(|| stop.clone());
     let sinks = sinks::Run { config, host: &host, identity: &identity, actions: &actions, stop: until_reader_leaves };
-    let reader_left = sinks::add(&mut pipeline, &sinks)?;
+    let pins = spool.as_ref().filter(|s| s.is_durable() && gate.is_none()).map(Spool::pin_place);
+    let holds = spool.as_ref().is_some_and(Spool::is_durable);
+    let sinks::Added { closed: reader_left, spooled, watches } = sinks::add(&mut pipeline, &sinks, spool)?;
 
     let waiter = Waiter::new().context("make the reader's wait")?;
     waiter.add(stop.fd())?;
     let shared = loaded.shared();
-    let sequencer = rings(&loaded, &shared, &host, config.clock_slack_ns, &waiter)?;
-    let before = loaded.tasks()?;
-    for (roots, except) in [(&settings.filters.trees.only, false), (&settings.filters.trees.except, true)] {
-        for pid in descendants(&tasks(&before), roots) {
-            loaded.follow(pid, except)?;
+    let mut sequencer = rings(&loaded, &shared, &host, config.clock_slack_ns, &waiter)?;
+    if holds {
+        sequencer.hold();
+    }
+    let mut have_rows = true;
+    let before_attach_ns = boottime_ns();
+    if let Some(before) = before {
+        have_rows = before.stood.own.is_none();
+        before.go_on(&mut sequencer, &mut pipeline);
+    } else {
+        attach(&mut loaded, &settings)?;
+        if let Some((pins, spool)) = pins {
+            resume::pin(&mut loaded, &sequencer, pins, &spool, &settings, &identity)?;
         }
     }
-    let before_attach_ns = boottime_ns();
-    loaded.attach(settings.cgroup_root.as_deref())?;
     say_plan(&loaded);
     for record in tasks(&loaded.tasks()?) {
-        pipeline.running(record, &cmdline_of(u32_at(record, PID)), before_attach_ns);
+        pipeline.running(record, &cmdline_of(u32_at(record, PID)), before_attach_ns, have_rows);
     }
     privilege::drop_unneeded(gate.is_some()).context("drop capabilities that only the start needs")?;
     let hotplug =
@@ -217,9 +266,10 @@ pub fn start(config: &Config, command: Option<Vec<OsString>>) -> Result<Started>
         status::show(&watch);
     }
     let facts = facts(config, &identity, &loaded, &host);
-    let board = Arc::new(Board::new(shared, facts, pipeline.watches()));
+    let board = Arc::new(Board::new(shared, facts, watches, spooled.as_ref().map(|s| Arc::clone(&s.shared))));
     operate(server, &board)?;
     let naps = Naps { nap: Duration::from_micros(config.nap_us), before_sleep: config.naps_before_sleep };
+    let held = spooled.as_ref().filter(|_| holds).and_then(|s| s.commits.clone()).map(Held::new);
     let driver = Driver::new(
         loaded,
         sequencer,
@@ -230,6 +280,7 @@ pub fn start(config: &Config, command: Option<Vec<OsString>>) -> Result<Started>
         config.ring_bytes,
         watch,
         Arc::clone(&board),
+        held,
     );
     let (duration, stop_wait) = (config.duration, config.stop_wait);
     Ok(Started {

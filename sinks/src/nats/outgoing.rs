@@ -79,8 +79,8 @@ impl Outgoing {
 
     /// The progress of a flush.
     pub fn progress(subject: Subject, host: &str, progress: &Progress) -> Result<Outgoing, SinkError> {
-        let Progress { boot_id, epoch, next_cut, own_seq } = progress;
-        let id = format!("{}:{boot_id}:{epoch}:progress:{next_cut}:{own_seq}", token(host));
+        let Progress { log_id, boot_id, epoch, next_cut, own_seq, .. } = progress;
+        let id = format!("{}:{boot_id}:{epoch}:progress:{log_id}:{next_cut}:{own_seq}", token(host));
         let payload = serde_json::to_vec(progress)
             .map_err(|error| SinkError::Fatal(format!("writing the progress as JSON: {error}")))?;
         Ok(Outgoing { subject, id, payload: payload.into(), described: false, origin: None })

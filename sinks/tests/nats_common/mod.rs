@@ -116,7 +116,13 @@ impl Writer {
 
     pub fn progress(&self) -> Progress {
         let who = rows::identity();
-        Progress { boot_id: who.boot_id.to_string(), epoch: who.epoch, next_cut: self.cuts, own_seq: 3 }
+        Progress {
+            boot_id: who.boot_id.to_string(),
+            epoch: who.epoch,
+            next_cut: self.cuts,
+            own_seq: 3,
+            ..Progress::default()
+        }
     }
 
     fn noted<T>(&mut self, result: Result<T, SinkError>) -> Option<T> {
