@@ -89,7 +89,7 @@ def main():
         while True:
             signal.pause()
     if wanted.check:
-        return 0 if duckdb.sql("SELECT 42").fetchone() == (42,) else 1
+        return 0 if duckdb.execute("SELECT 42").fetchall() == [(42,)] else 1
     try:
         connection = connect()
         if not wanted.sql:
