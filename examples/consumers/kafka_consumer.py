@@ -49,19 +49,23 @@ def consumer(wanted):
     return made
 
 
+def is_rows(message):
+    """Whether this is a message with rows; an error that does not pass by itself is raised."""
+    error = message.error()
+    if error is None:
+        return message.topic() != PROGRESS
+    if error.code() == KafkaError.UNKNOWN_TOPIC_OR_PART or error.retriable():
+        print(f"kafka_consumer: {error.str()}; trying again", file=sys.stderr)
+        return False
+    raise KafkaException(error)
+
+
 def take(messages, outputs):
-    """Takes the rows of messages; returns how many messages there were."""
-    for message in messages:
-        if message.error():
-            if message.error().code() == KafkaError._PARTITION_EOF:
-                continue
-            if message.error().retriable() or message.error().code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
-                print(f"kafka_consumer: {message.error()}; trying again", file=sys.stderr)
-                continue
-            raise KafkaException(message.error())
-        if message.topic() != PROGRESS:
-            outputs.take(f"{message.topic()}-{message.partition()}", message.value())
-    return len(messages)
+    """Takes the rows of messages; returns how many messages had some."""
+    taken = [message for message in messages if is_rows(message)]
+    for message in taken:
+        outputs.take(f"{message.topic()}-{message.partition()}", message.value())
+    return len(taken)
 
 
 def main():

@@ -61,7 +61,7 @@ async def take(source, outputs):
     """Takes the rows of the next messages; returns how many messages there were."""
     try:
         messages = await source.fetch(MESSAGES_MAX, FETCH_S)
-    except nats.errors.TimeoutError:
+    except (nats.errors.TimeoutError, asyncio.TimeoutError):
         return 0
     for message in messages:
         if not message.subject.startswith(PROGRESS):
@@ -88,7 +88,9 @@ async def main():
     while source and going():
         if await take(source, outputs):
             last = time.monotonic()
-    await connection.drain()
+    # Acknowledgements are sent at once, so that the server has them before the connection goes.
+    await connection.flush()
+    await connection.close()
     print(outputs.summary())
 
 

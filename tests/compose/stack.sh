@@ -26,7 +26,7 @@ engine_is_old() { [ "$(client version --format '{{.Server.Version}}' | cut -d . 
 # stack_prepare: the files and the environment of this run: ports that nobody has, Parquet files that close soon.
 stack_prepare() {
     local variable
-    for variable in WEIR_KAFKA_PORT WEIR_NATS_PORT WEIR_METRICS_PORT; do
+    for variable in PORT_KAFKA PORT_NATS PORT_METRICS; do
         export "$variable=$(free_port)"
     done
     sed 's/^file_age = .*/file_age = "2s"/' "$repository/deploy/weir.toml" >"$scratch/weir.toml"
@@ -63,10 +63,10 @@ stack_stop() {
 consumers_start() {
     local python=$cache/python/bin/python examples=$repository/examples/consumers
     export PYTHONDONTWRITEBYTECODE=1
-    "$python" "$examples/kafka_consumer.py" --brokers "localhost:$WEIR_KAFKA_PORT" --out "$scratch/kafka" \
+    "$python" "$examples/kafka_consumer.py" --brokers "localhost:$PORT_KAFKA" --out "$scratch/kafka" \
         >"$scratch/kafka.log" 2>&1 &
     consumers+=($!)
-    "$python" "$examples/nats_consumer.py" --server "nats://localhost:$WEIR_NATS_PORT" --out "$scratch/nats" \
+    "$python" "$examples/nats_consumer.py" --server "nats://localhost:$PORT_NATS" --out "$scratch/nats" \
         >"$scratch/nats.log" 2>&1 &
     consumers+=($!)
 }
