@@ -11,7 +11,7 @@ import os
 # 6.14 numbers stand out of order by a few places, never by this many.
 WINDOW = 65_536
 # Keys of JSON whose values are texts, because they do not fit into a JSON number (beyond 2^53).
-WIDE = ("process_key", "parent_key", "arg0", "arg1", "arg2", "arg3", "arg4", "arg5")
+WIDE = {"process_key", "parent_key", "child_key", "arg0", "arg1", "arg2", "arg3", "arg4", "arg5"}
 IDENTITY = ("host", "boot_id", "epoch", "cpu", "seq")
 
 

@@ -100,6 +100,8 @@ verified_now() {
     python3 "$repository/examples/consumers/merge.py" "$scratch/$1" | "$weir" verify -
 }
 
+arrow_is_json() { python3 "$here/same_rows.py" "$scratch/kafka" "$scratch/kafka-arrow"; }
+
 parquet_verified() {
     client cp "$(compose ps --all --quiet collector):/var/lib/weir/parquet" "$scratch/parquet"
     "$weir" verify "$scratch/parquet"

@@ -23,13 +23,23 @@ free_port() { python3 -c 'import socket; s = socket.create_server(("127.0.0.1", 
 
 engine_is_old() { [ "$(client version --format '{{.Server.Version}}' | cut -d . -f 1)" -le "$ENGINE_WITHOUT_CAP_BPF" ]; }
 
-# stack_prepare: the files and the environment of this run: ports that nobody has, Parquet files that close soon.
+# stack_prepare: the files and the environment of this run: ports that nobody has, Parquet files that close soon, and one
+# more sink, with Arrow messages.
 stack_prepare() {
     local variable
     for variable in PORT_KAFKA PORT_NATS PORT_METRICS; do
         export "$variable=$(free_port)"
     done
-    sed 's/^file_age = .*/file_age = "2s"/' "$repository/deploy/weir.toml" >"$scratch/weir.toml"
+    sed 's/^file_age = .*/file_age = "2s"/' "$repository/deploy/weir.toml" - >"$scratch/weir.toml" <<'TOML'
+
+[[sink]]
+name = "kafka-arrow"
+type = "kafka"
+brokers = ["kafka:9093"]
+topic = "weir-arrow.{class}"
+format = "arrow"
+create_topics = true
+TOML
     cat >"$scratch/test.yml" <<YAML
 services:
   collector:
@@ -61,13 +71,17 @@ stack_stop() {
 
 # consumers_start: the examples, as anyone would run them.
 consumers_start() {
-    local python=$cache/python/bin/python examples=$repository/examples/consumers
     export PYTHONDONTWRITEBYTECODE=1
-    "$python" "$examples/kafka_consumer.py" --brokers "localhost:$PORT_KAFKA" --out "$scratch/kafka" \
-        >"$scratch/kafka.log" 2>&1 &
-    consumers+=($!)
-    "$python" "$examples/nats_consumer.py" --server "nats://localhost:$PORT_NATS" --out "$scratch/nats" \
-        >"$scratch/nats.log" 2>&1 &
+    consumer kafka kafka_consumer.py --brokers "localhost:$PORT_KAFKA"
+    consumer kafka-arrow kafka_consumer.py --brokers "localhost:$PORT_KAFKA" --topics '^weir-arrow\..*' --group arrow
+    consumer nats nats_consumer.py --server "nats://localhost:$PORT_NATS"
+}
+
+# consumer NAME EXAMPLE ARGUMENT..
+consumer() {
+    local name=$1 example=$2
+    shift 2
+    "$cache/python/bin/python" "$repository/examples/consumers/$example" "$@" --out "$scratch/$name" >"$scratch/$name.log" 2>&1 &
     consumers+=($!)
 }
 
