@@ -93,6 +93,24 @@ metrics_match() {
         "$repository"/deploy/grafana/dashboards/*.json "$repository/deploy/prometheus/weir.rules.yml"
 }
 
+# Grafana has no stand-in.
+prometheus_scrapes() {
+    compose --profile monitoring up --detach --no-build --wait --wait-timeout "$UP_S_MAX" prometheus || return
+    within prometheus_says 'up{job="weir"} == 1' && within prometheus_says 'sum(weir_sink_rows_total) > 0' && prometheus_has_rules
+}
+
+# prometheus_says EXPRESSION: whether it has a value.
+prometheus_says() {
+    python3 - "http://127.0.0.1:$PORT_PROMETHEUS/api/v1/query" "$1" <<'PYTHON'
+import json, sys, urllib.parse, urllib.request
+answer = json.load(urllib.request.urlopen(sys.argv[1] + "?" + urllib.parse.urlencode({"query": sys.argv[2]}), timeout=10))
+print(answer)
+sys.exit(not answer["data"]["result"])
+PYTHON
+}
+
+prometheus_has_rules() { compose exec -T prometheus wget -q -O - http://127.0.0.1:9090/api/v1/rules | grep -q '"name":"WeirLosesEvents"'; }
+
 # verified CONSUMER: until the ends of all sequences have come.
 verified() { within verified_now "$1"; }
 

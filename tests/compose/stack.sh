@@ -27,7 +27,7 @@ engine_is_old() { [ "$(client version --format '{{.Server.Version}}' | cut -d . 
 # more sink, with Arrow messages.
 stack_prepare() {
     local variable
-    for variable in PORT_KAFKA PORT_NATS PORT_METRICS; do
+    for variable in PORT_KAFKA PORT_NATS PORT_METRICS PORT_PROMETHEUS; do
         export "$variable=$(free_port)"
     done
     sed 's/^file_age = .*/file_age = "2s"/' "$repository/deploy/weir.toml" - >"$scratch/weir.toml" <<'TOML'
