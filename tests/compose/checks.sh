@@ -89,7 +89,7 @@ delivery_is_left_out() {
 seen() { sql "SELECT count(*) AS n FROM file WHERE path LIKE '$(marker "$1")%'" | tee -a /dev/stderr | grep -q "\"n\":$2}"; }
 
 metrics_match() {
-    "$cache/python/bin/python" "$here/metrics.py" "http://127.0.0.1:$PORT_METRICS/metrics" \
+    "$cache/python/bin/python" "$here/metrics.py" "http://127.0.0.1:$PORT_METRICS/metrics" "$repository/docs/operating.md" \
         "$repository"/deploy/grafana/dashboards/*.json "$repository/deploy/prometheus/weir.rules.yml"
 }
 

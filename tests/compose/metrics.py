@@ -1,50 +1,37 @@
-"""Compares the metrics that dashboards and rules name with those that the collector publishes.
+"""Compares the metrics that dashboards and rules name with the reference of all metrics and with what is published.
 
-Usage: metrics.py URL FILE.. Exit 1 if a file names a metric that is not there, or none at all.
+Usage: metrics.py URL REFERENCE FILE.. Exit 1 if a file names a metric that the reference does not have, or none at all, or
+if what is published is not in the reference. A series is published from its first event on, so files may name more.
 """
 
 import re
 import sys
 import urllib.request
 
-# Parts of a histogram have names of their own.
-SUFFIXES = ("_bucket", "_count", "_sum")
 NAME = re.compile(r"\bweir_[a-z0-9_]+\b")
+DECLARED = re.compile(r"^# TYPE (\S+) ", re.MULTILINE)
+DOCUMENTED = re.compile(r"^\| `(weir_[a-z0-9_]+)` \|", re.MULTILINE)
 
 
-def published(url):
-    with urllib.request.urlopen(url, timeout=10) as answer:
-        text = answer.read().decode()
-    names = set()
-    for line in text.splitlines():
-        if line.startswith("# TYPE "):
-            _, _, name, kind = line.split()
-            names.add(name)
-            # OpenMetrics declares a counter without the ending that its samples have.
-            if kind == "counter":
-                names.add(name.removesuffix("_total") + "_total")
-            if kind == "histogram":
-                names.update(name + suffix for suffix in SUFFIXES)
-    return names
-
-
-def named(path):
-    """Metrics in a file; a recording rule's own names have a colon and are none."""
+def read(path):
     with open(path, encoding="utf-8") as file:
-        return set(NAME.findall(file.read()))
+        return file.read()
+
+
+def missing_from(known, names, what):
+    missing = names - known
+    print(f"{what}: {len(names)} metrics, not in the reference: {', '.join(sorted(missing)) or 'none'}")
+    return bool(missing) or not names
 
 
 def main():
-    there = published(sys.argv[1])
-    print(f"{len(there)} names published: {', '.join(sorted(there))}")
-    status = 0
-    for path in sys.argv[2:]:
-        wanted = named(path)
-        missing = wanted - there
-        print(f"{path}: {len(wanted)} names, not published: {', '.join(sorted(missing)) or 'none'}")
-        if missing or not wanted:
-            status = 1
-    return status
+    url, reference, *files = sys.argv[1:]
+    known = set(DOCUMENTED.findall(read(reference)))
+    with urllib.request.urlopen(url, timeout=10) as answer:
+        published = set(DECLARED.findall(answer.read().decode()))
+    faults = [missing_from(known, published, url)]
+    faults += [missing_from(known, set(NAME.findall(read(path))), path) for path in files]
+    return 1 if any(faults) else 0
 
 
 if __name__ == "__main__":
