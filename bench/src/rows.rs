@@ -10,7 +10,7 @@ use rustix::time::{ClockId, clock_gettime};
 use weir_bpf::Selection;
 use weir_collector::assemble::Limits;
 use weir_collector::order::Sequencer;
-use weir_collector::pipeline::{Pace, Pipeline, Selected};
+use weir_collector::pipeline::{Marks, Pace, Pipeline, Selected};
 use weir_schema::record::action_number;
 use weir_schema::syscalls;
 use weir_sinks::parquet::{ParquetOptions, ParquetSink};
@@ -62,9 +62,10 @@ struct Played {
     ns_per_row: f64,
 }
 
-fn positions(sequencer: &Sequencer<Tape>) -> Vec<Position> {
+fn marks(sequencer: &Sequencer<Tape>) -> Marks {
     let position = |(cpu, next, ktime_ns)| Position { cpu: cpu as i32, next_seq: next as i64, ktime_ns };
-    sequencer.positions().map(|(cpu, next, time): (usize, u64, i64)| position((cpu, next, time))).collect()
+    let positions = sequencer.positions().map(|(cpu, next, time): (usize, u64, i64)| position((cpu, next, time)));
+    Marks { positions: positions.collect(), resume: String::new() }
 }
 
 /// Plays `rows` rows of one class through the pipeline; CPU time of all threads but for filling the tape.
@@ -104,14 +105,14 @@ fn play(recording: &Recording, class: u16, rows: u64, sink: Box<dyn Sink>) -> Re
             let round = sequencer.round(|| ktime_ns + 1, emit, &mut gaps);
             let full = pipeline.is_full();
             let s = &sequencer;
-            pipeline.close_due(!full && !round.more, Instant::now(), || positions(s));
+            pipeline.close_due(!full && !round.more, Instant::now(), || marks(s));
             if !full && !round.more {
                 break;
             }
         }
         played += pipeline.counts().rows - before;
     }
-    let (lanes, _) = pipeline.finish(|| positions(&sequencer));
+    let (lanes, _) = pipeline.finish(|| marks(&sequencer));
     for lane in lanes {
         lane.stop(Instant::now() + Duration::from_secs(60));
     }

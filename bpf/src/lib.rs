@@ -4,6 +4,7 @@
 //! * [`plan`]: which programs serve a selection of actions (pure).
 //! * [`load`]: opens, configures, loads and attaches them.
 //! * [`filter`]: what is recorded at all.
+//! * [`pin`]: keeps them when the collector is gone.
 //! * [`ring`]: reads records in place, in the ring's own memory.
 //! * [`shared`]: the counters and flags that the programs share with the collector.
 
@@ -11,6 +12,7 @@ pub mod btf;
 pub mod error;
 pub mod filter;
 pub mod load;
+pub mod pin;
 pub mod plan;
 pub mod ring;
 pub mod shared;
@@ -18,5 +20,6 @@ mod skel;
 
 pub use error::Error;
 pub use filter::{Filters, Lists};
-pub use load::{Loaded, Settings};
+pub use load::{Loaded, ProgramCounters, Settings, object_hash};
+pub use pin::Pins;
 pub use plan::{Plan, Selection};

@@ -2,13 +2,15 @@
 
 use std::collections::BTreeSet;
 use std::fs::File;
+use std::hash::{Hash, Hasher};
 use std::io::Read;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::sync::{Arc, Mutex};
 
-use libbpf_rs::{Iter, Link, MapCore, MapFlags, Object, ObjectBuilder, OpenObject, PrintLevel, set_print};
+use libbpf_rs::{Iter, Link, MapCore, MapFlags, Object, ObjectBuilder, OpenObject, PrintLevel, Program, set_print};
 
 use crate::filter::{self, Filters};
+use crate::pin::Pins;
 use crate::plan::{Plan, Selection};
 use crate::ring::{self, Ring};
 use crate::shared::{LOST_LOG_ENTRIES, Mapping, Shared};
@@ -61,6 +63,21 @@ pub struct Loaded {
     pub shared: Arc<Shared>,
     config: Mapping,
     ring_bytes: u32,
+    /// What survives the collector.
+    pins: Option<Pins>,
+    /// Attached programs of a load before, which this one goes on with.
+    attached_before: Vec<(String, OwnedFd)>,
+}
+
+/// Maps that the collector reads or writes, and the jump table, which the kernel would empty without an owner.
+const PINNED_MAPS: &[&str] =
+    &[".data.cpus", ".data.reader", ".data.config", "lost_log", "rings", "handlers", "followed", "not_followed"];
+
+/// Tells one version of the compiled programs from another.
+pub fn object_hash() -> u64 {
+    let mut hasher = std::hash::DefaultHasher::new();
+    OBJECT.hash(&mut hasher);
+    hasher.finish()
 }
 
 static LOG: Mutex<Vec<String>> = Mutex::new(Vec::new());
@@ -96,7 +113,7 @@ fn program_names(object: &OpenObject) -> BTreeSet<String> {
     object.progs().map(|p| p.name().to_string_lossy().into_owned()).collect()
 }
 
-fn prepare(object: &mut OpenObject, settings: &Settings, plan: &Plan) -> Result<(), Error> {
+fn prepare(object: &mut OpenObject, settings: &Settings, plan: &Plan, before: Option<&Pins>) -> Result<(), Error> {
     let wanted = plan.programs();
     for mut program in object.progs_mut() {
         let name = program.name().to_string_lossy().into_owned();
@@ -104,13 +121,19 @@ fn prepare(object: &mut OpenObject, settings: &Settings, plan: &Plan) -> Result<
     }
     let cpus = settings.possible_cpus as u32;
     for mut map in object.maps_mut() {
-        let entries = match map.name().to_string_lossy().as_ref() {
-            "rings" | "drafts" => cpus,
-            "lost_log" => cpus * LOST_LOG_ENTRIES as u32,
-            "followed" | "not_followed" => settings.followed_max,
-            _ => continue,
+        let name = map.name().to_string_lossy().into_owned();
+        let entries = match name.as_str() {
+            "rings" | "drafts" => Some(cpus),
+            "lost_log" => Some(cpus * LOST_LOG_ENTRIES as u32),
+            "followed" | "not_followed" => Some(settings.followed_max),
+            _ => None,
         };
-        map.set_max_entries(entries).map_err(Error::libbpf("size a map"))?;
+        if let Some(entries) = entries {
+            map.set_max_entries(entries).map_err(Error::libbpf("size a map"))?;
+        }
+        if let Some(pins) = before.filter(|_| PINNED_MAPS.contains(&name.as_str())) {
+            map.reuse_pinned_map(pins.map(&name)).map_err(Error::libbpf(format!("take over pinned map {name}")))?;
+        }
     }
     Ok(())
 }
@@ -123,6 +146,28 @@ impl Loaded {
     /// # Errors
     /// No BTF, a refused program that is needed, missing capabilities, no memory.
     pub fn load(settings: &Settings) -> Result<Loaded, Error> {
+        Loaded::load_over(settings, None)
+    }
+
+    /// Takes over what a collector before has pinned: its programs stay attached, and write into its rings. Settings and
+    /// programs must be the same.
+    ///
+    /// # Errors
+    /// As [`Loaded::load`], and when a pin is missing.
+    pub fn take_over(settings: &Settings, pins: Pins) -> Result<Loaded, Error> {
+        let mut loaded = Loaded::load_over(settings, Some(&pins))?;
+        for name in pins.links()? {
+            let link =
+                Link::open(pins.link(&name)).map_err(Error::libbpf(format!("open the pinned link of {name}")))?;
+            let program = Program::fd_from_pinned_path(pins.program(&name));
+            loaded.attached_before.push((name.clone(), program.map_err(Error::libbpf(format!("open pinned {name}")))?));
+            loaded.links.push((name, link));
+        }
+        loaded.pins = Some(pins);
+        Ok(loaded)
+    }
+
+    fn load_over(settings: &Settings, before: Option<&Pins>) -> Result<Loaded, Error> {
         let kernel = btf::Kernel::load()?;
         let mut refused: Vec<(String, String)> = vec![];
         loop {
@@ -130,10 +175,10 @@ impl Loaded {
             let names = program_names(&object);
             let refused_names: Vec<String> = refused.iter().map(|(name, _)| name.clone()).collect();
             let plan = Plan::new(&settings.selection, &kernel, &names, &refused_names);
-            prepare(&mut object, settings, &plan)?;
+            prepare(&mut object, settings, &plan, before)?;
             take_log();
             match object.load() {
-                Ok(object) => return Loaded::configure(object, plan, refused, settings),
+                Ok(object) => return Loaded::configure(object, plan, refused, settings, before.is_none()),
                 Err(e) => {
                     let Some((program, log)) = refused_program(&take_log()) else {
                         return Err(Error::libbpf("load the programs")(e));
@@ -152,6 +197,7 @@ impl Loaded {
         plan: Plan,
         refused: Vec<(String, String)>,
         settings: &Settings,
+        is_new: bool,
     ) -> Result<Loaded, Error> {
         let fd = |name: &str| map_fd(&object, name);
         let shared = Arc::new(Shared::map(
@@ -163,8 +209,21 @@ impl Loaded {
         let len = size_of::<data_config>().next_multiple_of(rustix::param::page_size());
         let config =
             Mapping::new(fd(".data.config")?.as_fd(), 0, len, true).map_err(Error::io("map the configuration"))?;
-        let mut loaded =
-            Loaded { object, links: vec![], plan, refused, shared, config, ring_bytes: settings.ring_bytes };
+        let mut loaded = Loaded {
+            object,
+            links: vec![],
+            plan,
+            refused,
+            shared,
+            config,
+            ring_bytes: settings.ring_bytes,
+            pins: None,
+            attached_before: vec![],
+        };
+        if !is_new {
+            // The programs of the load before go on with their own configuration and jump table.
+            return Ok(loaded);
+        }
         for (slot, program) in &loaded.plan.handlers {
             let fd = loaded.program_fd(program)?;
             loaded.update("handlers", &slot.to_ne_bytes(), &fd.to_ne_bytes())?;
@@ -220,6 +279,11 @@ impl Loaded {
     /// # Errors
     /// No memory, no capability.
     pub fn create_ring(&self, cpu: usize) -> Result<Ring, Error> {
+        if let Some(pins) = &self.pins
+            && let Some((fd, bytes)) = pins.ring_fd(cpu)?
+        {
+            return Ring::map(fd, bytes as usize);
+        }
         let fd = ring::create(&format!("weir_{cpu}"), self.ring_bytes)?;
         Ring::map(fd, self.ring_bytes as usize)
     }
@@ -229,6 +293,11 @@ impl Loaded {
     /// # Errors
     /// When the kernel refuses.
     pub fn install_ring(&self, cpu: usize, ring: &Ring) -> Result<(), Error> {
+        if let Some(pins) = &self.pins
+            && pins.ring_fd(cpu)?.is_none()
+        {
+            pins.pin_ring(cpu, ring)?;
+        }
         self.update("rings", &(cpu as u32).to_ne_bytes(), &ring.raw_fd().to_ne_bytes())
     }
 
@@ -272,7 +341,41 @@ impl Loaded {
 
     /// Detaches everything: no record is begun after this returns.
     pub fn detach(&mut self) {
+        if let Some(pins) = self.pins.take()
+            && pins.remove().is_err()
+        {
+            // What stays pinned would keep the programs attached.
+            self.links.iter().for_each(|(_, link)| drop(link.detach()));
+        }
         self.links.clear();
+    }
+
+    /// Pins everything that is attached, with maps and rings: it all survives this process.
+    ///
+    /// # Errors
+    /// When the kernel refuses, or there is no BPF file system.
+    pub fn pin<'a>(&mut self, pins: Pins, rings: impl Iterator<Item = (usize, &'a Ring)>) -> Result<(), Error> {
+        for mut map in self.object.maps_mut() {
+            let name = map.name().to_string_lossy().into_owned();
+            if PINNED_MAPS.contains(&name.as_str()) {
+                map.pin(pins.map(&name)).map_err(Error::libbpf(format!("pin map {name}")))?;
+            }
+        }
+        for (cpu, ring) in rings {
+            pins.pin_ring(cpu, ring)?;
+        }
+        for (name, link) in &mut self.links {
+            link.pin(pins.link(name)).map_err(Error::libbpf(format!("pin the link of {name}")))?;
+        }
+        for mut program in self.object.progs_mut() {
+            let name = program.name().to_string_lossy().into_owned();
+            if self.links.iter().any(|(n, _)| *n == name) {
+                program.pin(pins.program(&name)).map_err(Error::libbpf(format!("pin program {name}")))?;
+            }
+        }
+        pins.complete()?;
+        self.pins = Some(pins);
+        Ok(())
     }
 
     /// Runs the task iterator and returns what it wrote: records of `process.running` one behind the other.
@@ -311,21 +414,24 @@ pub struct ProgramCounters {
 impl Loaded {
     /// What the kernel counted for every attached program.
     pub fn counters(&self) -> Vec<ProgramCounters> {
+        if !self.attached_before.is_empty() {
+            return self.attached_before.iter().filter_map(|(name, fd)| counters_of(name, fd.as_raw_fd())).collect();
+        }
         let attached = |name: &str| self.links.iter().any(|(n, _)| n == name);
-        let programs = self.object.progs().filter(|p| attached(&p.name().to_string_lossy()));
-        programs.filter_map(|p| counters_of(&p)).collect()
+        let programs = self.object.progs().map(|p| (p.name().to_string_lossy().into_owned(), p.as_fd().as_raw_fd()));
+        programs.filter(|(name, _)| attached(name)).filter_map(|(name, fd)| counters_of(&name, fd)).collect()
     }
 }
 
-fn counters_of(program: &libbpf_rs::Program<'_>) -> Option<ProgramCounters> {
+fn counters_of(program: &str, fd: i32) -> Option<ProgramCounters> {
     use libbpf_rs::libbpf_sys::{bpf_prog_get_info_by_fd, bpf_prog_info};
     let mut info = bpf_prog_info::default();
     let mut len = size_of::<bpf_prog_info>() as u32;
     // SAFETY: `info` is a valid struct of `len` bytes that the kernel fills; all its pointers are null, so nothing else is
     // written.
-    let failed = unsafe { bpf_prog_get_info_by_fd(program.as_fd().as_raw_fd(), &raw mut info, &raw mut len) };
+    let failed = unsafe { bpf_prog_get_info_by_fd(fd, &raw mut info, &raw mut len) };
     (failed == 0).then(|| ProgramCounters {
-        program: program.name().to_string_lossy().into_owned(),
+        program: program.to_owned(),
         recursion_misses: info.recursion_misses,
         runs: info.run_cnt,
         run_time_ns: info.run_time_ns,

@@ -18,12 +18,13 @@ use std::sync::Arc;
 
 use weir_schema::CLASSES;
 use weir_sinks::loss_rows::{LossRow, loss_batch};
-use weir_sinks::{Batch, Cut, Identity, Position, Tally};
+use weir_sinks::{Batch, Cut, Identity, Tally};
 
 pub use rows::{ClassRows, Row};
 
 use block::ACTIONS_MAX;
 
+use crate::pipeline::Marks;
 use crate::texts::Texts;
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -49,6 +50,14 @@ pub struct Limits {
     pub bytes_max: usize,
 }
 
+impl Limits {
+    /// Those of the configuration.
+    pub fn of(config: &crate::config::Config) -> Limits {
+        let bytes_max = usize::try_from(config.batch_bytes_max).unwrap_or(usize::MAX);
+        Limits { rows_max: config.batch_rows_max, bytes_max }
+    }
+}
+
 /// The open cut of one group of lanes.
 pub struct Assembly {
     classes: Vec<ClassRows>,
@@ -69,10 +78,10 @@ fn action_of_cell(index: usize) -> u16 {
 }
 
 impl Assembly {
-    /// An empty cut with these limits.
-    pub fn new(limits: Limits) -> Assembly {
+    /// An empty cut with these limits; cuts are counted from `first_cut`.
+    pub fn new(limits: Limits, first_cut: u64) -> Assembly {
         let classes = CLASSES.iter().filter(|c| c.has_record()).map(|c| ClassRows::new(c)).collect();
-        Assembly { classes, losses: vec![], tallies: vec![], limits, full: false, rows: 0, cuts: 0 }
+        Assembly { classes, losses: vec![], tallies: vec![], limits, full: false, rows: 0, cuts: first_cut }
     }
 
     fn tally(&mut self, cpu: i32, action: u16, seq: i64) {
@@ -133,7 +142,7 @@ impl Assembly {
         &mut self,
         identity: &Identity,
         clock_offset_ns: i64,
-        positions: Vec<Position>,
+        marks: Marks,
         texts: &Texts,
         last: bool,
     ) -> Arc<Cut> {
@@ -154,9 +163,11 @@ impl Assembly {
             identity: identity.clone(),
             batches,
             tallies,
-            positions,
+            positions: marks.positions,
             clock_offset_ns,
             last,
+            dropped: vec![],
+            resume: marks.resume,
         })
     }
 

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use serde::Serialize;
+use weir_bpf::plan::State;
 
 use crate::requirements::{Finding, Level};
 use crate::terminal::escape;
@@ -34,6 +35,17 @@ pub struct Probe {
     /// Whether it will run.
     #[serde(flatten)]
     pub state: ProbeState,
+}
+
+impl From<&weir_bpf::plan::Probe> for Probe {
+    fn from(probe: &weir_bpf::plan::Probe) -> Probe {
+        let state = match &probe.state {
+            State::Runs => ProbeState::Runs,
+            State::Fallback(reason) => ProbeState::Fallback(reason.clone()),
+            State::Missing(reason) => ProbeState::Missing(reason.clone()),
+        };
+        Probe { name: probe.program.clone(), hook: probe.hook.clone(), serves: probe.serves.clone(), state }
+    }
 }
 
 /// The whole answer.

@@ -10,27 +10,39 @@ mod problem;
 mod raw;
 mod render;
 mod select;
+mod sinks;
 mod table;
 mod units;
 mod validate;
+mod words;
 
 use std::path::PathBuf;
 use std::time::Duration;
 
-use kinds::{Choice, Count, File, Kind, List, Micros, Millis, Named, Nanos, Optional, Size, Span, Switch, Text};
+use kinds::{Choice, Count, File, Hidden, Kind, List, Micros, Millis, Nanos, Optional, Size, Span, Switch, Text};
 use table::settings;
+use weir_sinks::kafka::{Acks, KafkaCompression};
+use weir_sinks::nats::Storage;
+use weir_sinks::{Compression, PayloadFormat, Policy, Secret};
 
 pub use layers::{Effective, Origin, Sources};
 pub use nearest::nearest;
 pub use problem::{ConfigError, Problem};
 pub use raw::Raw;
-pub use render::{effective_toml, markdown};
+pub use render::{effective_json, effective_toml, markdown};
 pub use select::Selection;
+pub use sinks::{SinkConfig, SinkKind, SinkSettings};
 pub use table::{Flag, Key};
 pub use units::{format_size, parse_duration};
+pub use words::{
+    Containers, LogFormat, LogLevel, Results, SaslMechanism, SinkStart, SpoolFull, SpoolMode, Status, StdoutFormat,
+};
 
 /// Where Parquet files go when nothing else is said.
 pub const DATA_DIR: &str = "weir-data";
+
+/// Where dead letters go when nothing else is said.
+const DEAD_LETTERS_DIR: &str = "weir-dead-letters";
 
 /// Values that one list filter can hold; the kernel's tables of the filters have as many places.
 pub const FILTER_VALUES_MAX: usize = weir_bpf::filter::LIST_MAX;
@@ -66,6 +78,14 @@ settings! {
         duration: Option<Duration> as Optional<Span> = None;
         /// Run the command as this user. Not set: the user who called sudo, else the caller.
         user: Option<String> as Optional<Text> = None, &[Flag::Takes("user", "NAME")];
+        /// Keep everything that is recorded in this directory as a capture, which `weir replay` reads. Given as the only
+        /// output, no Parquet is written.
+        capture: Option<PathBuf> as Optional<File> = None, &[Flag::Takes("capture", "DIR")];
+        /// Serve `/metrics`, `/livez`, `/readyz` and `/status` by HTTP at this address and port, such as
+        /// `127.0.0.1:9464`. Not set: nothing listens.
+        listen: Option<String> as Optional<Text> = None, &[Flag::Takes("listen", "ADDRESS")];
+        /// How long all sinks together may take for their last rows at the stop.
+        stop_wait: Duration as Span = Duration::from_secs(30);
         /// Write the final ledger to this file as JSON.
         report: Option<PathBuf> as Optional<File> = None, &[Flag::Takes("report", "FILE")];
         /// The live status line on standard error; `auto` shows it on a terminal.
@@ -161,6 +181,203 @@ settings! {
         /// Print rows as JSON lines, or as a table for people. Given as the only output, no Parquet is written.
         format: Option<StdoutFormat> as Optional<Choice> = None, &[Flag::Takes("stdout", "FORMAT")];
     }
+    /// Messages to Kafka.
+    kafka: Kafka, "Kafka" {
+        /// Brokers to begin with, as HOST:PORT. Not set: no rows go to Kafka.
+        brokers: Vec<String> as List<Text> = Vec::new(), &[Flag::Takes("kafka", "HOST:PORT")];
+        /// Topic; `{class}` and `{host}` stand for those of the rows.
+        topic: String as Text = "weir.{class}".into();
+        /// Form of the messages: one event as JSON, many as JSON lines, or a batch as an Arrow IPC stream.
+        format: PayloadFormat as Choice = PayloadFormat::Json;
+        /// Compression inside the Arrow messages.
+        arrow_compression: Compression as Choice = Compression::Lz4;
+        /// Bytes of one message before compression. A single row that is larger goes to the dead letters.
+        message_bytes_max: u64 as Size = 900_000;
+        /// Lines of one message of JSON lines.
+        lines_max: usize as Count = 1000;
+        /// Compression by the producer.
+        compression: KafkaCompression as Choice = KafkaCompression::Lz4;
+        /// Who must have a message before it is acknowledged: `all` replicas in sync, the partition's `leader`, or `none`.
+        /// With less than `all`, messages can be lost and doubled.
+        acks: Acks as Choice = Acks::All;
+        /// How long the producer waits for more messages before it sends a batch.
+        linger_ms: u64 as Millis = 20;
+        /// Bytes of messages that wait in the producer.
+        queue_bytes_max: u64 as Size = 64 << 20;
+        /// Make topics that are not there.
+        create_topics: bool as Switch = false;
+        /// Partitions of a topic that weir makes. Not set: as the broker has it.
+        topic_partitions: Option<u32> as Optional<Count> = None;
+        /// Copies of each partition of a topic that weir makes. Not set: as the broker has it.
+        topic_replication: Option<u32> as Optional<Count> = None;
+        /// How long a topic that weir makes keeps messages. Not set: as the broker has it.
+        topic_retention: Option<Duration> as Optional<Span> = None;
+        /// Encrypt. On by itself when a certificate or an authority is given.
+        tls: bool as Switch = false;
+        /// Certificates of the authorities that are trusted, PEM. Not set: those of the system.
+        tls_ca: Option<PathBuf> as Optional<File> = None;
+        /// Certificate of this client, PEM.
+        tls_cert: Option<PathBuf> as Optional<File> = None;
+        /// Private key of this client, PEM.
+        tls_key: Option<PathBuf> as Optional<File> = None;
+        /// Password of the private key.
+        tls_key_password: Option<Secret> as Optional<Hidden> = None;
+        /// The same from a file.
+        tls_key_password_file: Option<PathBuf> as Optional<File> = None;
+        /// Check the broker's certificate and name.
+        tls_verify: bool as Switch = true;
+        /// How to log in. Not set: no login.
+        sasl_mechanism: Option<SaslMechanism> as Optional<Choice> = None;
+        /// User, for all mechanisms but `oauthbearer`.
+        sasl_username: Option<String> as Optional<Text> = None;
+        /// Password.
+        sasl_password: Option<Secret> as Optional<Hidden> = None;
+        /// The same from a file.
+        sasl_password_file: Option<PathBuf> as Optional<File> = None;
+        /// Where `oauthbearer` gets its tokens (OIDC, client credentials).
+        oidc_token_url: Option<String> as Optional<Text> = None;
+        /// Client id of `oauthbearer`.
+        oidc_client_id: Option<String> as Optional<Text> = None;
+        /// Client secret of `oauthbearer`.
+        oidc_client_secret: Option<Secret> as Optional<Hidden> = None;
+        /// The same from a file.
+        oidc_client_secret_file: Option<PathBuf> as Optional<File> = None;
+        /// Scope of `oauthbearer`.
+        oidc_scope: Option<String> as Optional<Text> = None;
+        /// Further claims of `oauthbearer`, as `name=value`.
+        oidc_extensions: Vec<String> as List<Text> = Vec::new();
+        /// File with a token that someone else renews, for `oauthbearer` without OIDC.
+        sasl_token_file: Option<PathBuf> as Optional<File> = None;
+        /// One transaction for every flush, with the progress inside: consumers that read committed messages get each row
+        /// exactly once, also when weir is killed.
+        transactions: bool as Switch = false;
+        /// Name under which the broker knows this producer again. Not set: made of the host and the sink's name.
+        transactional_id: Option<String> as Optional<Text> = None;
+        /// Compacted topic of the progress, with transactions.
+        progress_topic: String as Text = "weir.progress".into();
+        /// From flush to flush.
+        flush_period: Duration as Span = Duration::from_secs(1);
+        /// How long one write waits for room in the producer before the lane is told to wait.
+        write_wait: Duration as Span = Duration::from_millis(500);
+        /// How long one flush waits for acknowledgements before the lane is told to wait.
+        flush_wait: Duration as Span = Duration::from_secs(5);
+        /// Settings of librdkafka that have no key here, as `name=value`. Secrets are refused in them.
+        librdkafka: Vec<String> as List<Text> = Vec::new();
+    }
+    /// Messages to NATS.
+    nats: Nats, "NATS" {
+        /// Servers, as `nats://HOST:PORT`. Not set: no rows go to NATS.
+        servers: Vec<String> as List<Text> = Vec::new(), &[Flag::Takes("nats", "URL")];
+        /// Subject; `{class}` and `{host}` stand for those of the rows, `{sink}` for the sink's name; dots in them become `_`.
+        subject: String as Text = "weir.{class}.{host}".into();
+        /// Publish to JetStream, which acknowledges. Off: plain NATS, at most once.
+        jetstream: bool as Switch = true;
+        /// Stream that takes the subjects.
+        stream: String as Text = "WEIR".into();
+        /// Make the stream if it is not there.
+        create_stream: bool as Switch = false;
+        /// Where a stream that weir makes is kept.
+        stream_storage: Storage as Choice = Storage::File;
+        /// Copies of a stream that weir makes.
+        stream_replicas: u32 as Count = 1;
+        /// Bytes of a stream that weir makes; the oldest messages go first. Not set: no limit.
+        stream_bytes_max: Option<u64> as Optional<Size> = None;
+        /// How long a stream that weir makes keeps messages. Not set: for ever.
+        stream_age_max: Option<Duration> as Optional<Span> = None;
+        /// How long a stream that weir makes remembers the ids of messages, to drop those that come twice.
+        duplicate_window: Duration as Span = Duration::from_secs(120);
+        /// Form of the messages: one event as JSON, many as JSON lines, or a batch as an Arrow IPC stream.
+        format: PayloadFormat as Choice = PayloadFormat::JsonLines;
+        /// Compression inside the Arrow messages.
+        arrow_compression: Compression as Choice = Compression::Lz4;
+        /// Bytes of one message; never more than the server's `max_payload`. A single row that is larger goes to the dead
+        /// letters.
+        message_bytes_max: u64 as Size = 1 << 20;
+        /// Lines of one message of JSON lines.
+        lines_max: usize as Count = 1000;
+        /// Messages on their way without an acknowledgement.
+        window_messages_max: usize as Count = 4096;
+        /// Bytes on their way without an acknowledgement.
+        window_bytes_max: u64 as Size = 16 << 20;
+        /// Without an acknowledgement for so long, the connection is given up, and a new one sends again what is unknown.
+        ack_wait: Duration as Span = Duration::from_secs(10);
+        /// From flush to flush.
+        flush_period: Duration as Span = Duration::from_secs(1);
+        /// How long one write waits for room in the window before the lane is told to wait.
+        write_wait: Duration as Span = Duration::from_secs(1);
+        /// How long one flush waits for acknowledgements before the lane is told to wait.
+        flush_wait: Duration as Span = Duration::from_secs(5);
+        /// How long one server may take to answer a new connection.
+        connect_wait: Duration as Span = Duration::from_secs(5);
+        /// Prefix of the subjects that acknowledgements come by; the user must be allowed to subscribe to it.
+        inbox: String as Text = "_INBOX".into();
+        /// Keep the progress in the stream and read it back at the start, so that nothing is sent twice that the server
+        /// cannot tell.
+        read_back: bool as Switch = false;
+        /// Subject of the progress, with `read_back`.
+        progress_subject: String as Text = "weir.progress.{host}".into();
+        /// Insist on encryption. On by itself when a certificate or an authority is given.
+        tls: bool as Switch = false;
+        /// Certificates of the authorities that are trusted, PEM. Not set: those of the system.
+        tls_ca: Option<PathBuf> as Optional<File> = None;
+        /// Certificate of this client, PEM.
+        tls_cert: Option<PathBuf> as Optional<File> = None;
+        /// Private key of this client, PEM.
+        tls_key: Option<PathBuf> as Optional<File> = None;
+        /// User.
+        user: Option<String> as Optional<Text> = None;
+        /// Password.
+        password: Option<Secret> as Optional<Hidden> = None;
+        /// The same from a file.
+        password_file: Option<PathBuf> as Optional<File> = None;
+        /// Token, instead of user and password.
+        token: Option<Secret> as Optional<Hidden> = None;
+        /// The same from a file.
+        token_file: Option<PathBuf> as Optional<File> = None;
+        /// Seed of an nkey, instead of user and password.
+        nkey_seed: Option<Secret> as Optional<Hidden> = None;
+        /// The same from a file.
+        nkey_seed_file: Option<PathBuf> as Optional<File> = None;
+        /// Credentials file (JWT and seed, as `nsc` writes it), instead of user and password.
+        credentials_file: Option<PathBuf> as Optional<File> = None;
+    }
+    /// What a `[[sink]]` table says of a sink of any type, beside the keys of the section of its type.
+    sink: SinkTable, "Sinks" {
+        /// Name in messages, metrics and reports, and of the sink's place in the spool. Not set: the type, then `type-2` and
+        /// so on.
+        name: Option<String> as Optional<Text> = None;
+        /// Classes that the sink gets. Not set: all that are recorded. Class `loss` is always there.
+        classes: Vec<String> as List<Text> = Vec::new();
+        /// What happens when the sink cannot keep up and has no spool: `drop` loses its own rows, counted; `block` makes
+        /// all sinks wait for it, and in the end the kernel's rings.
+        policy: Policy as Choice = Policy::Drop;
+        /// Where a sink that a spool does not know yet begins: with what comes `now`, or with the `oldest` that is there.
+        start: SinkStart as Choice = SinkStart::Now;
+    }
+    /// The log on disk that keeps what sinks have not taken yet.
+    spool: Spool, "Spool" {
+        /// Directory of the spool. Not set: none.
+        dir: Option<PathBuf> as Optional<File> = None, &[Flag::Takes("spool", "DIR")];
+        /// What must be on disk: `none` (the spool is used only for a sink that lags), or `crash` (a record leaves the
+        /// kernel's ring only once it is in the spool, so that a killed weir goes on where it stopped).
+        mode: SpoolMode as Choice = SpoolMode::None, &[Flag::Takes("durability", "MODE")];
+        /// Bytes of the whole spool.
+        bytes_max: u64 as Size = 1 << 30;
+        /// Bytes of one file of the spool.
+        segment_bytes: u64 as Size = 64 << 20;
+        /// From one write to the disk (fsync) to the next.
+        commit_ms: u64 as Millis = 25;
+        /// What happens when the spool is full: `block` until a sink has taken something, drop the oldest, or drop by class
+        /// (reads of files before execs). What is dropped is counted.
+        when_full: SpoolFull as Choice = SpoolFull::DropOldest;
+    }
+    /// What destinations refuse for ever.
+    dead_letters: DeadLetters, "Dead letters" {
+        /// Directory of the messages that a broker refuses for ever, each with its reason.
+        dir: PathBuf as File = DEAD_LETTERS_DIR.into();
+        /// Bytes of each sink's dead letters; what does not fit is only counted.
+        bytes_max: u64 as Size = 256 << 20;
+    }
     /// Messages of weir itself, on standard error.
     log: Log, "Messages" {
         /// Form of the messages.
@@ -170,88 +387,21 @@ settings! {
     }
 }
 
-/// Declares a set of words.
-macro_rules! words {
-    ($(#[doc = $doc:literal] $name:ident { $(#[doc = $value_doc:literal] $value:ident = $word:literal),* $(,)? })*) => {
-        $(
-            #[doc = $doc]
-            #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-            pub enum $name { $(#[doc = $value_doc] $value),* }
-
-            impl Named for $name {
-                const WORDS: &'static [&'static str] = &[$($word),*];
-                const VALUES: &'static [Self] = &[$(Self::$value),*];
-            }
-        )*
-    };
-}
-
-words! {
-    /// When the status line is shown.
-    Status {
-        /// On a terminal.
-        Auto = "auto",
-        /// In any case.
-        Always = "always",
-        /// Never.
-        Never = "never",
-    }
-    /// How rows are printed.
-    StdoutFormat {
-        /// JSON lines.
-        Json = "json",
-        /// A table for people.
-        Table = "table",
-    }
-    /// Tasks in containers.
-    Containers {
-        /// Recorded like others.
-        Any = "any",
-        /// Nothing else is recorded.
-        Only = "only",
-        /// Not recorded.
-        None = "none",
-    }
-    /// Results of attempts.
-    Results {
-        /// All.
-        Any = "any",
-        /// Negative return values.
-        Failed = "failed",
-        /// The others.
-        Succeeded = "succeeded",
-    }
-    /// Form of messages.
-    LogFormat {
-        /// For people.
-        Text = "text",
-        /// One JSON object a line.
-        Json = "json",
-    }
-    /// Severity of messages.
-    LogLevel {
-        /// Weir cannot do what it was told.
-        Error = "error",
-        /// Something is missing or lost.
-        Warn = "warn",
-        /// The course of a run.
-        Info = "info",
-        /// How things were decided.
-        Debug = "debug",
-        /// Everything.
-        Trace = "trace",
-    }
-}
-
 impl Config {
     /// The key with this name.
     pub fn key(name: &str) -> Option<(usize, &'static Key)> {
         KEYS.iter().enumerate().find(|(_, key)| key.name == name)
     }
 
+    /// Whether a sink takes standard output, which a command then cannot have.
+    pub fn writes_to_stdout(&self) -> bool {
+        self.sinks.iter().any(|sink| sink.kind() == SinkKind::Stdout)
+    }
+
     /// What no layer said: the embedded default is Parquet under [`DATA_DIR`].
     fn complete(&mut self) {
-        if self.parquet.dir.is_none() && self.stdout.format.is_none() {
+        let is_set = |kind: &SinkKind| kind.destination().is_some_and(|(_, key)| (key.get)(self).is_some());
+        if self.capture.is_none() && !SinkKind::ALL.iter().any(is_set) {
             self.parquet.dir = Some(PathBuf::from(DATA_DIR));
         }
     }

@@ -1,9 +1,10 @@
 //! Which numbers of one CPU have come, and which are missing: the source of every gap.
 
+use serde::{Deserialize, Serialize};
 use weir_schema::Reason;
 
 /// A run of missing numbers that may still fill.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 struct Hole {
     first: u64,
     last: u64,
@@ -42,8 +43,8 @@ pub trait LostLog {
     fn kept(&self) -> u64;
 }
 
-/// The numbers of one CPU, in the order in which its records are emitted.
-#[derive(Debug, Default)]
+/// The numbers of one CPU, in the order in which its records are emitted; stored to go on after a restart.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Numbers {
     next: u64,
     last_ns: i64,
@@ -90,9 +91,24 @@ impl Numbers {
         self.holes.first().map_or(self.next, |h| h.first)
     }
 
+    /// How many numbers were emitted or told as lost.
+    pub fn seen(&self) -> u64 {
+        self.next - self.holes.iter().map(|h| h.last - h.first + 1).sum::<u64>()
+    }
+
+    /// Every number from here on is new.
+    pub fn next(&self) -> u64 {
+        self.next
+    }
+
     /// Time of the last record.
     pub fn last_ns(&self) -> i64 {
         self.last_ns
+    }
+
+    /// Whether a record with this number was emitted or told as lost before.
+    pub fn has_seen(&self, seq: u64) -> bool {
+        seq < self.next && !self.holes.iter().any(|h| h.first <= seq && seq <= h.last)
     }
 
     /// Numbers that came twice; with an intact kernel there are none.

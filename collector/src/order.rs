@@ -6,6 +6,7 @@
 
 use std::collections::VecDeque;
 
+use serde::{Deserialize, Serialize};
 use weir_schema::wire::{HEADER, HEADER_SIZE, offset_of};
 
 use crate::numbers::{Gap, LostLog, Numbers};
@@ -37,6 +38,10 @@ pub trait Source: LostLog {
     fn record(&self, start: u64, len: u32) -> &[u8];
     /// Gives the room below `position` back.
     fn release(&mut self, position: u64);
+    /// Up to where room had been given back when the source was taken in.
+    fn consumer(&self) -> u64 {
+        0
+    }
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -63,6 +68,10 @@ struct Ring<S> {
     /// Some pending record stands before one of a lower position, so the front is not the lowest.
     disordered: bool,
     numbers: Numbers,
+    /// Records with numbers below have been read by a run before, unless they were in a hole.
+    known_below: u64,
+    /// How many those are.
+    known: u64,
 }
 
 /// What a round found besides records.
@@ -96,6 +105,17 @@ pub struct Sequencer<S> {
     records_max: usize,
     watermark_ns: i64,
     counters: OrderCounters,
+    /// Room is given back only by [`Sequencer::release`].
+    holds: bool,
+}
+
+/// What a restart has to know of one ring.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RingState {
+    /// CPU.
+    pub cpu: usize,
+    /// Its numbers.
+    pub numbers: Numbers,
 }
 
 fn word(record: &[u8], at: usize) -> u64 {
@@ -122,6 +142,9 @@ impl<S: Source> Ring<S> {
                     let record = self.source.record(start, len);
                     if record.len() < HEADER_SIZE {
                         counters.bad += 1;
+                        continue;
+                    }
+                    if word(record, SEQ) < self.known_below && self.numbers.has_seen(word(record, SEQ)) {
                         continue;
                     }
                     let head = Head { ktime_ns: word(record, KTIME) as i64, seq: word(record, SEQ), start, len };
@@ -177,16 +200,61 @@ impl<S: Source> Sequencer<S> {
     /// `exact`: the records of a ring stand in the order of their times, so what is behind a record is later.
     pub fn new(slack_ns: i64, exact: bool) -> Sequencer<S> {
         let records_max = if exact { ROUND_RECORDS } else { usize::MAX };
-        Sequencer { rings: vec![], slack_ns, records_max, watermark_ns: 0, counters: OrderCounters::default() }
+        Sequencer {
+            rings: vec![],
+            slack_ns,
+            records_max,
+            watermark_ns: 0,
+            counters: OrderCounters::default(),
+            holds: false,
+        }
+    }
+
+    /// From here on room is given back only by [`Sequencer::release`].
+    pub fn hold(&mut self) {
+        self.holds = true;
+    }
+
+    /// Up to where the records of each ring have been emitted, in the order of the rings.
+    pub fn emitted(&self) -> Vec<u64> {
+        self.rings.iter().map(Ring::emitted).collect()
+    }
+
+    /// Gives back what [`Sequencer::emitted`] said.
+    pub fn release(&mut self, emitted: &[u64]) {
+        self.rings.iter_mut().zip(emitted).for_each(|(ring, position)| ring.release(*position));
+    }
+
+    /// CPU and how many numbers it gave out since this sequencer began or went on.
+    pub fn produced(&self) -> Vec<(usize, u64)> {
+        self.rings.iter().map(|r| (r.source.cpu(), r.source.produced() - r.known)).collect()
+    }
+
+    /// What a restart has to know.
+    pub fn state(&self) -> Vec<RingState> {
+        let state = |r: &Ring<S>| RingState { cpu: r.source.cpu(), numbers: r.numbers.clone() };
+        self.rings.iter().map(state).collect()
+    }
+
+    /// Goes on where a run before stopped; before the first round.
+    pub fn go_on(&mut self, states: Vec<RingState>) {
+        for state in states {
+            if let Some(ring) = self.rings.iter_mut().find(|r| r.source.cpu() == state.cpu) {
+                ring.known_below = state.numbers.next();
+                ring.known = state.numbers.seen();
+                ring.numbers = state.numbers;
+            }
+        }
     }
 
     /// Takes a ring in, before the programs can write to it.
     pub fn add(&mut self, source: S) {
+        let consumer = source.consumer();
         self.rings.push(Ring {
             source,
             pending: VecDeque::new(),
-            read: 0,
-            released: 0,
+            read: consumer,
+            released: consumer,
             produced: 0,
             producer: 0,
             busy: false,
@@ -194,6 +262,8 @@ impl<S: Source> Sequencer<S> {
             last_stamp: 0,
             disordered: false,
             numbers: Numbers::default(),
+            known_below: 0,
+            known: 0,
         });
     }
 
@@ -227,9 +297,14 @@ impl<S: Source> Sequencer<S> {
         self.rings.iter().any(|r| r.source.producer() != r.read)
     }
 
+    /// CPU and bytes of every ring that wait to be read.
+    pub fn backlogs(&self) -> impl Iterator<Item = (usize, u64)> {
+        self.rings.iter().map(|r| (r.source.cpu(), r.source.producer() - r.released))
+    }
+
     /// Bytes of the fullest ring that wait to be read.
     pub fn backlog_bytes(&self) -> u64 {
-        self.rings.iter().map(|r| r.source.producer() - r.released).max().unwrap_or(0)
+        self.backlogs().map(|(_, bytes)| bytes).max().unwrap_or(0)
     }
 
     /// Reads everything that was visible when the round began and emits, in time order, what is below the watermark.
@@ -314,7 +389,7 @@ impl<S: Source> Sequencer<S> {
             ring.numbers.see(head.seq, head.ktime_ns, ring.producer);
             let go_on = emit(ring.source.cpu(), ring.source.record(head.start, head.len));
             emitted += 1;
-            if head.start > ring.released + RELEASE_BYTES {
+            if !self.holds && head.start > ring.released + RELEASE_BYTES {
                 let position = ring.emitted();
                 ring.release(position);
             }
@@ -328,7 +403,9 @@ impl<S: Source> Sequencer<S> {
     fn finish(&mut self, gaps: &mut Vec<Gap>) {
         for ring in &mut self.rings {
             let emitted = ring.emitted();
-            ring.release(emitted);
+            if !self.holds {
+                ring.release(emitted);
+            }
             let drained =
                 (ring.pending.is_empty() && !ring.busy && !ring.more).then_some((ring.produced, self.watermark_ns));
             ring.numbers.take_gaps(ring.source.cpu(), emitted, drained, &ring.source, gaps);

@@ -3,10 +3,12 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use weir_schema::loss::CPU_COLLECTOR;
+use weir_schema::loss::{CPU_COLLECTOR, REASONS};
 use weir_schema::wire::CONTEXT_TASK;
 use weir_schema::{ClassId, Reason, action_by_id};
-use weir_sinks::{Cut, Identity, Lane, LossAction, LossRow, Position};
+use weir_sinks::{Cut, Identity, Lane, LaneWatch, LossAction, LossRow, Position};
+
+use crate::outlet::Outlet;
 
 use crate::assemble::{Assembly, Limits, Row};
 use crate::context::{Process, Processes};
@@ -36,7 +38,18 @@ struct Group {
     pace: Pace,
     assembly: Assembly,
     opened: Option<Instant>,
-    lanes: Vec<Lane>,
+    outlet: Outlet,
+    /// Number of the last cut that was closed since it was asked for.
+    closed: Option<u64>,
+}
+
+/// Where the rings stand when a cut closes.
+#[derive(Debug, Clone, Default)]
+pub struct Marks {
+    /// Of every CPU.
+    pub positions: Vec<Position>,
+    /// For [`Cut::resume`].
+    pub resume: String,
 }
 
 /// What is shown of the pipeline while it runs.
@@ -58,6 +71,39 @@ pub struct Counts {
     pub clock_steps: u64,
     /// Attempts without a number: probes that were interrupted by themselves, children that could not be followed.
     pub unnumbered: u64,
+}
+
+/// Actions of one class, and classes: both are bits and bytes of an action's id.
+const ACTIONS: usize = 64;
+const ACTION_CLASSES: usize = 8;
+
+/// Rows by action, and losses by reason.
+#[derive(Debug, Clone)]
+pub struct Tallies {
+    rows: Box<[[u64; ACTIONS]; ACTION_CLASSES]>,
+    lost: [u64; REASONS.len()],
+}
+
+impl Default for Tallies {
+    fn default() -> Tallies {
+        Tallies { rows: Box::new([[0; ACTIONS]; ACTION_CLASSES]), lost: [0; REASONS.len()] }
+    }
+}
+
+impl Tallies {
+    /// Rows of records with this action (`class << 8 | action`).
+    pub fn rows_of(&self, action: u16) -> u64 {
+        self.rows[usize::from(action >> 8) % ACTION_CLASSES][usize::from(action) % ACTIONS]
+    }
+
+    /// Events that were lost before any lane, for this reason.
+    pub fn lost_for(&self, reason: Reason) -> u64 {
+        self.lost[reason as usize - 1]
+    }
+
+    fn row(&mut self, action: u16) {
+        self.rows[usize::from(action >> 8) % ACTION_CLASSES][usize::from(action) % ACTIONS] += 1;
+    }
 }
 
 /// Selected actions, by class and bit, and the filter that only the collector can decide.
@@ -97,6 +143,7 @@ pub struct Pipeline {
     own_ktime_ns: i64,
     clock_offset_ns: i64,
     counts: Counts,
+    tallies: Tallies,
 }
 
 /// `open=120,unlink=3`
@@ -122,14 +169,31 @@ impl Pipeline {
             own_ktime_ns: 0,
             clock_offset_ns: wall_offset_ns(),
             counts: Counts::default(),
+            tallies: Tallies::default(),
         }
     }
 
     /// Adds lanes that get the same cuts.
     pub fn add_lanes(&mut self, pace: Pace, limits: Limits, lanes: Vec<Lane>) {
         if !lanes.is_empty() {
-            self.groups.push(Group { pace, assembly: Assembly::new(limits), opened: None, lanes });
+            self.add_outlet(pace, limits, Outlet::Lanes(lanes, None), 0);
         }
+    }
+
+    /// Adds an outlet; its cuts are counted from `first_cut`.
+    pub fn add_outlet(&mut self, pace: Pace, limits: Limits, outlet: Outlet, first_cut: u64) {
+        let assembly = Assembly::new(limits, first_cut);
+        self.groups.push(Group { pace, assembly, opened: None, outlet, closed: None });
+    }
+
+    /// Number of the last cut for files and brokers that was closed since the last call.
+    pub fn take_closed(&mut self) -> Option<u64> {
+        self.groups.iter_mut().filter(|g| g.pace != Pace::Drain).find_map(|g| g.closed.take())
+    }
+
+    /// Goes on with the collector's own numbers where the run before stopped.
+    pub fn go_on(&mut self, own: &Position) {
+        (self.own_seq, self.own_ktime_ns) = (own.next_seq, own.ktime_ns);
     }
 
     /// Counters so far.
@@ -137,12 +201,22 @@ impl Pipeline {
         self.counts
     }
 
+    /// The same by action and by reason.
+    pub fn tallies(&self) -> &Tallies {
+        &self.tallies
+    }
+
+    /// For others to read the lanes' ledgers.
+    pub fn watches(&self) -> Vec<LaneWatch> {
+        self.groups.iter().flat_map(|group| group.lanes.iter().map(Lane::watch)).collect()
+    }
+
     /// Processes that are known.
     pub fn processes(&self) -> usize {
         self.processes.len()
     }
 
-    /// One record in time order. `positions` is asked for when it fills a cut.
+    /// One record in time order. `marks` are asked for when it fills a cut.
     pub fn record(&mut self, cpu: usize, bytes: &[u8]) {
         self.counts.records += 1;
         let cpu = cpu as i32;
@@ -171,6 +245,7 @@ impl Pipeline {
             (Process::default(), TextId::NONE)
         };
         self.counts.rows += 1;
+        self.tallies.row(record.action.id);
         let row = Row { record, process, comm };
         for group in &mut self.groups {
             group.assembly.append(cpu, &row, &mut self.texts);
@@ -226,13 +301,14 @@ impl Pipeline {
     }
 
     /// A process that was alive at the start: `record` is one of the task iterator's, `cmdline` from /proc.
+    /// Without `have_rows` it is only learnt: its row is there already.
     /// All such rows have the time before the attach: they are listed behind it, when later records may have come already.
-    pub fn running(&mut self, record: &[u8], cmdline: &[u8], before_attach_ns: i64) {
+    pub fn running(&mut self, record: &[u8], cmdline: &[u8], before_attach_ns: i64, have_rows: bool) {
         let mut bytes = record.to_vec();
         bytes[at::CPU..at::CPU + 4].copy_from_slice(&CPU_COLLECTOR.to_le_bytes());
         let action = action_number(record);
         // A process that the filters leave out is known, but has no row.
-        let has_row = bytes[at::CONTEXT] != 0 && self.selected.has(action);
+        let has_row = have_rows && bytes[at::CONTEXT] != 0 && self.selected.has(action);
         bytes[at::CONTEXT..at::CONTEXT + 2].copy_from_slice(&CONTEXT_TASK.to_le_bytes());
         let seq = self.own_seq;
         bytes[at::SEQ..at::SEQ + 8].copy_from_slice(&seq.to_le_bytes());
@@ -280,6 +356,7 @@ impl Pipeline {
         by_action: String,
         reason: Reason,
     ) {
+        self.tallies.lost[reason as usize - 1] += count as u64;
         // Gaps are found behind later rows; their own rows still go forward in time.
         self.own_ktime_ns = self.own_ktime_ns.max(ktime_ns);
         let row = LossRow {
@@ -307,7 +384,7 @@ impl Pipeline {
     }
 
     /// Closes the cuts that are due: all that are full, those of eyes at a drain, old ones.
-    pub fn close_due(&mut self, drained: bool, now: Instant, positions: impl Fn() -> Vec<Position>) {
+    pub fn close_due(&mut self, drained: bool, now: Instant, marks: impl Fn() -> Marks) {
         for i in 0..self.groups.len() {
             let group = &mut self.groups[i];
             if group.assembly.is_empty() {
@@ -319,11 +396,11 @@ impl Pipeline {
                 Pace::Age(age) => now.duration_since(opened) >= age,
             };
             if due || group.assembly.is_full() {
-                self.close(i, positions(), false);
+                self.close(i, marks(), false);
             }
         }
         if self.texts.is_full() {
-            self.renew_texts(&positions);
+            self.renew_texts(&marks);
         }
     }
 
@@ -336,14 +413,15 @@ impl Pipeline {
         due.min()
     }
 
-    fn close(&mut self, group: usize, mut positions: Vec<Position>, last: bool) {
+    fn close(&mut self, group: usize, mut marks: Marks, last: bool) {
         self.look_at_clock();
-        positions.push(Position { cpu: CPU_COLLECTOR, next_seq: self.own_seq, ktime_ns: self.own_ktime_ns });
+        marks.positions.push(Position { cpu: CPU_COLLECTOR, next_seq: self.own_seq, ktime_ns: self.own_ktime_ns });
         let group = &mut self.groups[group];
-        let cut: Arc<Cut> = group.assembly.close(&self.identity, self.clock_offset_ns, positions, &self.texts, last);
+        let cut: Arc<Cut> = group.assembly.close(&self.identity, self.clock_offset_ns, marks, &self.texts, last);
         group.opened = None;
         self.counts.cuts += 1;
-        group.lanes.iter_mut().for_each(|lane| lane.send(Arc::clone(&cut)));
+        group.closed = Some(cut.number);
+        group.outlet.send(&cut);
     }
 
     fn look_at_clock(&mut self) {
@@ -355,21 +433,21 @@ impl Pipeline {
     }
 
     /// Forgets all texts that no known process uses. Open rows hold numbers of texts, so their cuts close first.
-    fn renew_texts(&mut self, positions: &impl Fn() -> Vec<Position>) {
+    fn renew_texts(&mut self, marks: &impl Fn() -> Marks) {
         for i in 0..self.groups.len() {
             if !self.groups[i].assembly.is_empty() {
-                self.close(i, positions(), false);
+                self.close(i, marks(), false);
             }
         }
         self.texts.compact(self.processes.texts_mut());
     }
 
     /// Closes every cut as the last one and gives the lanes back to be stopped.
-    pub fn finish(mut self, positions: impl Fn() -> Vec<Position>) -> (Vec<Lane>, Counts) {
+    pub fn finish(mut self, marks: impl Fn() -> Marks) -> (Vec<Lane>, Counts) {
         for i in 0..self.groups.len() {
-            self.close(i, positions(), true);
+            self.close(i, marks(), true);
         }
-        (self.groups.into_iter().flat_map(|g| g.lanes).collect(), self.counts)
+        (self.groups.into_iter().flat_map(|g| g.outlet.finish()).collect(), self.counts)
     }
 }
 

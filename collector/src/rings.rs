@@ -73,6 +73,9 @@ impl Source for CpuRing {
     fn record(&self, start: u64, len: u32) -> &[u8] {
         self.ring.as_ref().map_or(&[], |ring| ring.record(start, len))
     }
+    fn consumer(&self) -> u64 {
+        self.ring.as_ref().map_or(0, Ring::consumer_position)
+    }
     fn release(&mut self, position: u64) {
         if let Some(ring) = &mut self.ring {
             ring.release(position);

@@ -6,8 +6,10 @@
 mod driver;
 mod hotplug;
 mod report;
+mod resume;
 mod signals;
 mod sinks;
+mod spool;
 mod start;
 mod status;
 mod stop;

@@ -28,5 +28,5 @@ pub use column::{Column, ColumnType, Source};
 pub use loss::Reason;
 pub use wire::{Field, Wire};
 
-/// Version of the columns; in every Parquet footer. Columns are only ever appended: a changed meaning is a new column.
+/// Version of the columns; in every Parquet footer, JSON object and Arrow schema. Columns are only ever appended: a changed meaning is a new column.
 pub const SCHEMA_VERSION: u32 = 1;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use arrow_array::cast::AsArray;
 use arrow_array::{Array, ArrayRef, RecordBatch};
 use arrow_schema::DataType;
+use serde::{Deserialize, Serialize};
 use weir_schema::Class;
 
 /// Names one load of the programs on one boot of one host.
@@ -28,7 +29,7 @@ pub struct Batch {
 }
 
 /// How many numbers of one action on one CPU a cut holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tally {
     /// Column `cpu` of the rows.
     pub cpu: i32,
@@ -42,8 +43,22 @@ pub struct Tally {
     pub count: i64,
 }
 
+impl Tally {
+    /// Adds these numbers to those of the same CPU and action.
+    pub(crate) fn add_to(self, tallies: &mut Vec<Tally>) {
+        match tallies.iter_mut().find(|t| t.cpu == self.cpu && t.action == self.action) {
+            Some(t) => {
+                t.first_seq = t.first_seq.min(self.first_seq);
+                t.last_seq = t.last_seq.max(self.last_seq);
+                t.count += self.count;
+            }
+            None => tallies.push(self),
+        }
+    }
+}
+
 /// How far the sequence of one CPU has come with a cut.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Position {
     /// CPU, or -1 for the rows that the collector makes.
     pub cpu: i32,
@@ -56,7 +71,7 @@ pub struct Position {
 /// A consistent cut of the stream: all rows of all classes below one watermark, and what they leave accounted for.
 #[derive(Debug)]
 pub struct Cut {
-    /// Counts the cuts of this run from 0.
+    /// Counts the cuts: of this run from 0, or on from the spool's last one.
     pub number: u64,
     /// Who made it.
     pub identity: Identity,
@@ -64,12 +79,18 @@ pub struct Cut {
     pub batches: Vec<Batch>,
     /// Rows by CPU and action, with what was withheld.
     pub tallies: Vec<Tally>,
+    /// Rows that were in the cut until the spool gave them up for room: they are in no tally, and lost to every lane that
+    /// reads the cut now.
+    pub dropped: Vec<Tally>,
     /// Where every CPU stands behind this cut.
     pub positions: Vec<Position>,
     /// Wall clock minus CLOCK_BOOTTIME at the cut, ns.
     pub clock_offset_ns: i64,
     /// The last cut of the run: the lane ends with rows of action `end`.
     pub last: bool,
+    /// What the reader of the rings needs to go on behind this cut after a restart; nothing to lanes. Empty where no restart
+    /// can go on.
+    pub resume: String,
 }
 
 impl Cut {

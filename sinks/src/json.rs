@@ -1,69 +1,85 @@
-//! JSON lines, written from columns: one flat object per row, `class` first, then the columns, nulls left out.
+//! JSON, written from columns: one flat object per row, `class` and `schema_version` first, then the columns, nulls left
+//! out.
 //!
-//! Escaped texts are kept per batch and dictionary entry, key included, so that a cell costs one copy. No character that
-//! could steer a terminal stands in a line as it is ([`crate::text`]).
+//! What is the same in all rows stands ready as one text, and so does every entry of a dictionary that was used once,
+//! escaped and with its key before it: a cell costs one copy. No character that could steer a terminal stands in a line
+//! as it is ([`crate::text`]).
 
 mod cells;
+mod page;
+
+use weir_schema::SCHEMA_VERSION;
 
 use crate::Batch;
 use crate::order::merged;
 use crate::time::Clock;
-use cells::Cells;
+use cells::{Cells, Columns};
+pub(crate) use page::Page;
+use page::{Piece, Store};
 
-/// Room that a row usually needs, bytes.
-const ROW_BYTES: usize = 768;
+/// Memory for texts that is kept from batch to batch, bytes.
+const STORE_BYTES_KEPT: usize = 8 << 20;
+
+/// What is used again from batch to batch.
+#[derive(Debug, Default)]
+pub(crate) struct Scratch {
+    /// Texts that are the same in many rows of this batch.
+    store: Store,
+    /// The entries of all dictionaries of this batch; empty where an entry was not used so far.
+    entries: Vec<Piece>,
+    clock: Clock,
+}
+
+impl Scratch {
+    fn clear(&mut self) {
+        self.store.clear(STORE_BYTES_KEPT);
+        self.entries.clear();
+        self.entries.shrink_to(STORE_BYTES_KEPT / size_of::<Piece>());
+    }
+}
 
 /// Writes the rows of one batch.
-pub struct JsonRows<'a> {
-    /// What stands in a line, in this order, `{"class":"file"` and the line's end included.
-    columns: Vec<Cells<'a>>,
-    clock: Clock,
+pub(crate) struct JsonRows<'a> {
+    cells: Vec<Cells<'a>>,
+    scratch: Scratch,
 }
 
 impl<'a> JsonRows<'a> {
     /// Prepares the columns of the batch; those without any value are gone from here.
-    pub fn new(batch: &'a Batch) -> JsonRows<'a> {
+    pub fn new(batch: &'a Batch, mut scratch: Scratch) -> JsonRows<'a> {
+        scratch.clear();
         let schema = batch.rows.schema_ref();
-        let open = format!("{{\"class\":\"{}\"", batch.class.name).into_bytes();
-        let mut columns: Vec<Cells<'a>> = Vec::with_capacity(schema.fields().len() + 2);
-        columns.push(Cells::Constant(open));
+        let mut columns = Columns::new(&mut scratch, schema.fields().len());
+        columns.text(&format!("{{\"class\":\"{}\",\"schema_version\":{SCHEMA_VERSION}", batch.class.name));
         for (field, array) in schema.fields().iter().zip(batch.rows.columns()) {
-            if let Some(cells) = Cells::new(field.name(), array) {
-                push_joined(&mut columns, cells);
-            }
+            columns.column(field.name(), array);
         }
-        push_joined(&mut columns, Cells::Constant(b"}\n".to_vec()));
-        JsonRows { columns, clock: Clock::default() }
+        columns.text("}\n");
+        let cells = columns.finish();
+        JsonRows { cells, scratch }
     }
 
     /// Appends one row and a line end.
-    pub fn row(&mut self, row: usize, out: &mut Vec<u8>) {
-        out.reserve(ROW_BYTES);
-        for column in &mut self.columns {
-            column.write(row, &mut self.clock, out);
-        }
+    #[inline]
+    pub fn row(&mut self, row: usize, out: &mut Page) {
+        self.cells.iter().for_each(|cells| cells.write(row, &mut self.scratch, out));
     }
-}
 
-/// Appends cells; a constant before them becomes a part of them where it can.
-fn push_joined<'a>(columns: &mut Vec<Cells<'a>>, mut cells: Cells<'a>) {
-    if let Some(Cells::Constant(before)) = columns.last_mut() {
-        match cells.prepend(std::mem::take(before)) {
-            Some(text) => *before = text,
-            None => drop(columns.pop()),
-        }
+    /// For the next batch.
+    pub fn into_scratch(self) -> Scratch {
+        self.scratch
     }
-    columns.push(cells);
 }
 
 /// Appends the rows of a batch, one line each.
 pub fn write_rows(batch: &Batch, out: &mut Vec<u8>) {
-    let mut rows = JsonRows::new(batch);
-    (0..batch.rows.num_rows()).for_each(|row| rows.row(row, out));
+    write_merged(&[batch], out);
 }
 
 /// Appends the rows of several batches in kernel-time order, one line each.
 pub fn write_merged(batches: &[&Batch], out: &mut Vec<u8>) {
-    let mut writers: Vec<JsonRows<'_>> = batches.iter().map(|b| JsonRows::new(b)).collect();
-    merged(batches, |batch, row| writers[batch].row(row, out));
+    let mut page = Page::behind(std::mem::take(out));
+    let mut writers: Vec<JsonRows<'_>> = batches.iter().map(|b| JsonRows::new(b, Scratch::default())).collect();
+    merged(batches, |batch, row| writers[batch].row(row, &mut page));
+    *out = page.into_bytes();
 }

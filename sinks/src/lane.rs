@@ -5,13 +5,19 @@
 //!
 //! * `not_selected`: numbers that the sink's [`ClassSet`] leaves out, and void ones;
 //! * `lane_full`: cuts that found no room;
-//! * `sink_refused`: everything since the last flush that succeeded, when a write or a flush fails.
+//! * `sink_refused`: everything since the last flush that succeeded, when a write or a flush fails; or single messages
+//!   that the destination refuses for ever;
+//! * `spool_full`: what the spool gave up.
+//!
+//! A lane with a log of all cuts loses nothing to a full queue or a failing sink: it reads the log instead, in order, until it
+//! has caught up. A lane whose log has only what found no room keeps the rest in memory until a flush.
 //!
 //! Such a row is an aggregate of one CPU: its span may contain rows that were delivered, its `count` is exact. Numbers of
 //! an exact gap whose own row got lost are in the `count` too, under the gap's reason in `by_action`.
 
-mod account;
+pub(crate) mod account;
 mod backoff;
+mod feed;
 mod ledger;
 mod rows;
 mod select;
@@ -29,9 +35,11 @@ use weir_schema::Reason;
 pub use ledger::{ClassCount, CpuCount, Imbalance, LaneReport, LaneState, Ledger};
 pub use select::ClassSet;
 
-use crate::{Cut, Sink};
+use crate::progress::Stand;
+use crate::{BacklogOptions, Cut, Sink};
 use account::{Frontier, Split};
-use worker::{Item, Missed, Shared, Worker, lock};
+use feed::{Feed, Turn};
+use worker::{After, Item, Missed, Setup, Shared, Worker, lock};
 
 /// Default of [`LaneOptions::cuts_max`].
 pub const CUTS_MAX: usize = 1_024;
@@ -43,6 +51,9 @@ pub const BLOCK_MAX: Duration = Duration::from_secs(10);
 pub const RETRY_MIN: Duration = Duration::from_millis(250);
 /// Default of [`LaneOptions::retry_max`].
 pub const RETRY_MAX: Duration = Duration::from_secs(30);
+
+/// What a worker may take longer than the deadline of its stop, to come back from a call of its sink.
+const STOP_GRACE: Duration = Duration::from_secs(2);
 
 /// Shortest wait for a sink that is due but does not want its flush yet: keeps the worker from spinning.
 const DUE_WAIT_MIN: Duration = Duration::from_millis(1);
@@ -117,41 +128,90 @@ impl LaneWatch {
     }
 }
 
+/// What became of a cut that was handed to a lane.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sent {
+    /// It is in the queue, or counted as lost, or in the lane's log.
+    Done,
+    /// It found no room, and the lane's log has to have it before [`Lane::nudge`].
+    ToLog,
+}
+
 /// The sending end of a lane.
 pub struct Lane {
     options: LaneOptions,
     watch: LaneWatch,
     queue: Sender<Item>,
-    /// Bytes in the queue and in the worker's hands.
+    /// Bytes in the queue, in the worker's hands, and kept until a flush.
     held: Arc<AtomicUsize>,
-    /// Tells a blocked sender that the worker is done with a cut.
+    /// Tells a blocked sender that there may be room.
     freed: Receiver<()>,
+    /// Tells the worker that it has to come to an end until then.
+    stopping: Sender<Instant>,
     done: Receiver<bool>,
     frontier: Option<Frontier>,
     missed: Option<Box<Missed>>,
     /// The last cut, when it found no room: [`Lane::stop`] waits for it.
     tail: Option<Item>,
+    log: Log,
+}
+
+/// What the log of a lane has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Log {
+    /// There is none.
+    None,
+    /// Cuts that found no room.
+    Overflow,
+    /// Every cut, before it is sent.
+    Complete,
 }
 
 impl Lane {
-    /// Starts the worker.
+    /// Starts the worker of a lane without a log.
     ///
     /// # Errors
     /// When the system refuses a thread.
     pub fn start(options: LaneOptions, sink: Box<dyn Sink>) -> io::Result<Lane> {
+        Lane::start_with(options, sink, None)
+    }
+
+    /// Starts the worker; with a log, where it stood.
+    ///
+    /// # Errors
+    /// When the system refuses a thread, or the log cannot be read.
+    pub fn start_with(options: LaneOptions, sink: Box<dyn Sink>, backlog: Option<BacklogOptions>) -> io::Result<Lane> {
         let ledger = Shared::default();
         let watch = LaneWatch { name: sink.name().into(), ledger: Arc::clone(&ledger) };
         let (queue, items) = bounded(options.cuts_max.max(1));
         let (free, freed) = bounded(1);
         let (report, done) = bounded(1);
+        let (stopping, stops) = bounded(1);
         let held = Arc::new(AtomicUsize::new(0));
-        let worker = Worker::new(sink, options.classes, ledger, (options.retry_min, options.retry_max));
-        let work = Work { worker, items, held: Arc::clone(&held), free };
+        let log = backlog.as_ref().map_or(Log::None, |b| if b.complete { Log::Complete } else { Log::Overflow });
+        // Others see the rows of such a sink before a flush, and it can be given them again.
+        let keeps = sink.flush_period().is_some() && log != Log::Complete;
+        let begin = Begin::of(backlog)?;
+        let setup = Setup {
+            classes: options.classes,
+            ledger,
+            retry: (options.retry_min, options.retry_max),
+            rewinds: keeps || log == Log::Complete,
+            log_id: begin.log_id,
+            next_cut: begin.next_cut,
+            stand: begin.stand,
+            first_sent: begin.first_sent,
+        };
+        let feed = Feed::new(items, Arc::clone(&held), free, begin.log, keeps, begin.next_cut);
+        let worker = Worker::new(sink, setup);
+        let kept_max = options.bytes_max / 2;
+        let work = Work { worker, feed, stops, stop_at: None, kept_max };
         thread::Builder::new().name(format!("lane-{}", watch.name)).spawn(move || {
             // Nobody listens when the stop ran out of time.
             let _ = report.send(work.run());
         })?;
-        Ok(Lane { options, watch, queue, held, freed, done, frontier: None, missed: None, tail: None })
+        let frontier = begin.sent_behind;
+        Ok(Lane { options, watch, queue, held, freed, stopping, done, frontier, missed: None, tail: None, log })
     }
 
     /// For other threads.
@@ -160,28 +220,47 @@ impl Lane {
     }
 
     /// Hands the next cut to the lane; with [`Policy::Drop`] this never waits.
-    pub fn send(&mut self, cut: Arc<Cut>) {
-        let split = Split::of(&cut, self.options.classes, self.frontier.as_ref());
-        lock(&self.watch.ledger).offered(&cut, &split);
-        self.frontier = Some(Frontier::behind(&cut, self.frontier.take()));
+    pub fn send(&mut self, cut: &Arc<Cut>) -> Sent {
+        let before = self.frontier.take().filter(|f| f.identity == cut.identity);
+        let split = Split::of(cut, self.options.classes, before.as_ref());
+        lock(&self.watch.ledger).offered(cut, &split, before.as_ref());
+        self.frontier = Some(Frontier::behind(cut, before));
         if self.freed.try_recv() == Err(TryRecvError::Disconnected) {
-            return self.worker_is_gone(&split);
+            self.worker_is_gone(&split);
+            return Sent::Done;
         }
         let bytes = cut.bytes();
         let until = match self.options.policy {
             Policy::Drop => None,
             Policy::Block => Some(Instant::now() + self.options.block_max),
         };
-        let room = self.has_room(bytes, until);
-        if !room && !cut.last {
-            return self.miss(&split);
+        let room = self.has_room(bytes, until.filter(|_| self.log != Log::Complete));
+        match (room, self.log) {
+            (true, _) => {
+                let missed = self.missed.take();
+                self.push(Item { missed, cut: Some(Arc::clone(cut)), bytes }, &split);
+            }
+            // The worker finds it in the log.
+            (false, Log::Complete) => {}
+            (false, Log::Overflow) => return Sent::ToLog,
+            (false, Log::None) if cut.last => {
+                self.tail = Some(Item { missed: self.missed.take(), cut: Some(Arc::clone(cut)), bytes });
+            }
+            (false, Log::None) => self.miss(&split),
         }
-        let item = Item { missed: self.missed.take(), cut: Some((cut, split)), bytes };
-        if room {
-            self.push(item);
-        } else {
-            self.tail = Some(item);
-        }
+        Sent::Done
+    }
+
+    /// The log has a cut that found no room.
+    pub fn nudge(&self) {
+        // A worker with a full queue looks by itself.
+        let _ = self.queue.try_send(Item { missed: None, cut: None, bytes: 0 });
+    }
+
+    /// The log could not take a cut that found no room: it is lost.
+    pub fn not_logged(&mut self, cut: &Cut) {
+        let split = Split::of(cut, self.options.classes, None);
+        self.miss(&split);
     }
 
     /// Whether a cut of this size fits, now or until then.
@@ -201,10 +280,10 @@ impl Lane {
     }
 
     /// Queues an item that has room: this is the only sender, so it does not wait.
-    fn push(&self, item: Item) {
+    fn push(&self, item: Item, split: &Split) {
         self.held.fetch_add(item.bytes, Ordering::AcqRel);
-        if let Err(SendError(Item { cut: Some((_, split)), .. })) = self.queue.send(item) {
-            self.worker_is_gone(&split);
+        if let Err(SendError(_)) = self.queue.send(item) {
+            self.worker_is_gone(split);
         }
     }
 
@@ -236,7 +315,8 @@ impl Lane {
         }
     }
 
-    /// Waits until the worker has written everything, the last cut included, but not longer than the deadline.
+    /// Waits until the worker has written everything, the last cut included, but not longer than the deadline. What a log
+    /// has then is not lost: the next start goes on with it.
     pub fn stop(mut self, deadline: Instant) -> LaneReport {
         let last = self.tail.take().or_else(|| {
             let missed = self.missed.take()?;
@@ -245,22 +325,26 @@ impl Lane {
         let sent = last.is_none_or(|item| {
             let room = self.has_room(item.bytes, Some(deadline));
             if room {
-                self.push(item);
+                let split = item.cut.as_ref().map(|cut| Split::of(cut, self.options.classes, None));
+                self.push(item, &split.unwrap_or_default());
             }
             room
         });
+        // There is room for one, and this is the one.
+        let _ = self.stopping.try_send(deadline);
         drop(self.queue);
-        let ended = self.done.recv_deadline(deadline);
+        let ended = self.done.recv_deadline(deadline + STOP_GRACE);
         let report = |finished, ended| LaneReport {
             name: self.watch.name().to_owned(),
             ledger: self.watch.ledger(),
             finished,
             ended,
+            kept: self.log == Log::Complete,
         };
         match ended {
             Ok(ended) => report(sent, ended),
             Err(error) => {
-                if error == RecvTimeoutError::Timeout {
+                if error == RecvTimeoutError::Timeout && self.log != Log::Complete {
                     tracing::error!(
                         sink = self.watch.name(),
                         "the sink did not finish in time; its end is not written"
@@ -272,39 +356,134 @@ impl Lane {
     }
 }
 
+/// Where a lane begins.
+struct Begin {
+    log: Option<Box<dyn crate::Backlog>>,
+    log_id: String,
+    next_cut: u64,
+    stand: Stand,
+    first_sent: u64,
+    /// Where the stream stands before the first cut that will be sent.
+    sent_behind: Option<Frontier>,
+}
+
+impl Begin {
+    fn of(backlog: Option<BacklogOptions>) -> io::Result<Begin> {
+        let Some(mut backlog) = backlog else {
+            let (log_id, stand) = (String::new(), Stand::default());
+            return Ok(Begin { log: None, log_id, next_cut: 0, stand, first_sent: 0, sent_behind: None });
+        };
+        let progress = backlog.progress.filter(|p| p.log_id == backlog.log_id);
+        let next_cut = progress.as_ref().map_or(backlog.first, |p| p.next_cut);
+        let before = backlog.first_sent.checked_sub(1).map(|number| backlog.log.read(number)).transpose()?.flatten();
+        Ok(Begin {
+            log: Some(backlog.log),
+            log_id: backlog.log_id,
+            next_cut,
+            stand: progress.as_ref().map(crate::Progress::stand).unwrap_or_default(),
+            first_sent: backlog.first_sent,
+            sent_behind: before.map(|cut| Frontier::behind(&cut, None)),
+        })
+    }
+}
+
 /// The worker's thread.
 struct Work {
     worker: Worker,
-    items: Receiver<Item>,
-    held: Arc<AtomicUsize>,
-    free: Sender<()>,
+    feed: Feed,
+    stops: Receiver<Instant>,
+    stop_at: Option<Instant>,
+    /// Kept bytes beyond which the sink is flushed.
+    kept_max: usize,
 }
 
 impl Work {
     /// Runs until the sender is gone; returns whether the data has its end rows.
     fn run(mut self) -> bool {
-        loop {
-            let item = match self.worker.deadline() {
-                // No timer: an idle machine is not woken.
-                None => self.items.recv().map_err(|_| RecvTimeoutError::Disconnected),
-                Some(at) => self.items.recv_deadline(at.max(Instant::now() + DUE_WAIT_MIN)),
-            };
-            match item {
-                Ok(item) => self.take(item),
-                Err(RecvTimeoutError::Timeout) => self.worker.tick(Instant::now()),
-                Err(RecvTimeoutError::Disconnected) => break,
+        while self.step() {}
+        while !self.given_up() {
+            let after = self.worker.finish(Instant::now());
+            self.settle(after, None);
+            if self.worker.is_settled() || self.worker.waits_until().is_none() {
+                break;
             }
+            // What the sink dropped is handed in again.
+            while self.step() {}
         }
-        self.worker.finish(Instant::now());
         self.worker.ended()
     }
 
-    fn take(&mut self, item: Item) {
-        let bytes = item.bytes;
-        self.worker.handle(item, Instant::now());
-        self.held.fetch_sub(bytes, Ordering::AcqRel);
-        // One token is enough: the sender looks again after each.
-        let _ = self.free.try_send(());
+    /// One turn; false at the end.
+    fn step(&mut self) -> bool {
+        if let Some(at) = self.worker.waits_until() {
+            if !self.pause(at) {
+                return false;
+            }
+            let after = self.worker.retry(Instant::now());
+            self.settle(after, None);
+            return true;
+        }
+        let until = self.worker.deadline().map(|at| at.max(Instant::now() + DUE_WAIT_MIN));
+        match self.feed.next(until) {
+            Turn::Item(mut item) => {
+                let after = self.worker.handle(&mut item, Instant::now());
+                self.settle(after, Some(item));
+            }
+            Turn::Timeout => {
+                let after = self.worker.tick(Instant::now());
+                self.settle(after, None);
+            }
+            Turn::Unreadable(error) => self.worker.unreadable(&error, Instant::now()),
+            Turn::Closed => return false,
+        }
+        if self.feed.kept_bytes() > self.kept_max {
+            let after = self.worker.flush(Instant::now());
+            self.settle(after, None);
+        }
+        true
+    }
+
+    /// Does to the feed what the worker's step asks for.
+    fn settle(&mut self, after: After, item: Option<Item>) {
+        let (again, rewind, flushed) = match after {
+            After::Done => (false, None, None),
+            After::Flushed(progress) => (false, None, Some(progress)),
+            After::FlushedAgain(progress) => (true, None, Some(progress)),
+            After::Again => (true, None, None),
+            After::Rewind(number) => (false, Some(number), None),
+        };
+        match item {
+            Some(item) if again => self.feed.put_back(item),
+            Some(item) => self.feed.done(item.cut, item.bytes),
+            None => {}
+        }
+        if let Some(number) = rewind {
+            self.feed.rewind(number);
+        }
+        if let Some(progress) = flushed
+            && let Err(error) = self.feed.flushed(&progress)
+        {
+            tracing::warn!(cut = progress.next_cut, "the position of a sink could not be stored: {error}");
+        }
+    }
+
+    /// Waits for another attempt; false when there is no time left for one.
+    fn pause(&mut self, at: Instant) -> bool {
+        if self.stop_at.is_none() {
+            match self.stops.recv_deadline(at) {
+                // One attempt at once: it may be the last one.
+                Ok(stop_at) => self.stop_at = Some(stop_at),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => self.stop_at = Some(Instant::now()),
+            }
+            return true;
+        }
+        thread::sleep(at.min(self.stop_at.unwrap_or(at)).saturating_duration_since(Instant::now()));
+        !self.given_up()
+    }
+
+    fn given_up(&self) -> bool {
+        self.stop_at.is_some_and(|at| Instant::now() >= at)
     }
 }
 

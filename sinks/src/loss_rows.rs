@@ -11,6 +11,7 @@ use arrow_array::{
     Array, ArrayRef, BooleanArray, DictionaryArray, Int32Array, Int64Array, RecordBatch, StringArray,
     TimestampMicrosecondArray, new_null_array,
 };
+use serde::{Deserialize, Serialize};
 use weir_schema::arrow::{TIME_ZONE, data_type, schema};
 use weir_schema::{CLASSES, ClassId, Column, ColumnType, Reason, action_by_id};
 
@@ -141,7 +142,8 @@ static AMBIGUOUS: LazyLock<Vec<&'static str>> = LazyLock::new(|| {
 });
 
 /// What `by_action` counts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(into = "u32", try_from = "u32")]
 pub enum Counted {
     /// Attempts of this action (`class << 8 | action`); 0 is written as `void`.
     Action(u16),
@@ -155,6 +157,27 @@ impl Counted {
         match self {
             Counted::Action(id) => u32::from(id),
             Counted::Gap(reason) => 1 << 16 | reason as u32,
+        }
+    }
+}
+
+impl From<Counted> for u32 {
+    fn from(counted: Counted) -> u32 {
+        counted.key()
+    }
+}
+
+impl TryFrom<u32> for Counted {
+    type Error = String;
+
+    fn try_from(key: u32) -> Result<Counted, String> {
+        match u16::try_from(key) {
+            Ok(action) => Ok(Counted::Action(action)),
+            Err(_) => u8::try_from(key & 0xffff)
+                .ok()
+                .and_then(Reason::from_number)
+                .map(Counted::Gap)
+                .ok_or_else(|| format!("{key} stands for nothing that is counted")),
         }
     }
 }

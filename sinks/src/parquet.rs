@@ -11,6 +11,7 @@ mod encode;
 mod failure;
 mod file;
 mod footer;
+mod generation;
 mod limits;
 mod names;
 mod options;
@@ -111,18 +112,43 @@ impl ParquetSink {
         Ok(())
     }
 
-    fn try_flush(&mut self) -> Result<(), Failure> {
+    fn try_flush(&mut self, progress: &Progress) -> Result<(), Failure> {
         self.opened_at = None;
         let mut whole = Vec::new();
         for file in std::mem::take(&mut self.open).into_iter().flatten() {
             whole.push(file.finish(&self.identity, &self.collector_version, &mut self.codec)?);
         }
+        self.write_down(&whole, progress)?;
         let mut names = Vec::new();
-        let published = self.publish(&mut whole, &mut names);
+        let published = self.publish(&mut whole, &mut names).and_then(|()| self.write_down_done(&names, progress));
         if published.is_err() {
             take_back(&names);
         }
         published
+    }
+
+    /// With a log behind the lane, what is about to become visible is written down first.
+    fn write_down(&self, files: &[Whole], progress: &Progress) -> Result<(), Failure> {
+        if progress.log_id.is_empty() || files.is_empty() {
+            return Ok(());
+        }
+        let name = |file: &Whole| {
+            let n = self.published[file.class.id.index()];
+            file.next_name(&self.target, &self.identity, n)
+        };
+        let names = files.iter().map(name).collect();
+        let dir = self.target.dir();
+        let stored = generation::store(dir, &self.options.name, progress, names, false);
+        stored.map_err(Failure::io("write down a flush in", dir))
+    }
+
+    fn write_down_done(&self, names: &[PathBuf], progress: &Progress) -> Result<(), Failure> {
+        if progress.log_id.is_empty() || names.is_empty() {
+            return Ok(());
+        }
+        let dir = self.target.dir();
+        let stored = generation::store(dir, &self.options.name, progress, vec![], true);
+        stored.map_err(Failure::io("write down a flush in", dir))
     }
 
     /// `names` has what became visible, also on failure.
@@ -163,7 +189,19 @@ fn take_back(names: &[PathBuf]) {
 
 impl Sink for ParquetSink {
     fn name(&self) -> &str {
-        "parquet"
+        &self.options.name
+    }
+
+    fn read_back(&mut self) -> Result<Option<Progress>, SinkError> {
+        generation::recover(self.target.dir(), &self.options.name)
+    }
+
+    fn begin(&mut self, stream: &Identity) -> Result<(), SinkError> {
+        if self.identity != *stream {
+            self.identity = stream.clone();
+            self.published = [0; CLASSES.len()];
+        }
+        Ok(())
     }
 
     fn write(&mut self, batch: &Batch) -> Result<(), SinkError> {
@@ -187,8 +225,8 @@ impl Sink for ParquetSink {
         self.opened_at.map(|at| at + self.options.age_max)
     }
 
-    fn flush(&mut self, _: &Progress) -> Result<Receipt, SinkError> {
-        let flushed = self.try_flush();
+    fn flush(&mut self, progress: &Progress) -> Result<Receipt, SinkError> {
+        let flushed = self.try_flush(progress);
         if flushed.is_err() {
             self.discard();
         }

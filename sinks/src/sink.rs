@@ -2,22 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use serde::{Deserialize, Serialize};
-
-use crate::{Batch, SinkError, Tally};
-
-/// How far the data of one sink goes: where its lane goes on after a restart.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Progress {
-    /// Column `boot_id` of the stream.
-    pub boot_id: String,
-    /// Column `epoch` of the stream.
-    pub epoch: i64,
-    /// Number of the first cut that is not in the data.
-    pub next_cut: u64,
-    /// Number of the lane's own next row (`cpu` -2).
-    pub own_seq: i64,
-}
+use crate::{Batch, Identity, Progress, SinkError, Tally};
 
 /// What a flush has to say besides success.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -45,9 +30,18 @@ pub trait Sink: Send {
         Ok(None)
     }
 
-    /// Stream time from flush to flush, for sinks whose rows others see before the flush: the lane flushes behind the first
-    /// cut of every such period, so that what is written again after a failure is the same, the lane's own rows included.
-    /// `None`: the sink says itself when it wants a flush.
+    /// The rows from here on are of this stream, which is never called with anything open; before the first write too.
+    ///
+    /// # Errors
+    /// When the sink cannot take rows of it.
+    fn begin(&mut self, stream: &Identity) -> Result<(), SinkError> {
+        let _ = stream;
+        Ok(())
+    }
+
+    /// For sinks whose rows others see before the flush: how often the lane flushes, and, in stream time, how often it writes
+    /// rows of its own. So what is written again after a failure is the same, the lane's own rows included.
+    /// `None`: nobody sees anything before the flush, for which the sink asks itself.
     fn flush_period(&self) -> Option<Duration> {
         None
     }

@@ -36,6 +36,7 @@ impl Closed {
 
 /// Writes rows to a stream. What is written cannot be taken back, so every failure is final.
 pub struct StdoutSink {
+    name: String,
     stream: Box<dyn Write + Send>,
     table: Option<Table>,
     buffer: Vec<u8>,
@@ -53,7 +54,19 @@ impl StdoutSink {
     /// With the style of a table.
     pub fn with_style(format: Format, style: TableStyle, stream: Box<dyn Write + Send>) -> StdoutSink {
         let table = (format == Format::Table).then(|| Table::new(style));
-        StdoutSink { stream, table, buffer: Vec::new(), closed: Closed::default(), written: None }
+        StdoutSink {
+            name: "stdout".to_owned(),
+            stream,
+            table,
+            buffer: Vec::new(),
+            closed: Closed::default(),
+            written: None,
+        }
+    }
+
+    /// With another [`Sink::name`].
+    pub fn named(self, name: impl Into<String>) -> StdoutSink {
+        StdoutSink { name: name.into(), ..self }
     }
 
     /// Tells whether the reader is gone, when the sink itself is with its lane.
@@ -77,7 +90,7 @@ impl StdoutSink {
 
 impl Sink for StdoutSink {
     fn name(&self) -> &str {
-        "stdout"
+        &self.name
     }
 
     fn write(&mut self, batch: &Batch) -> Result<(), SinkError> {

@@ -1,6 +1,6 @@
 //! Characters that must not reach a terminal as they are: one list for the table and the JSON lines.
 
-use std::io::Write;
+use crate::json::Page;
 
 /// Whether a character could steer a terminal, or hide or turn around the text beside it.
 ///
@@ -41,23 +41,22 @@ fn push_hex(out: &mut String, before: &str, value: u32, digits: usize, behind: &
     let _ = write!(out, "{before}{value:0digits$x}{behind}");
 }
 
-/// For each byte: 0 if it may stand in a JSON string as it is, 1 if it needs a look.
-static JSON_LOOK: [u8; 256] = {
-    let mut table = [0; 256];
-    let mut byte = 0;
-    while byte < 256 {
-        if byte < 0x20 || byte >= 0x7f || byte == b'"' as usize || byte == b'\\' as usize {
-            table[byte] = 1;
-        }
-        byte += 1;
-    }
-    table
-};
+/// Whether a byte cannot stand in a JSON string as it is, or is a part of a character that needs a look.
+const fn needs_look(byte: u8) -> bool {
+    // No short circuits: the compiler looks at many bytes at once.
+    (byte < 0x20) | (byte >= 0x7f) | (byte == b'"') | (byte == b'\\')
+}
+
+fn is_plain_json(text: &[u8]) -> bool {
+    let (chunks, rest) = text.as_chunks::<16>();
+    let any = |bytes: &[u8]| bytes.iter().fold(false, |any, byte| any | needs_look(*byte));
+    !chunks.iter().any(|chunk| any(chunk)) && !any(rest)
+}
 
 /// Appends text as the inside of a JSON string; unsafe characters become `\u00XX`, which every parser turns back.
-pub fn push_json(out: &mut Vec<u8>, text: &str) {
-    if text.bytes().all(|b| JSON_LOOK[usize::from(b)] == 0) {
-        return out.extend_from_slice(text.as_bytes());
+pub(crate) fn push_json(out: &mut Page, text: &str) {
+    if is_plain_json(text.as_bytes()) {
+        return out.push_slice(text.as_bytes());
     }
     let mut from = 0;
     for (at, c) in text.char_indices() {
@@ -70,17 +69,20 @@ pub fn push_json(out: &mut Vec<u8>, text: &str) {
             c if is_unsafe(c) => b"",
             _ => continue,
         };
-        out.extend_from_slice(&text.as_bytes()[from..at]);
-        out.extend_from_slice(short);
+        out.push_slice(&text.as_bytes()[from..at]);
+        out.push_slice(short);
         if short.is_empty() {
-            for unit in c.encode_utf16(&mut [0; 2]) {
-                // Writing into a Vec cannot fail.
-                let _ = write!(out, "\\u{unit:04x}");
-            }
+            c.encode_utf16(&mut [0; 2]).iter().for_each(|unit| push_unit(out, *unit));
         }
         from = at + c.len_utf8();
     }
-    out.extend_from_slice(&text.as_bytes()[from..]);
+    out.push_slice(&text.as_bytes()[from..]);
+}
+
+/// `\u202e`.
+fn push_unit(out: &mut Page, unit: u16) {
+    let digit = |shift: u32| b"0123456789abcdef"[usize::from(unit >> shift & 15)];
+    out.push_array(&[b'\\', b'u', digit(12), digit(8), digit(4), digit(0)], 6);
 }
 
 #[cfg(test)]
@@ -104,10 +106,10 @@ mod tests {
     fn json_text_has_no_unsafe_character_and_parses_back() {
         for c in (0..=0x10ffff).filter_map(char::from_u32) {
             let text = format!("<{c}>");
-            let mut out = vec![b'"'];
+            let mut out = Page::behind(b"\"".to_vec());
             push_json(&mut out, &text);
             out.push(b'"');
-            let json = String::from_utf8(out).expect("UTF-8");
+            let json = String::from_utf8(out.into_bytes()).expect("UTF-8");
             assert!(!json.chars().any(is_unsafe), "{json}");
             assert_eq!(serde_json::from_str::<String>(&json).expect("a JSON string"), text);
         }

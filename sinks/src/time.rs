@@ -2,6 +2,8 @@
 
 use chrono::{DateTime, Datelike, Timelike};
 
+use crate::digits::last_digits;
+
 /// Microseconds of one second.
 const US_PER_S: i64 = 1_000_000;
 
@@ -25,34 +27,26 @@ impl Default for Clock {
     }
 }
 
-/// Writes the number into the digits, right-aligned.
-fn digits(out: &mut [u8], mut value: u32) {
-    for digit in out.iter_mut().rev() {
-        *digit = b'0' + (value % 10) as u8;
-        value /= 10;
-    }
-}
-
 impl Clock {
     fn set_second(&mut self, second: i64) {
         self.second = second;
         // A clock outside of the years that RFC 3339 can write shows as 1970 or as the nearest of them.
         let time = DateTime::from_timestamp(second, 0).unwrap_or_default();
-        digits(&mut self.text[0..4], time.year().clamp(0, 9_999) as u32);
-        digits(&mut self.text[5..7], time.month());
-        digits(&mut self.text[8..10], time.day());
-        digits(&mut self.text[11..13], time.hour());
-        digits(&mut self.text[14..16], time.minute());
-        digits(&mut self.text[17..19], time.second());
+        self.text[..4].copy_from_slice(&last_digits::<4>(time.year().clamp(0, 9_999) as u32));
+        let pairs = [(5, time.month()), (8, time.day()), (11, time.hour()), (14, time.minute()), (17, time.second())];
+        for (at, value) in pairs {
+            self.text[at..at + 2].copy_from_slice(&last_digits::<2>(value));
+        }
     }
 
     /// `YYYY-MM-DDTHH:MM:SS.ffffffZ`.
-    pub fn date_time(&mut self, time_us: i64) -> &[u8] {
+    #[inline]
+    pub fn date_time(&mut self, time_us: i64) -> &[u8; TEXT_BYTES] {
         let second = time_us.div_euclid(US_PER_S);
         if second != self.second {
             self.set_second(second);
         }
-        digits(&mut self.text[20..26], time_us.rem_euclid(US_PER_S) as u32);
+        self.text[20..26].copy_from_slice(&last_digits::<6>(time_us.rem_euclid(US_PER_S) as u32));
         &self.text
     }
 

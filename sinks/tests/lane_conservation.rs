@@ -234,7 +234,17 @@ impl Stream {
         let positions = self.next.iter().map(position).collect();
         self.cuts += 1;
         let number = self.cuts - 1;
-        Cut { number, identity: identity(), batches, tallies, positions, clock_offset_ns: 1_000, last }
+        Cut {
+            number,
+            identity: identity(),
+            batches,
+            tallies,
+            positions,
+            clock_offset_ns: 1_000,
+            last,
+            dropped: vec![],
+            resume: String::new(),
+        }
     }
 }
 
@@ -383,11 +393,11 @@ fn run(case: &Case) {
             let closed = *gate.0.lock().expect("gate");
             set_gate(&gate, !closed);
         }
-        lane.send(Arc::new(stream.cut(attempts, false)));
+        lane.send(&Arc::new(stream.cut(attempts, false)));
         assert_eq!(watch.ledger().balance(), [], "at any moment");
     }
     if case.with_last {
-        lane.send(Arc::new(stream.cut(&[], true)));
+        lane.send(&Arc::new(stream.cut(&[], true)));
     }
     set_gate(&gate, false);
     let report = lane.stop(Instant::now() + STOP_MAX);
@@ -446,9 +456,9 @@ fn drive(case: &Case) -> (weir_sinks::LaneReport, Vec<Seen>) {
     let mut lane = lane(case, &visible, &gate);
     let mut stream = Stream::default();
     for attempts in &case.cuts {
-        lane.send(Arc::new(stream.cut(attempts, false)));
+        lane.send(&Arc::new(stream.cut(attempts, false)));
     }
-    lane.send(Arc::new(stream.cut(&[], true)));
+    lane.send(&Arc::new(stream.cut(&[], true)));
     let report = lane.stop(Instant::now() + STOP_MAX);
     let rows = visible.lock().expect("visible").concat();
     (report, rows)
@@ -502,9 +512,9 @@ fn policy_block_loses_nothing_where_policy_drop_does() {
         });
         let mut stream = Stream::default();
         for attempts in &case.cuts {
-            lane.send(Arc::new(stream.cut(attempts, false)));
+            lane.send(&Arc::new(stream.cut(attempts, false)));
         }
-        lane.send(Arc::new(stream.cut(&[], true)));
+        lane.send(&Arc::new(stream.cut(&[], true)));
         set_gate(&gate, false);
         if let Some(opener) = opener {
             opener.join().expect("opener");
@@ -524,7 +534,7 @@ fn a_stop_does_not_wait_longer_than_its_deadline_for_a_sink_that_hangs() {
     let case = simple(&[]);
     let mut lane = lane(&case, &visible, &gate);
     let mut stream = Stream::default();
-    lane.send(Arc::new(stream.cut(&case.cuts[0], true)));
+    lane.send(&Arc::new(stream.cut(&case.cuts[0], true)));
     let report = lane.stop(Instant::now() + Duration::from_millis(20));
     assert!(!report.finished && !report.ended);
     assert_eq!(report.ledger.balance(), [], "what is pending is counted as pending");
@@ -559,7 +569,7 @@ fn a_sink_that_panics_ends_its_own_lane_only() {
     let deadline = Instant::now() + STOP_MAX;
     while watch.fatal().is_none() {
         assert!(Instant::now() < deadline, "the panic is noticed");
-        lane.send(Arc::new(stream.cut(&[Attempt::Event(0, class(ClassId::File).id.index(), 0)], false)));
+        lane.send(&Arc::new(stream.cut(&[Attempt::Event(0, class(ClassId::File).id.index(), 0)], false)));
         std::thread::yield_now();
     }
     assert_eq!(watch.ledger().balance(), []);

@@ -3,6 +3,7 @@
 
 #[path = "parquet_common/mod.rs"]
 mod common;
+mod python;
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -20,6 +21,7 @@ use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::file::properties::WriterProperties;
 use proptest::prelude::*;
+use python::python;
 use weir_schema::arrow::NEVER_NULL;
 use weir_schema::{CLASSES, ClassId};
 use weir_sinks::{Batch, ParquetOptions, Progress, Sink};
@@ -162,18 +164,6 @@ fn assert_equal_in_arrow(path: &Path, batches: &[Batch]) {
         let differs = expected.iter().zip(&found).position(|(a, b)| a != b);
         assert!(expected == found, "column {} differs from row {differs:?}", field.name());
     }
-}
-
-/// The interpreter that has pyarrow and duckdb.
-fn python() -> PathBuf {
-    let installed = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/venv/bin/python");
-    let python = std::env::var_os("WEIR_TEST_PYTHON").map_or(installed, PathBuf::from);
-    assert!(
-        python.exists(),
-        "no Python with pyarrow and duckdb at {}: `./x test` installs it, or set WEIR_TEST_PYTHON",
-        python.display()
-    );
-    python
 }
 
 fn assert_equal_in_python(path: &Path, root: &Path, batches: &[Batch]) {

@@ -2,6 +2,7 @@
 //!
 //! What the test targets share: starting `weir`, reading its rows, comparing them with what really happened.
 
+pub mod brokers;
 pub mod capture;
 pub mod compare;
 pub mod live;

@@ -4,12 +4,11 @@ use std::ffi::OsString;
 use std::io;
 use std::process::ExitCode;
 
-use weir_bpf::plan::State;
 use weir_bpf::{Loaded, Plan};
 use weir_schema::render;
 
 use super::{EXIT_USAGE, SchemaFormat, SettingFlags, complain, print};
-use crate::check::{Check, Probe, ProbeState};
+use crate::check::{Check, Probe};
 use crate::command::EXIT_WEIR;
 use crate::config::{Config, RING_BYTES_MIN, effective_toml};
 use crate::host::Host;
@@ -68,7 +67,7 @@ pub(super) fn check(settings: SettingFlags, json: bool) -> u8 {
         match plan_of(&config, &host) {
             Ok(plan) => {
                 machine.push(order(plan.exact_order));
-                probes = plan.probes.iter().map(probe_of).collect();
+                probes = plan.probes.iter().map(Probe::from).collect();
             }
             Err(error) => machine.push(not_loaded(&error)),
         }
@@ -107,15 +106,6 @@ fn not_loaded(error: &anyhow::Error) -> Finding {
         found,
         advice: Some("see the settings, and the findings above".to_owned()),
     }
-}
-
-fn probe_of(probe: &weir_bpf::plan::Probe) -> Probe {
-    let state = match &probe.state {
-        State::Runs => ProbeState::Runs,
-        State::Fallback(reason) => ProbeState::Fallback(reason.clone()),
-        State::Missing(reason) => ProbeState::Missing(reason.clone()),
-    };
-    Probe { name: probe.program.clone(), hook: probe.hook.clone(), serves: probe.serves.clone(), state }
 }
 
 pub(super) fn schema(format: SchemaFormat, directory: &str) -> String {

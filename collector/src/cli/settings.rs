@@ -11,7 +11,11 @@ use crate::config::{Config, ConfigError, Effective, Flag, KEYS, Key, Raw, Source
 const CONFIG: &str = "config";
 
 /// Headings whose flags only stand in `--help`, not in `-h`.
-const DETAILED: &[&str] = &["Rings and batches", "Messages"];
+const DETAILED: &[&str] = &["Rings and batches", "Dead letters", "Messages"];
+
+/// Sections of which only these keys stand in `-h`.
+const SHORT: &[(&str, &[&str])] =
+    &[("parquet", &["dir"]), ("kafka", &["brokers"]), ("nats", &["servers"]), ("spool", &["dir", "mode"])];
 
 /// `--config` and a flag for each setting.
 #[derive(Debug, Clone)]
@@ -61,22 +65,24 @@ fn args_of(key: &'static Key) -> Vec<Arg> {
 }
 
 fn arg_of(key: &'static Key, name: String, value: Option<&'static str>) -> Arg {
-    let detailed = DETAILED.contains(&key.heading) || (key.section() == "parquet" && key.leaf() != "dir");
+    let short = SHORT.iter().find(|(section, _)| *section == key.section());
+    let detailed = DETAILED.contains(&key.heading) || short.is_some_and(|(_, keys)| !keys.contains(&key.leaf()));
     let arg = Arg::new(name.clone()).long(name.clone()).help_heading(key.heading).hide_short_help(detailed);
-    if value.is_none() {
-        return taking(key, arg);
-    }
+    let Some(value) = value else { return taking(key, arg) };
+    let default = (key.get)(&Config::default());
     let own = key.flags.iter().find_map(|flag| match flag {
         Flag::Means(flag_name, _, help) if *flag_name == name => Some(*help),
         _ => None,
     });
+    let variable = key.variable().unwrap_or_default();
+    let off = if key.switch && value == "false" { "Off: " } else { "" };
     let others = key.all_flags().into_iter().map(|(other, _)| other).filter(|other| *other != name);
     arg.action(ArgAction::SetTrue)
         .conflicts_with_all(others.collect::<Vec<_>>())
-        .help(own.unwrap_or(key.summary()).to_owned())
-        .long_help(format!("{}\n[env: {}]", own.map_or(key.text(), |help| help), key.variable()))
-        // The negation is for what a file or the environment says; the flag itself is the one to read about.
-        .hide(name.starts_with("no-") && own.is_none())
+        .help(format!("{off}{}", own.unwrap_or(key.summary())))
+        .long_help(format!("{off}{}\n[env: {variable}]", own.unwrap_or(key.text())))
+        // What asks for the default is for a file or an environment that says otherwise; the other is the one to read about.
+        .hide(own.is_none() && default.as_deref() == Some(value))
 }
 
 fn taking(key: &'static Key, arg: Arg) -> Arg {
@@ -91,14 +97,14 @@ fn taking(key: &'static Key, arg: Arg) -> Arg {
         .value_hint(hint(key))
         .action(if key.list { ArgAction::Append } else { ArgAction::Set })
         .help(key.summary())
-        .long_help(format!("{}\n[{shown}env: {}]", key.text(), key.variable()));
+        .long_help(format!("{}\n[{shown}env: {}]", key.text(), key.variable().unwrap_or_default()));
     let arg = if key.list { arg.value_delimiter(',') } else { arg };
     if key.choices.is_empty() { arg } else { arg.value_parser(PossibleValuesParser::new(key.choices)) }
 }
 
 fn hint(key: &Key) -> ValueHint {
     match key.name {
-        "parquet.dir" => ValueHint::DirPath,
+        "parquet.dir" | "capture" | "spool.dir" | "dead_letters.dir" => ValueHint::DirPath,
         "report" => ValueHint::FilePath,
         "user" => ValueHint::Username,
         _ => ValueHint::Unknown,

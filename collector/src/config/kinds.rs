@@ -3,8 +3,13 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use weir_sinks::Secret;
+
 use super::raw::Raw;
 use super::units;
+
+/// What stands in the place of a secret.
+pub const SECRET_SHOWN: &str = "***";
 
 /// A sort of value.
 pub trait Kind<T> {
@@ -16,6 +21,8 @@ pub trait Kind<T> {
     const CHOICES: &'static [&'static str] = &[];
     /// On or off: its flag takes no value.
     const SWITCH: bool = false;
+    /// Never shown, and no flag: a command line is public.
+    const SECRET: bool = false;
 
     /// Reads a value; the error says what was expected.
     ///
@@ -54,6 +61,9 @@ pub struct Text;
 /// A path.
 #[derive(Debug)]
 pub struct File;
+/// A text that is never shown.
+#[derive(Debug)]
+pub struct Hidden;
 /// One of a fixed set of words.
 #[derive(Debug)]
 pub struct Choice;
@@ -185,6 +195,19 @@ impl Kind<PathBuf> for File {
     }
 }
 
+impl Kind<Secret> for Hidden {
+    const PLACEHOLDER: &'static str = "SECRET";
+    const SECRET: bool = true;
+
+    fn read(raw: &Raw) -> Result<Secret, String> {
+        Text::read(raw).map(Secret::new)
+    }
+
+    fn write(_: &Secret) -> Option<String> {
+        Some(quote(SECRET_SHOWN))
+    }
+}
+
 impl<T: Named> Kind<T> for Choice {
     const PLACEHOLDER: &'static str = "WORD";
     const CHOICES: &'static [&'static str] = T::WORDS;
@@ -203,6 +226,7 @@ impl<T: Named> Kind<T> for Choice {
 impl<T, K: Kind<T>> Kind<Option<T>> for Optional<K> {
     const PLACEHOLDER: &'static str = K::PLACEHOLDER;
     const CHOICES: &'static [&'static str] = K::CHOICES;
+    const SECRET: bool = K::SECRET;
 
     fn read(raw: &Raw) -> Result<Option<T>, String> {
         if raw.text() == Some("") { Ok(None) } else { K::read(raw).map(Some) }
@@ -228,6 +252,6 @@ impl<T, K: Kind<T>> Kind<Vec<T>> for List<K> {
 }
 
 /// The text as a TOML string.
-fn quote(text: &str) -> String {
+pub(super) fn quote(text: &str) -> String {
     toml::Value::from(text).to_string()
 }

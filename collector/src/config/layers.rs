@@ -8,6 +8,8 @@ use toml::de::{DeTable, DeValue};
 use super::nearest::hint;
 use super::problem::{ConfigError, Problem};
 use super::raw::Raw;
+use super::sinks::{SinkTables, make_all};
+use super::table::SINK_SECTION;
 use super::{Config, KEYS, validate};
 
 /// Names the file, like `--config`.
@@ -28,6 +30,13 @@ pub enum Origin {
     Environment(String),
     /// A flag, without dashes.
     Flag(String),
+}
+
+impl Origin {
+    /// Whether both are of one layer: file, environment or flags.
+    fn is_layer_of(&self, other: &Origin) -> bool {
+        *self != Origin::Default && std::mem::discriminant(self) == std::mem::discriminant(other)
+    }
 }
 
 impl std::fmt::Display for Origin {
@@ -59,6 +68,8 @@ pub struct Effective {
     pub config: Config,
     /// By index into [`KEYS`].
     pub origins: Vec<Origin>,
+    /// By index into [`Config::sinks`].
+    pub sink_origins: Vec<Origin>,
 }
 
 impl Sources {
@@ -75,8 +86,12 @@ impl Sources {
     /// # Errors
     /// Every problem of every layer, or else of the whole.
     pub fn load(self) -> Result<Effective, ConfigError> {
-        let mut layers =
-            Layers { config: Config::default(), origins: vec![Origin::Default; KEYS.len()], problems: Vec::new() };
+        let mut layers = Layers {
+            config: Config::default(),
+            origins: vec![Origin::Default; KEYS.len()],
+            tables: SinkTables::default(),
+            problems: Vec::new(),
+        };
         layers.read_file(self.file.or_else(|| file_of(&self.environment)));
         layers.read_environment(&self.environment);
         for (name, index, raw) in self.flags {
@@ -94,17 +109,26 @@ fn file_of(environment: &[(String, String)]) -> Option<PathBuf> {
 struct Layers {
     config: Config,
     origins: Vec<Origin>,
+    tables: SinkTables,
     problems: Vec<Problem>,
 }
 
 impl Layers {
     fn set(&mut self, index: usize, raw: &Raw, origin: Origin) {
         let key = &KEYS[index];
+        if let Some((twin_index, twin)) = key.twin() {
+            let there = &mut self.origins[twin_index];
+            if there.is_layer_of(&origin) {
+                let text = format!("`{}` and `{}` are both set: keep one", key.name, twin.name);
+                return self.problems.push(Problem::new(origin.to_string(), text));
+            }
+            *there = Origin::Default;
+            key.unset_twin(&mut self.config);
+        }
         match (key.set)(&mut self.config, raw) {
             Ok(()) => self.origins[index] = origin,
             Err(expected) => {
-                let text = format!("`{}` cannot be `{}`: {expected}", key.name, raw.shown());
-                self.problems.push(Problem::new(origin.to_string(), text));
+                self.problems.push(Problem::new(origin.to_string(), key.misfit(key.name, raw, &expected)));
             }
         }
     }
@@ -131,14 +155,21 @@ impl Layers {
         for (key, value) in table {
             let name = format!("{prefix}{}", key.get_ref());
             let line = line_at(file.text, key.span().start);
-            if let Some((index, _)) = Config::key(&name) {
+            if name == SINK_SECTION {
+                match SinkTables::read(&file.path, file.text, line, value.get_ref()) {
+                    Ok(tables) => self.tables = tables,
+                    Err(problem) => self.problems.push(problem),
+                }
+            } else if let Some((index, _)) = Config::key(&name) {
                 self.set(index, &Raw::from_toml(value.get_ref()), Origin::File(file.path.clone(), line));
             } else if let (true, DeValue::Table(inner)) = (is_section(&name), value.get_ref()) {
                 self.read_table(file, &format!("{name}."), inner);
             } else {
-                let known = KEYS.iter().flat_map(|key| [key.name, key.section()]).filter(|name| !name.is_empty());
+                let known = KEYS.iter().filter(|key| !key.only_in_tables()).flat_map(|key| [key.name, key.section()]);
+                let known = known.filter(|name| !name.is_empty());
                 // A key of a section that stands outside of it is known by its last part.
-                let elsewhere = KEYS.iter().find(|known| known.leaf() == key.get_ref().as_ref());
+                let elsewhere =
+                    KEYS.iter().find(|known| !known.only_in_tables() && known.leaf() == key.get_ref().as_ref());
                 let hint =
                     elsewhere.map_or_else(|| hint(&name, known), |key| format!("; did you mean `{}`?", key.name));
                 let place = Origin::File(file.path.clone(), line).to_string();
@@ -148,12 +179,12 @@ impl Layers {
     }
 
     fn read_environment(&mut self, environment: &[(String, String)]) {
-        let variables: Vec<String> = KEYS.iter().map(super::Key::variable).collect();
+        let variables: Vec<Option<String>> = KEYS.iter().map(super::Key::variable).collect();
         for (name, value) in environment {
-            if let Some(index) = variables.iter().position(|known| known == name) {
+            if let Some(index) = variables.iter().position(|known| known.as_ref() == Some(name)) {
                 self.set(index, &Raw::Text(value.clone()), Origin::Environment(name.clone()));
             } else if is_mistaken(name) {
-                let known = variables.iter().map(String::as_str).chain([FILE_VARIABLE]);
+                let known = variables.iter().flatten().map(String::as_str).chain([FILE_VARIABLE]);
                 let text = format!("unknown environment variable{}", hint(name, known));
                 self.problems.push(Problem::new(name, text));
             }
@@ -161,18 +192,25 @@ impl Layers {
     }
 
     fn finish(mut self) -> Result<Effective, ConfigError> {
-        if self.problems.is_empty() {
+        if self.tables.is_empty() {
             self.config.complete();
+        }
+        if self.problems.is_empty() {
             for (name, text) in validate::problems(&self.config) {
                 let place = Config::key(name).map_or(&Origin::Default, |(index, _)| &self.origins[index]);
                 self.problems.push(Problem::new(place.to_string(), format!("`{name}` {text}")));
             }
         }
-        if self.problems.is_empty() {
-            Ok(Effective { config: self.config, origins: self.origins })
-        } else {
-            Err(ConfigError { problems: self.problems })
+        let built = make_all(&self.config, &self.origins, &self.tables).unwrap_or_else(|problems| {
+            self.problems.extend(problems);
+            Vec::new()
+        });
+        if !self.problems.is_empty() {
+            return Err(ConfigError { problems: self.problems });
         }
+        let (sinks, sink_origins) = built.into_iter().unzip();
+        self.config.sinks = sinks;
+        Ok(Effective { config: self.config, origins: self.origins, sink_origins })
     }
 }
 
@@ -181,7 +219,7 @@ struct FileText<'a> {
     text: &'a str,
 }
 
-fn line_at(text: &str, offset: usize) -> usize {
+pub(super) fn line_at(text: &str, offset: usize) -> usize {
     text.as_bytes().iter().take(offset).filter(|byte| **byte == b'\n').count() + 1
 }
 

@@ -5,6 +5,12 @@
 
 use super::raw::Raw;
 
+/// The section that stands for what all `[[sink]]` tables have in common.
+pub const SINK_SECTION: &str = "sink";
+
+/// Ends the name of the key that names the file of a secret.
+const FILE_SUFFIX: &str = "_file";
+
 /// A flag that sets a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Flag {
@@ -42,6 +48,8 @@ pub struct Key {
     pub list: bool,
     /// See [`super::kinds::Kind::SWITCH`].
     pub switch: bool,
+    /// See [`super::kinds::Kind::SECRET`].
+    pub secret: bool,
     /// Stores a value.
     pub set: fn(&mut super::Config, &Raw) -> Result<(), String>,
     /// The value as TOML; `None` when it is not set.
@@ -60,13 +68,21 @@ impl Key {
         text.find(". ").map_or(text.trim_end_matches('.'), |end| &text[..end])
     }
 
-    /// Name of the environment variable.
-    pub fn variable(&self) -> String {
-        format!("WEIR_{}", self.name.replace('.', "_").to_uppercase())
+    /// Whether only a `[[sink]]` table can say it.
+    pub fn only_in_tables(&self) -> bool {
+        self.section() == SINK_SECTION
     }
 
-    /// The flags, without dashes; switches also have their negation.
+    /// Name of the environment variable.
+    pub fn variable(&self) -> Option<String> {
+        (!self.only_in_tables()).then(|| format!("WEIR_{}", self.name.replace('.', "_").to_uppercase()))
+    }
+
+    /// The flags, without dashes; switches also have their negation, secrets have none.
     pub fn all_flags(&self) -> Vec<(String, Option<&'static str>)> {
+        if self.secret || self.only_in_tables() {
+            return Vec::new();
+        }
         if !self.flags.is_empty() {
             let value = |flag: &Flag| match flag {
                 Flag::Takes(..) => None,
@@ -85,6 +101,28 @@ impl Key {
     /// The section of the file, empty for the top.
     pub fn section(&self) -> &'static str {
         self.name.split_once('.').map_or("", |(section, _)| section)
+    }
+
+    /// Of a secret the key of its file, and the other way round: the one that is set last counts.
+    pub fn twin(&self) -> Option<(usize, &'static Key)> {
+        if self.secret {
+            return super::Config::key(&format!("{}{FILE_SUFFIX}", self.name));
+        }
+        super::Config::key(self.name.strip_suffix(FILE_SUFFIX)?).filter(|(_, key)| key.secret)
+    }
+
+    /// Forgets the other of a secret and its file.
+    pub(super) fn unset_twin(&self, config: &mut super::Config) {
+        if let Some((_, twin)) = self.twin() {
+            // The empty text unsets what can be unset, and both can.
+            let _ = (twin.set)(config, &Raw::Text(String::new()));
+        }
+    }
+
+    /// The sentence about a value that is not of this key's kind; `name` is how its place calls the key.
+    pub(super) fn misfit(&self, name: &str, raw: &Raw, expected: &str) -> String {
+        let shown = if self.secret { super::kinds::SECRET_SHOWN.to_owned() } else { raw.shown() };
+        format!("`{name}` cannot be `{shown}`: {expected}")
     }
 
     /// Name inside the section.
@@ -109,6 +147,8 @@ macro_rules! settings {
         pub struct Config {
             $($($(#[doc = $doc])+ pub $name: $type,)*)*
             $($(#[doc = $section_doc])+ pub $section: $Section,)*
+            /// The sinks: of sections whose destination is set, and of `[[sink]]` tables.
+            pub sinks: Vec<$crate::config::SinkConfig>,
         }
 
         impl Default for Config {
@@ -116,6 +156,7 @@ macro_rules! settings {
                 Config {
                     $($($name: $default,)*)*
                     $($section: $Section::default(),)*
+                    sinks: Vec::new(),
                 }
             }
         }
@@ -151,6 +192,7 @@ macro_rules! settings {
             choices: <$kind as Kind<$type>>::CHOICES,
             list: <$kind as Kind<$type>>::LIST,
             switch: <$kind as Kind<$type>>::SWITCH,
+            secret: <$kind as Kind<$type>>::SECRET,
             set: |config, raw| {
                 config.$($field)+ = <$kind as Kind<$type>>::read(raw)?;
                 Ok(())

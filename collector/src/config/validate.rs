@@ -1,5 +1,8 @@
 //! What makes a configuration invalid although every value is readable: a loop over ranges, then the rules between keys.
 
+use std::net::SocketAddr;
+use std::time::Duration;
+
 use super::{Config, FILTER_VALUES_MAX, KEYS, RING_BYTES_MAX, RING_BYTES_MIN, filter, format_size};
 
 /// Ranges of numbers, both ends included; the units are those of the names.
@@ -34,6 +37,52 @@ static RANGES: &[Range] = &[
     range("parquet.file_rows_max", |c| c.parquet.file_rows_max, 1, 1 << 40),
     range("parquet.file_bytes_max", |c| c.parquet.file_bytes_max, 64 << 10, 1 << 40),
     range("parquet.zstd_level", |c| u64::from(c.parquet.zstd_level), 1, 22),
+    range("kafka.message_bytes_max", |c| c.kafka.message_bytes_max, 1 << 10, 64 << 20),
+    range("kafka.lines_max", |c| c.kafka.lines_max as u64, 1, 1 << 20),
+    range("kafka.linger_ms", |c| c.kafka.linger_ms, 0, 60_000),
+    range("kafka.queue_bytes_max", |c| c.kafka.queue_bytes_max, 1 << 20, 2 << 30),
+    range("kafka.topic_partitions", |c| u64::from(c.kafka.topic_partitions.unwrap_or(1)), 1, 10_000),
+    range("kafka.topic_replication", |c| u64::from(c.kafka.topic_replication.unwrap_or(1)), 1, 1000),
+    range("nats.message_bytes_max", |c| c.nats.message_bytes_max, 1 << 10, 64 << 20),
+    range("nats.lines_max", |c| c.nats.lines_max as u64, 1, 1 << 20),
+    range("nats.stream_replicas", |c| u64::from(c.nats.stream_replicas), 1, 5),
+    range("nats.window_messages_max", |c| c.nats.window_messages_max as u64, 1, 1 << 20),
+    range("nats.window_bytes_max", |c| c.nats.window_bytes_max, 1 << 20, 4 << 30),
+    range("spool.bytes_max", |c| c.spool.bytes_max, 1 << 20, 1 << 50),
+    range("spool.segment_bytes", |c| c.spool.segment_bytes, 1 << 20, 4 << 30),
+    range("spool.commit_ms", |c| c.spool.commit_ms, 1, 60_000),
+];
+
+/// Durations that cannot be zero, and why.
+struct NotZero {
+    key: &'static str,
+    value: fn(&Config) -> Duration,
+    why: &'static str,
+}
+
+const fn not_zero(key: &'static str, value: fn(&Config) -> Duration, why: &'static str) -> NotZero {
+    NotZero { key, value, why }
+}
+
+/// Nothing can be waited for in no time.
+const TIME: &str = "give it time";
+
+/// Stands for a duration without end.
+const TIME_LONGEST: Duration = Duration::MAX;
+
+static NOT_ZERO: &[NotZero] = &[
+    not_zero("duration", |c| c.duration.unwrap_or(TIME_LONGEST), "give a time, or leave it out to run until a signal"),
+    not_zero("stop_wait", |c| c.stop_wait, "the sinks need time for their last rows"),
+    not_zero("parquet.file_age", |c| c.parquet.file_age, "files need time to fill"),
+    not_zero("kafka.flush_period", |c| c.kafka.flush_period, TIME),
+    not_zero("kafka.write_wait", |c| c.kafka.write_wait, TIME),
+    not_zero("kafka.flush_wait", |c| c.kafka.flush_wait, TIME),
+    not_zero("nats.flush_period", |c| c.nats.flush_period, TIME),
+    not_zero("nats.write_wait", |c| c.nats.write_wait, TIME),
+    not_zero("nats.flush_wait", |c| c.nats.flush_wait, TIME),
+    not_zero("nats.connect_wait", |c| c.nats.connect_wait, TIME),
+    not_zero("nats.ack_wait", |c| c.nats.ack_wait, TIME),
+    not_zero("nats.duplicate_window", |c| c.nats.duplicate_window, TIME),
 ];
 
 /// Each problem with its key; sentences that follow the name of the key.
@@ -46,15 +95,29 @@ pub(super) fn problems(config: &Config) -> Vec<(&'static str, String)> {
     if config.batch_bytes_max > config.lane_bytes_max {
         found.push(("lane_bytes_max", "is less than `batch_bytes_max`: a sink could never take a batch".into()));
     }
-    if config.duration.is_some_and(|duration| duration.is_zero()) {
-        found.push(("duration", "is zero: give a time, or leave it out to run until a signal".into()));
-    }
-    if config.parquet.file_age.is_zero() {
-        found.push(("parquet.file_age", "is zero: files need time to fill".into()));
-    }
+    let zero = NOT_ZERO.iter().filter(|time| (time.value)(config).is_zero());
+    found.extend(zero.map(|time| (time.key, format!("is zero: {}", time.why))));
+    found.extend(spool(config));
+    found.extend(listen(config));
     found.extend(config.selection().err().unwrap_or_default());
     found.extend(filter::problems(&config.filter));
     found
+}
+
+fn spool(config: &Config) -> Vec<(&'static str, String)> {
+    let mut found = Vec::new();
+    if config.spool.segment_bytes > config.spool.bytes_max {
+        found.push(("spool.segment_bytes", "is more than `spool.bytes_max`: not one segment would fit".into()));
+    }
+    found
+}
+
+/// Only numbers: a name could stand for any address.
+fn listen(config: &Config) -> Option<(&'static str, String)> {
+    let address = config.listen.as_ref()?;
+    address.parse::<SocketAddr>().is_err().then(|| {
+        ("listen", format!("is `{address}`: give an address and a port, such as 127.0.0.1:9464 or [::1]:9464"))
+    })
 }
 
 fn out_of(range: &Range, config: &Config) -> Option<(&'static str, String)> {

@@ -3,13 +3,15 @@
 //! While records come it drains about once a nap, so that a flood costs no wake-ups and few rounds. After a few naps on
 //! empty rings it tells the programs that it sleeps and waits; the next record wakes it. An idle machine has no ticks.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use weir_bpf::Loaded;
 use weir_bpf::ring::barrier;
+use weir_bpf::{Loaded, ProgramCounters};
 use weir_schema::Reason;
 use weir_sinks::Position;
 
@@ -17,9 +19,11 @@ use super::hotplug::Hotplug;
 use super::stop::Stop;
 use crate::host::clock::boottime_ns;
 use crate::numbers::Gap;
-use crate::order::Sequencer;
-use crate::pipeline::Pipeline;
+use crate::operate::{Board, Published, RingFill};
+use crate::order::{Round, Sequencer};
+use crate::pipeline::{Marks, Pipeline};
 use crate::rings::{CpuRing, Waiter};
+use crate::spool::CommitWatch;
 
 /// A backlog above this share of the ring is drained again at once, without a nap.
 const BACKLOG_SHARE: u64 = 16;
@@ -53,6 +57,11 @@ pub struct Driver {
     pub ring_bytes: u64,
     /// Told after every drain.
     pub watch: Arc<super::status::Watch>,
+    /// Room that waits for the log.
+    pub held: Option<Held>,
+    /// Told about every round, and about once a second what was counted.
+    pub board: Arc<Board>,
+    programs: Arc<Vec<ProgramCounters>>,
     misses_seen: u64,
     filter_full_seen: u64,
     misses_at: Instant,
@@ -68,12 +77,34 @@ enum Drained {
     Part,
 }
 
-/// Positions of all CPUs for a cut.
-fn positions(sequencer: &Sequencer<CpuRing>) -> Vec<Position> {
-    sequencer
-        .positions()
-        .map(|(cpu, next, ktime_ns)| Position { cpu: cpu as i32, next_seq: next as i64, ktime_ns })
-        .collect()
+/// Where the rings stand, for a cut; with what a restart needs, if one can go on.
+pub fn marks(sequencer: &Sequencer<CpuRing>, resumes: bool) -> Marks {
+    let position = |(cpu, next, ktime_ns)| Position { cpu: cpu as i32, next_seq: next as i64, ktime_ns };
+    let positions = sequencer.positions().map(|(cpu, next, time): (usize, u64, i64)| position((cpu, next, time)));
+    // Only numbers and lists of them: writing them as JSON cannot fail.
+    let resume = if resumes { serde_json::to_string(&sequencer.state()).unwrap_or_default() } else { String::new() };
+    Marks { positions: positions.collect(), resume }
+}
+
+/// Ring room that is given back only when the records of it are in the log.
+pub struct Held {
+    commits: Arc<CommitWatch>,
+    /// Number of a cut, and up to where the rings had been read when it closed.
+    cuts: VecDeque<(u64, Vec<u64>)>,
+}
+
+impl Held {
+    /// Nothing is held yet.
+    pub fn new(commits: Arc<CommitWatch>) -> Held {
+        Held { commits, cuts: VecDeque::new() }
+    }
+
+    /// The last of the cuts that are durable now.
+    fn durable(&mut self) -> Option<Vec<u64>> {
+        let below = self.commits.durable.load(Ordering::Acquire);
+        let count = self.cuts.partition_point(|(number, _)| *number < below);
+        self.cuts.drain(..count).next_back().map(|(_, emitted)| emitted)
+    }
 }
 
 /// The clock of the order: read before the positions, with a full barrier between.
@@ -81,6 +112,26 @@ fn clock() -> i64 {
     let now = boottime_ns();
     barrier();
     now
+}
+
+/// One round of the sequencer into the pipeline.
+fn rows_of_round(sequencer: &mut Sequencer<CpuRing>, pipeline: &mut Pipeline) -> Round {
+    let mut gaps: Vec<Gap> = vec![];
+    let emit = |cpu: usize, record: &[u8]| {
+        pipeline.record(cpu, record);
+        !pipeline.is_full()
+    };
+    let round = sequencer.round(clock, emit, &mut gaps);
+    gaps.iter().for_each(|gap| pipeline.gap(gap));
+    round
+}
+
+/// One round with its cuts, of rings that nobody writes to any more; false when they are empty.
+pub fn read_round(sequencer: &mut Sequencer<CpuRing>, pipeline: &mut Pipeline) -> bool {
+    let round = rows_of_round(sequencer, pipeline);
+    let full = pipeline.is_full();
+    pipeline.close_due(!full && !round.more, Instant::now(), || marks(sequencer, false));
+    full || round.more || round.pending || round.emitted > 0
 }
 
 impl Driver {
@@ -95,8 +146,11 @@ impl Driver {
         naps: Naps,
         ring_bytes: u64,
         watch: Arc<super::status::Watch>,
+        held: Option<Held>,
+        board: Arc<Board>,
     ) -> Driver {
         Driver {
+            programs: Arc::new(loaded.counters()),
             loaded,
             sequencer,
             pipeline,
@@ -105,6 +159,8 @@ impl Driver {
             naps,
             ring_bytes,
             watch,
+            held,
+            board,
             misses_seen: 0,
             filter_full_seen: 0,
             misses_at: Instant::now(),
@@ -113,21 +169,16 @@ impl Driver {
 
     /// One round and the cuts that it makes due; returns what there was.
     fn drain(&mut self) -> Drained {
-        let mut gaps: Vec<Gap> = vec![];
-        let pipeline = &mut self.pipeline;
-        let round = self.sequencer.round(
-            clock,
-            |cpu, record| {
-                pipeline.record(cpu, record);
-                !pipeline.is_full()
-            },
-            &mut gaps,
-        );
-        gaps.iter().for_each(|gap| self.pipeline.gap(gap));
+        let produced = self.board.produced();
+        let round = rows_of_round(&mut self.sequencer, &mut self.pipeline);
         let full = self.pipeline.is_full();
         let sequencer = &self.sequencer;
         let drained = !full && !round.more;
-        self.pipeline.close_due(drained, Instant::now(), || positions(sequencer));
+        let resumes = self.held.is_some();
+        let now = Instant::now();
+        self.pipeline.close_due(drained, now, || marks(sequencer, resumes));
+        self.release_held();
+        self.board.round(now, produced);
         if round.emitted > 0 && self.misses_at.elapsed() >= MISSES_EVERY {
             self.count_unnumbered(round.watermark_ns);
         }
@@ -135,6 +186,17 @@ impl Driver {
             (true, 0) => Drained::Nothing,
             (true, _) => Drained::All,
             (false, _) => Drained::Part,
+        }
+    }
+
+    /// Gives ring room back as far as the log has it.
+    fn release_held(&mut self) {
+        let Some(held) = &mut self.held else { return };
+        if let Some(number) = self.pipeline.take_closed() {
+            held.cuts.push_back((number, self.sequencer.emitted()));
+        }
+        if let Some(emitted) = held.durable() {
+            self.sequencer.release(&emitted);
         }
     }
 
@@ -148,6 +210,7 @@ impl Driver {
             self.pipeline.unnumbered(misses - self.misses_seen, worst, Reason::ProbeReentered, ktime_ns);
             self.misses_seen = misses;
         }
+        self.programs = Arc::new(programs);
         let cpus = self.sequencer.sources().map(|s| u64::from(s.counters().filter_full));
         let full: u64 = cpus.sum();
         if full > self.filter_full_seen {
@@ -157,7 +220,24 @@ impl Driver {
     }
 
     fn tell(&self) {
+        let now = Instant::now();
+        if self.board.is_due(now) {
+            self.publish(now);
+        }
         self.watch.set(self.pipeline.counts(), self.sequencer.counters(), self.sequencer.backlog_bytes());
+    }
+
+    fn publish(&self, now: Instant) {
+        let rings = self.sequencer.backlogs().map(|(cpu, bytes)| RingFill { cpu, bytes });
+        let published = Published {
+            counts: self.pipeline.counts(),
+            tallies: self.pipeline.tallies().clone(),
+            order: self.sequencer.counters(),
+            processes: self.pipeline.processes(),
+            rings: rings.collect(),
+            programs: Arc::clone(&self.programs),
+        };
+        self.board.publish(now, published);
     }
 
     /// Reads until `stop` or until `until`.
@@ -189,7 +269,10 @@ impl Driver {
             let now = Instant::now();
             let due = self.pipeline.due_in(now);
             let end = until.map(|t| t.saturating_duration_since(now));
+            self.publish(now);
+            self.board.set_asleep(true);
             self.waiter.wait(due.into_iter().chain(end).min());
+            self.board.set_asleep(false);
         }
         self.loaded.shared.set_sleeping(false);
         if let Some(hotplug) = &mut self.hotplug {
@@ -212,12 +295,12 @@ impl Driver {
         }
         self.count_unnumbered(boottime_ns());
         self.tell();
-        let produced = self.sequencer.sources().map(|s| (s.number(), s.counters().seq)).collect();
+        let produced = self.sequencer.produced();
         let order = self.sequencer.counters();
         let duplicates = self.sequencer.duplicates();
         let processes = self.pipeline.processes();
         let sequencer = &self.sequencer;
-        let (lanes, counts) = self.pipeline.finish(|| positions(sequencer));
+        let (lanes, counts) = self.pipeline.finish(|| marks(sequencer, false));
         (lanes, super::report::Totals { counts, order, produced, duplicates, processes })
     }
 }

@@ -9,12 +9,9 @@ use serde_json::{Value, json};
 use weir_sinks::{Identity, LaneReport};
 
 use super::EXIT_OWN;
-use crate::config::Config;
+use crate::config::{Config, SinkKind};
 use crate::order::OrderCounters;
 use crate::pipeline::Counts;
-
-/// Name of the sink that writes to standard output.
-const STDOUT: &str = "stdout";
 
 /// Counts of the reader at the stop.
 #[derive(Debug, Clone)]
@@ -49,6 +46,9 @@ fn lane_line(lane: &LaneReport) -> String {
     }
     if ledger.withheld_total() > 0 {
         let _ = write!(text, ", {} not selected", ledger.withheld_total());
+    }
+    if lane.kept && ledger.pending_total() > 0 {
+        let _ = write!(text, ", {} numbers wait in the spool", ledger.pending_total());
     }
     if let Some(why) = lane.fatal() {
         let _ = write!(text, "; it could not go on: {why}");
@@ -135,8 +135,9 @@ impl Report {
             text.push('\n');
             fs::write(path, text).with_context(|| format!("write the report to {}", path.display()))?;
         }
-        let excused = |lane: &LaneReport| self.reader_left && lane.name == STDOUT;
-        let failed = !self.balances() || self.lanes.iter().any(|l| !(excused(l) || l.finished && l.ended));
+        let is_stdout = |name: &str| config.sinks.iter().any(|s| s.name == name && s.kind() == SinkKind::Stdout);
+        let excused = |lane: &LaneReport| self.reader_left && is_stdout(&lane.name);
+        let failed = !self.balances() || self.lanes.iter().any(|l| !(excused(l) || l.kept || l.finished && l.ended));
         Ok(match self.status {
             Some(status) => ExitCode::from(status),
             None if failed => ExitCode::from(EXIT_OWN),

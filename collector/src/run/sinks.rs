@@ -1,5 +1,9 @@
 //! The sinks of the configuration, each in a lane of its own.
 
+mod kafka;
+mod nats;
+mod secrets;
+
 use std::io::{self, ErrorKind, Write};
 use std::time::{Duration, Instant};
 
@@ -7,50 +11,133 @@ use anyhow::{Context, Result};
 use weir_schema::{CLASSES, ClassId};
 use weir_sinks::parquet::{ParquetOptions, ParquetSink};
 use weir_sinks::stdout::Closed;
-use weir_sinks::{ClassSet, Format, Identity, Lane, LaneOptions, LaneReport, Sink, StdoutSink};
+use weir_sinks::{
+    BacklogOptions, ClassSet, Format, Identity, KafkaSink, Lane, LaneOptions, LaneReport, NatsSink, Sink, StdoutSink,
+};
 
+use super::spool::{Spool, Spooled};
 use super::stop::Stop;
 use crate::assemble::Limits;
-use crate::config::{Config, StdoutFormat};
+use crate::config::{Config, DATA_DIR, Kafka, Nats, Parquet, SinkConfig, SinkSettings, StdoutFormat};
 use crate::host::Host;
 use crate::pipeline::{Pace, Pipeline};
 use crate::privilege;
 
-/// How long a lane may take to write its last rows.
-pub const STOP_MAX: Duration = Duration::from_secs(30);
+/// What the sinks are made for.
+pub struct Run<'a> {
+    /// Limits of lanes and batches, and the sinks.
+    pub config: &'a Config,
+    /// The machine.
+    pub host: &'a Host,
+    /// Whose rows.
+    pub identity: &'a Identity,
+    /// Bits of each class's selected actions.
+    pub actions: &'a [u64; 8],
+    /// Asked when the only reader leaves.
+    pub stop: Option<Stop>,
+}
 
-fn options(config: &Config, classes: ClassSet) -> LaneOptions {
-    LaneOptions {
-        cuts_max: config.lane_cuts_max,
-        bytes_max: usize::try_from(config.lane_bytes_max).unwrap_or(usize::MAX),
-        classes,
-        ..LaneOptions::default()
+/// A sink that is ready for its lane.
+struct Made {
+    sink: Box<dyn Sink>,
+    pace: Pace,
+}
+
+impl Run<'_> {
+    fn options(&self, sink: &SinkConfig) -> LaneOptions {
+        LaneOptions {
+            cuts_max: self.config.lane_cuts_max,
+            bytes_max: usize::try_from(self.config.lane_bytes_max).unwrap_or(usize::MAX),
+            classes: self.classes(sink),
+            policy: sink.policy,
+            ..LaneOptions::default()
+        }
     }
-}
 
-/// Classes with a selected action.
-fn classes(actions: &[u64; 8]) -> ClassSet {
-    let selected = |id: ClassId| id == ClassId::Loss || actions[id as usize] != 0;
-    ClassSet::of(CLASSES.iter().map(|c| c.id).filter(|id| selected(*id)))
-}
+    /// Classes of the sink with a selected action.
+    fn classes(&self, sink: &SinkConfig) -> ClassSet {
+        let is_recorded = |id: ClassId| id == ClassId::Loss || self.actions[id as usize] != 0;
+        for class in CLASSES.iter().filter(|_| sink.classes != ClassSet::all()) {
+            if sink.classes.contains(class.id) && !is_recorded(class.id) {
+                tracing::warn!(
+                    sink = sink.name,
+                    class = class.name,
+                    "a class of the sink is not recorded: add it to `classes`"
+                );
+            }
+        }
+        ClassSet::of(CLASSES.iter().map(|c| c.id).filter(|id| sink.classes.contains(*id) && is_recorded(*id)))
+    }
 
-fn parquet(config: &Config, host: &Host, identity: &Identity) -> Result<Option<ParquetSink>> {
-    let Some(dir) = &config.parquet.dir else { return Ok(None) };
-    let options = ParquetOptions {
-        dir: dir.clone(),
-        rows_max: config.parquet.file_rows_max,
-        bytes_max: config.parquet.file_bytes_max,
-        age_max: config.parquet.file_age,
-        compression: config.parquet.zstd_level as i32,
-        owner: host.caller.map(|caller| (caller.uid, caller.gid)),
-        dir_bytes_max: config.parquet.dir_bytes_max,
-        dir_age_max: config.parquet.dir_age_max,
-        free_bytes_min: config.parquet.free_bytes_min,
-        ..ParquetOptions::default()
-    };
-    let sink = ParquetSink::open(options, identity.clone(), env!("CARGO_PKG_VERSION"))
-        .with_context(|| format!("open the Parquet directory {}", dir.display()))?;
-    Ok(Some(sink))
+    /// Files and messages get their cuts by age, eyes at every drain.
+    fn made(&self, sink: impl Sink + 'static, pace: Pace) -> Made {
+        Made { sink: Box::new(sink), pace }
+    }
+
+    fn age(&self) -> Pace {
+        Pace::Age(Duration::from_millis(self.config.batch_age_ms))
+    }
+
+    fn make(&self, sink: &SinkConfig, closed: &mut Closed) -> Result<Made> {
+        match &sink.settings {
+            SinkSettings::Parquet(section) => Ok(self.made(self.parquet(&sink.name, section)?, self.age())),
+            SinkSettings::Stdout(section) => {
+                let made = self.stdout(&sink.name, section.format);
+                *closed = made.closed();
+                Ok(self.made(made, Pace::Drain))
+            }
+            SinkSettings::Kafka(section) => Ok(self.made(self.kafka(&sink.name, section)?, self.age())),
+            SinkSettings::Nats(section) => Ok(self.made(self.nats(&sink.name, section)?, self.age())),
+        }
+    }
+
+    fn kafka(&self, name: &str, section: &Kafka) -> Result<KafkaSink> {
+        let options = kafka::options(name, section, &self.config.dead_letters, &self.identity.host)?;
+        self.opened(name, || KafkaSink::open(options, &self.identity.host, self.owner()))
+    }
+
+    fn nats(&self, name: &str, section: &Nats) -> Result<NatsSink> {
+        let options = nats::options(name, section, &self.config.dead_letters)?;
+        self.opened(name, || NatsSink::open(options, &self.identity.host, self.owner()))
+    }
+
+    /// A sink that starts threads of its own when it is opened, so that these have no right that only the start needs.
+    fn opened<T: Send>(&self, name: &str, open: impl FnOnce() -> Result<T, SinkError> + Send) -> Result<T> {
+        privilege::start_reduced(false, open)?.with_context(|| format!("open sink {name}"))
+    }
+
+    /// Who gets the files.
+    fn owner(&self) -> Option<(u32, u32)> {
+        self.host.caller.map(|caller| (caller.uid, caller.gid))
+    }
+
+    fn parquet(&self, name: &str, section: &Parquet) -> Result<ParquetSink> {
+        let dir = section.dir.clone().unwrap_or_else(|| DATA_DIR.into());
+        let options = ParquetOptions {
+            name: name.to_owned(),
+            dir: dir.clone(),
+            rows_max: section.file_rows_max,
+            bytes_max: section.file_bytes_max,
+            age_max: section.file_age,
+            compression: section.zstd_level as i32,
+            owner: self.owner(),
+            dir_bytes_max: section.dir_bytes_max,
+            dir_age_max: section.dir_age_max,
+            free_bytes_min: section.free_bytes_min,
+            ..ParquetOptions::default()
+        };
+        ParquetSink::open(options, self.identity.clone(), env!("CARGO_PKG_VERSION"))
+            .with_context(|| format!("open the Parquet directory {}", dir.display()))
+    }
+
+    fn stdout(&self, name: &str, format: Option<StdoutFormat>) -> StdoutSink {
+        let format = match format {
+            Some(StdoutFormat::Table) => Format::Table,
+            Some(StdoutFormat::Json) | None => Format::Json,
+        };
+        let stop = self.stop.clone().filter(|_| self.config.sinks.len() == 1);
+        StdoutSink::new(format, Box::new(Watched { stream: io::stdout(), stop })).named(name)
+    }
 }
 
 /// Standard output, whose reader may leave (`| head`): then `stop` is asked, if there is nothing else to run for.
@@ -82,48 +169,42 @@ impl Write for Watched {
 }
 
 /// A lane, whose worker has no right that only the start needs.
-fn lane(options: LaneOptions, sink: Box<dyn Sink>) -> Result<Lane> {
+fn lane(options: LaneOptions, sink: Box<dyn Sink>, backlog: Option<BacklogOptions>) -> Result<Lane> {
     let name = sink.name().to_owned();
-    let lane = privilege::start_reduced(false, || Lane::start(options, sink))?;
+    let lane = privilege::start_reduced(false, || Lane::start_with(options, sink, backlog))?;
     lane.with_context(|| format!("start the lane of {name}"))
 }
 
-/// Adds the lanes to the pipeline: those of files at their age, standard output at every drain. `stop` is asked when the
-/// only reader leaves.
-pub fn add(
-    pipeline: &mut Pipeline,
-    config: &Config,
-    host: &Host,
-    identity: &Identity,
-    actions: &[u64; 8],
-    stop: Option<Stop>,
-) -> Result<Closed> {
+/// Adds a lane for every sink of the configuration to the pipeline.
+///
+/// # Errors
+/// A sink that can never work as it is configured.
+pub fn add(pipeline: &mut Pipeline, run: &Run<'_>, spool: Option<Spool>) -> Result<(Closed, Option<Spooled>)> {
     let mut closed = Closed::default();
-    let limits = Limits {
-        rows_max: config.batch_rows_max,
-        bytes_max: usize::try_from(config.batch_bytes_max).unwrap_or(usize::MAX),
+    let limits = Limits::of(run.config);
+    // Lanes of one pace share their cuts. Eyes have no use for what is late, so they have no spool.
+    let (mut by_age, mut at_drain) = (vec![], vec![]);
+    for sink in &run.config.sinks {
+        let made = run.make(sink, &mut closed)?;
+        let spool = spool.as_ref().filter(|_| made.pace != Pace::Drain);
+        let backlog = spool.map(|spool| spool.backlog(&sink.name, sink.start)).transpose();
+        let backlog = backlog.with_context(|| format!("find where sink {} stands in the spool", sink.name))?;
+        let lane = lane(run.options(sink), made.sink, backlog)?;
+        if made.pace == Pace::Drain { at_drain.push(lane) } else { by_age.push(lane) }
+    }
+    pipeline.add_lanes(Pace::Drain, limits, at_drain);
+    let Some(spool) = spool else {
+        pipeline.add_lanes(run.age(), limits, by_age);
+        return Ok((closed, None));
     };
-    let classes = classes(actions);
-    if let Some(sink) = parquet(config, host, identity)? {
-        let lane = lane(options(config, classes), Box::new(sink))?;
-        pipeline.add_lanes(Pace::Age(Duration::from_millis(config.batch_age_ms)), limits, vec![lane]);
-    }
-    if let Some(format) = config.stdout.format {
-        let format = match format {
-            StdoutFormat::Json => Format::Json,
-            StdoutFormat::Table => Format::Table,
-        };
-        let stop = stop.filter(|_| config.parquet.dir.is_none());
-        let sink = StdoutSink::new(format, Box::new(Watched { stream: io::stdout(), stop }));
-        closed = sink.closed();
-        let lane = lane(options(config, classes), Box::new(sink))?;
-        pipeline.add_lanes(Pace::Drain, limits, vec![lane]);
-    }
-    Ok(closed)
+    let first_cut = spool.first_cut();
+    let (outlet, spooled) = spool.outlet(by_age)?;
+    pipeline.add_outlet(run.age(), limits, outlet, first_cut);
+    Ok((closed, Some(spooled)))
 }
 
-/// Waits until every lane has written its last rows.
-pub fn stop(lanes: Vec<Lane>) -> Vec<LaneReport> {
-    let deadline = Instant::now() + STOP_MAX;
+/// Waits until every lane has written its last rows, all together not longer than `wait`.
+pub fn stop(lanes: Vec<Lane>, wait: Duration) -> Vec<LaneReport> {
+    let deadline = Instant::now() + wait;
     lanes.into_iter().map(|lane| lane.stop(deadline)).collect()
 }

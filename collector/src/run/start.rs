@@ -12,16 +12,20 @@ use weir_bpf::{Filters, Loaded, Settings};
 use weir_schema::wire::{HEADER, offset_of};
 use weir_sinks::Identity;
 
-use super::driver::{Driver, Naps};
+use super::driver::{Driver, Held, Naps};
 use super::hotplug::Hotplug;
 use super::report::Report;
+use super::resume::{self, Before, Pinned};
 use super::signals::Listener;
 use super::sinks;
+use super::spool::Spool;
 use super::status::{self, Watch};
 use super::stop::Stop;
+use crate::check::Probe;
 use crate::command::{Gate, RunAs};
-use crate::config::Config;
+use crate::config::{Config, effective_json};
 use crate::host::{Host, clock::boottime_ns};
+use crate::operate::{Board, Facts, Server, Service};
 use crate::order::Sequencer;
 use crate::pipeline::{Pipeline, Selected};
 use crate::privilege;
@@ -38,7 +42,9 @@ pub struct Started {
     gate: Option<Gate>,
     identity: Identity,
     reader_left: weir_sinks::stdout::Closed,
+    board: Arc<Board>,
     duration: Option<Duration>,
+    stop_wait: Duration,
     began: Instant,
 }
 
@@ -77,7 +83,7 @@ fn gate(config: &Config, host: &Host, command: Option<Vec<OsString>>) -> Result<
         bail!("a command can only be followed from the initial pid namespace: run the container with `--pid host`");
     }
     let user = RunAs::choose(config.user.as_deref(), host.caller)?;
-    let to_stderr = config.stdout.format.is_some();
+    let to_stderr = config.writes_to_stdout();
     Ok(Some(Gate::spawn(&command, user.as_ref(), to_stderr)?))
 }
 
@@ -155,6 +161,42 @@ fn cmdline_of(pid: u32) -> Vec<u8> {
     fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default()
 }
 
+/// Programs and spool: a load before that can be taken over is, any other one is read to its end first.
+fn load(
+    config: &Config,
+    host: &Host,
+    settings: &Settings,
+    may_take_over: bool,
+) -> Result<(Loaded, Option<Spool>, Option<Before>)> {
+    let Some(spool) = Spool::open(config)? else { return Ok((Loaded::load(settings)?, None, None)) };
+    let found = if spool.is_durable() { Pinned::find(spool.dir(), &host.boot_id)? } else { None };
+    let Some(pinned) = found else { return Ok((Loaded::load(settings)?, Some(spool), None)) };
+    if may_take_over && pinned.fingerprint == resume::fingerprint(settings) {
+        match Loaded::take_over(settings, pinned.pins()) {
+            Ok(loaded) => {
+                let before = Before::of(&spool, &pinned)?;
+                tracing::info!(epoch = pinned.epoch, "going on where the collector before stopped");
+                return Ok((loaded, Some(spool), Some(before)));
+            }
+            Err(error) => tracing::warn!("the load before cannot be taken over: {error}"),
+        }
+    }
+    resume::drain(config, &pinned, spool)?;
+    Ok((Loaded::load(settings)?, Spool::open(config)?, None))
+}
+
+/// Follows what is there already, then attaches.
+fn attach(loaded: &mut Loaded, settings: &Settings) -> Result<()> {
+    let there = loaded.tasks()?;
+    for (roots, except) in [(&settings.filters.trees.only, false), (&settings.filters.trees.except, true)] {
+        for pid in descendants(&tasks(&there), roots) {
+            loaded.follow(pid, except)?;
+        }
+    }
+    loaded.attach(settings.cgroup_root.as_deref())?;
+    Ok(())
+}
+
 /// Starts everything; the command still waits behind its gate.
 ///
 /// # Errors
@@ -166,16 +208,20 @@ pub fn start(config: &Config, command: Option<Vec<OsString>>) -> Result<Started>
     let signals = privilege::start_reduced(command.is_some(), || Listener::listen(&stop))?;
     let signals = signals.context("listen for signals")?;
     let gate = gate(config, &host, command)?;
+    let server = config.listen.as_deref().map(Server::bind).transpose()?;
     let mut filters = config.filter.resolve(host.mounts.cgroup2.as_deref())?;
     filters.trees.only.extend(gate.as_ref().map(Gate::pid));
     let settings = settings(config, &host, filters)?;
 
-    let mut loaded = Loaded::load(&settings)?;
-    let identity = Identity {
-        host: config.host.clone().unwrap_or(host.node.name.clone()).into(),
-        boot_id: host.boot_id.as_str().into(),
-        epoch: boottime_ns(),
-    };
+    let (mut loaded, spool, before) = load(config, &host, &settings, gate.is_none())?;
+    let identity = before.as_ref().map_or_else(
+        || Identity {
+            host: config.host.clone().unwrap_or(host.node.name.clone()).into(),
+            boot_id: host.boot_id.as_str().into(),
+            epoch: boottime_ns(),
+        },
+        |before| before.identity.clone(),
+    );
     let selected = Selected {
         actions: selected_bits(&settings),
         only_paths: settings.filters.paths.only.clone(),
@@ -185,23 +231,32 @@ pub fn start(config: &Config, command: Option<Vec<OsString>>) -> Result<Started>
     let mut pipeline = Pipeline::new(identity.clone(), selected, config.processes_max);
     // A command goes on without a reader, and its exit status is still wanted.
     let until_reader_leaves = gate.is_none().then(|| stop.clone());
-    let reader_left = sinks::add(&mut pipeline, config, &host, &identity, &actions, until_reader_leaves)?;
+    let sinks = sinks::Run { config, host: &host, identity: &identity, actions: &actions, stop: until_reader_leaves };
+    let pins = spool.as_ref().filter(|s| s.is_durable() && gate.is_none()).map(Spool::pin_place);
+    let holds = spool.as_ref().is_some_and(Spool::is_durable);
+    let (reader_left, spooled) = sinks::add(&mut pipeline, &sinks, spool)?;
 
     let waiter = Waiter::new().context("make the reader's wait")?;
     waiter.add(stop.fd())?;
     let shared = loaded.shared();
-    let sequencer = rings(&loaded, &shared, &host, config.clock_slack_ns, &waiter)?;
-    let before = loaded.tasks()?;
-    for (roots, except) in [(&settings.filters.trees.only, false), (&settings.filters.trees.except, true)] {
-        for pid in descendants(&tasks(&before), roots) {
-            loaded.follow(pid, except)?;
+    let mut sequencer = rings(&loaded, &shared, &host, config.clock_slack_ns, &waiter)?;
+    if holds {
+        sequencer.hold();
+    }
+    let mut have_rows = true;
+    let before_attach_ns = boottime_ns();
+    if let Some(before) = before {
+        have_rows = before.stood.own.is_none();
+        before.go_on(&mut sequencer, &mut pipeline);
+    } else {
+        attach(&mut loaded, &settings)?;
+        if let Some((pins, spool)) = pins {
+            resume::pin(&mut loaded, &sequencer, pins, &spool, &settings, &identity)?;
         }
     }
-    let before_attach_ns = boottime_ns();
-    loaded.attach(settings.cgroup_root.as_deref())?;
     say_plan(&loaded);
     for record in tasks(&loaded.tasks()?) {
-        pipeline.running(record, &cmdline_of(u32_at(record, PID)), before_attach_ns);
+        pipeline.running(record, &cmdline_of(u32_at(record, PID)), before_attach_ns, have_rows);
     }
     privilege::drop_unneeded(gate.is_some()).context("drop capabilities that only the start needs")?;
     let hotplug =
@@ -210,9 +265,54 @@ pub fn start(config: &Config, command: Option<Vec<OsString>>) -> Result<Started>
     if status::is_wanted(config.status) {
         status::show(&watch);
     }
+    let facts = facts(config, &identity, &loaded, &host);
+    let board = Arc::new(Board::new(shared, facts, pipeline.watches()));
+    operate(server, &board)?;
     let naps = Naps { nap: Duration::from_micros(config.nap_us), before_sleep: config.naps_before_sleep };
-    let driver = Driver::new(loaded, sequencer, pipeline, waiter, hotplug.ok(), naps, config.ring_bytes, watch);
-    Ok(Started { driver, stop, signals, gate, identity, reader_left, duration: config.duration, began: Instant::now() })
+    let held = spooled.as_ref().filter(|_| holds).and_then(|s| s.commits.clone()).map(Held::new);
+    let driver = Driver::new(
+        loaded,
+        sequencer,
+        pipeline,
+        waiter,
+        hotplug.ok(),
+        naps,
+        config.ring_bytes,
+        watch,
+        held,
+        Arc::clone(&board),
+    );
+    let (duration, stop_wait) = (config.duration, config.stop_wait);
+    Ok(Started {
+        driver,
+        stop,
+        signals,
+        gate,
+        identity,
+        reader_left,
+        board,
+        duration,
+        stop_wait,
+        began: Instant::now(),
+    })
+}
+
+fn facts(config: &Config, identity: &Identity, loaded: &Loaded, host: &Host) -> Facts {
+    Facts {
+        identity: identity.clone(),
+        config: effective_json(config),
+        probes: loaded.plan.probes.iter().map(Probe::from).collect(),
+        ring_bytes: config.ring_bytes,
+        cpus: host.cpus.places(),
+    }
+}
+
+/// The endpoints and the signs of life, in threads that have fewer rights already.
+fn operate(server: Option<Server>, board: &Arc<Board>) -> Result<()> {
+    if let Some(server) = server {
+        server.start(Arc::clone(board))?;
+    }
+    Service::watch(board).context("start the thread of the watchdog")
 }
 
 /// Bits of the selected actions alone, without those that are recorded for context.
@@ -235,10 +335,14 @@ impl Started {
             Some(gate) => self.wait_for(gate)?,
             None => None,
         };
+        self.board.set_ready();
+        Service::ready();
         self.driver.run(&self.stop, until)?;
+        self.board.set_stopping();
+        Service::stopping(self.stop_wait);
         let seconds = self.began.elapsed().as_secs_f64();
         let (lanes, totals) = self.driver.finish();
-        let lanes = sinks::stop(lanes);
+        let lanes = sinks::stop(lanes, self.stop_wait);
         let ended = waiting.and_then(|w| w.is_finished().then(|| w.join().ok()).flatten());
         let status = ended.or_else(|| self.signals.status_without_end());
         let reader_left = self.reader_left.is_set();

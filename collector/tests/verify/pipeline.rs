@@ -71,6 +71,8 @@ fn cut(number: usize, last: bool, rows: Vec<&Row>) -> Cut {
         tallies: tallies.into_values().collect(),
         positions: own().filter(|(action, _)| *action == "checkpoint").map(|(_, loss)| position(loss)).collect(),
         clock_offset_ns: OFFSET_NS,
+        dropped: vec![],
+        resume: String::new(),
         last,
     }
 }
@@ -78,7 +80,9 @@ fn cut(number: usize, last: bool, rows: Vec<&Row>) -> Cut {
 /// Sends all cuts through a lane as fast as it goes.
 fn through(options: LaneOptions, sink: Box<dyn Sink>, cuts: Vec<Cut>) {
     let mut lane = Lane::start(options, sink).expect("a thread");
-    cuts.into_iter().for_each(|cut| lane.send(Arc::new(cut)));
+    for cut in cuts {
+        lane.send(&Arc::new(cut));
+    }
     let report = lane.stop(Instant::now() + STOP_MAX);
     assert!(report.finished && report.ended, "{report:?}");
 }

@@ -26,15 +26,24 @@ fn property(column: &Column) -> Value {
     value
 }
 
+fn schema_version() -> Value {
+    json!({
+        "type": "integer",
+        "minimum": SCHEMA_VERSION,
+        "description": "version of the columns: later ones append columns, and change none",
+    })
+}
+
 fn class_schema(class: &Class) -> Value {
     let mut properties = Map::new();
     properties.insert("class".into(), json!({"const": class.name}));
+    properties.insert("schema_version".into(), schema_version());
     for column in class.all_columns() {
         properties.insert(column.name.into(), property(column));
     }
     let actions: Vec<&str> = class.actions.iter().map(|a| a.name).collect();
     properties["action"]["enum"] = json!(actions);
-    let mut required = vec!["class"];
+    let mut required = vec!["class", "schema_version"];
     required.extend(crate::arrow::NEVER_NULL);
     json!({
         "title": class.name,
@@ -46,7 +55,7 @@ fn class_schema(class: &Class) -> Value {
     })
 }
 
-/// JSON schema (draft 2020-12) of one line of `--stdout json`.
+/// JSON schema (draft 2020-12) of one line of `--stdout json`, and of one event in a JSON message.
 pub fn json_schema() -> String {
     let classes: Vec<Value> = CLASSES.iter().map(|c| class_schema(c)).collect();
     let schema = json!({

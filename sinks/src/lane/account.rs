@@ -1,15 +1,17 @@
 //! Sums of sequence numbers by CPU and by what became of them.
 
 use arrow_array::Int64Array;
+use serde::{Deserialize, Serialize};
+use weir_schema::loss::CPU_SINK;
 use weir_schema::{ClassId, Reason};
 
 use super::select::ClassSet;
 use crate::loss_rows::{Counted, exact_gaps};
-use crate::{Batch, Cut, Identity, Position};
+use crate::{Batch, Cut, Identity, Position, Tally};
 
 /// Numbers of one CPU that share a fate.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Span {
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Span {
     pub cpu: i32,
     pub first_seq: i64,
     pub last_seq: i64,
@@ -19,8 +21,8 @@ pub(super) struct Span {
 }
 
 /// Numbers of all CPUs that share a fate; as large as there are CPUs and actions.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Account {
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Account {
     /// One per CPU, ascending.
     spans: Vec<Span>,
     /// One per CPU and thing counted, ascending.
@@ -32,9 +34,21 @@ impl Account {
         self.spans.is_empty()
     }
 
-    pub fn clear(&mut self) {
-        self.spans.clear();
-        self.counts.clear();
+    /// The numbers of these tallies.
+    pub fn of_tallies(tallies: &[Tally]) -> Account {
+        let mut account = Account::default();
+        for t in tallies {
+            let (cpu, first_seq, last_seq, count) = (t.cpu, t.first_seq, t.last_seq, t.count);
+            account.add(Span { cpu, first_seq, last_seq, count, since_ktime_ns: None }, Counted::Action(t.action));
+        }
+        account
+    }
+
+    /// Without the rows that the lane made itself.
+    pub fn without_own(mut self) -> Account {
+        self.spans.retain(|s| s.cpu != CPU_SINK);
+        self.counts.retain(|(cpu, _, _)| *cpu != CPU_SINK);
+        self
     }
 
     pub fn spans(&self) -> &[Span] {
@@ -87,11 +101,13 @@ impl Account {
 
 /// The numbers of a cut, as one lane sees them.
 #[derive(Debug, Default)]
-pub(super) struct Split {
+pub(crate) struct Split {
     /// Rows for the sink, and numbers inside the exact gaps that its loss rows name.
     pub selected: Account,
     /// Numbers that the sink's selection leaves out, void ones included.
     pub withheld: Account,
+    /// Rows for the sink that the spool gave up.
+    pub dropped: Account,
 }
 
 impl Split {
@@ -99,16 +115,17 @@ impl Split {
     pub fn of(cut: &Cut, classes: ClassSet, before: Option<&Frontier>) -> Split {
         let since = |cpu| before.and_then(|f| f.position(cpu)).map(|p| p.ktime_ns);
         let mut split = Split::default();
-        for t in &cut.tallies {
-            let account = if classes.has_action(t.action) { &mut split.selected } else { &mut split.withheld };
-            let span = Span {
-                cpu: t.cpu,
-                first_seq: t.first_seq,
-                last_seq: t.last_seq,
-                count: t.count,
-                since_ktime_ns: since(t.cpu),
-            };
-            account.add(span, Counted::Action(t.action));
+        for (tallies, is_there) in [(&cut.tallies, true), (&cut.dropped, false)] {
+            for t in tallies {
+                let account = match (classes.has_action(t.action), is_there) {
+                    (false, _) => &mut split.withheld,
+                    (true, true) => &mut split.selected,
+                    (true, false) => &mut split.dropped,
+                };
+                let (cpu, first_seq, last_seq, count) = (t.cpu, t.first_seq, t.last_seq, t.count);
+                let span = Span { cpu, first_seq, last_seq, count, since_ktime_ns: since(cpu) };
+                account.add(span, Counted::Action(t.action));
+            }
         }
         for batch in cut.batches.iter().filter(|b| b.class.id == ClassId::Loss) {
             for gap in exact_gaps(&batch.rows) {
@@ -128,7 +145,7 @@ impl Split {
 
 /// Where the stream stands.
 #[derive(Debug, Clone)]
-pub(super) struct Frontier {
+pub(crate) struct Frontier {
     pub identity: Identity,
     pub clock_offset_ns: i64,
     /// No row so far is later: kernel time of the rows that the lane makes here, ns.
@@ -138,6 +155,11 @@ pub(super) struct Frontier {
 }
 
 impl Frontier {
+    /// A frontier as it was stored.
+    pub fn at(identity: Identity, clock_offset_ns: i64, ktime_ns: i64, positions: Vec<Position>) -> Frontier {
+        Frontier { identity, clock_offset_ns, ktime_ns, positions }
+    }
+
     /// The frontier behind `cut`, which follows `before`.
     pub fn behind(cut: &Cut, before: Option<Frontier>) -> Frontier {
         let mut frontier = before.unwrap_or_else(|| Frontier {
@@ -165,7 +187,7 @@ impl Frontier {
         &self.positions
     }
 
-    fn position(&self, cpu: i32) -> Option<&Position> {
+    pub fn position(&self, cpu: i32) -> Option<&Position> {
         self.positions.iter().find(|p| p.cpu == cpu)
     }
 
@@ -182,30 +204,36 @@ fn last_ktime_ns(batch: &Batch) -> Option<i64> {
 }
 
 /// Losses of one sink that its data does not show yet, by reason.
-#[derive(Debug, Default)]
-pub(super) struct Losses {
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Losses {
     pub lane_full: Account,
     pub sink_refused: Account,
+    #[serde(default)]
+    pub spool_full: Account,
 }
 
 impl Losses {
     pub fn is_empty(&self) -> bool {
-        self.lane_full.is_empty() && self.sink_refused.is_empty()
+        self.by_reason().iter().all(|(_, account)| account.is_empty())
     }
 
-    pub fn by_reason(&self) -> [(Reason, &Account); 2] {
-        [(Reason::LaneFull, &self.lane_full), (Reason::SinkRefused, &self.sink_refused)]
+    pub fn by_reason(&self) -> [(Reason, &Account); 3] {
+        [
+            (Reason::LaneFull, &self.lane_full),
+            (Reason::SinkRefused, &self.sink_refused),
+            (Reason::SpoolFull, &self.spool_full),
+        ]
     }
 
     /// Moves everything to `to`.
     pub fn drain_into(&mut self, to: &mut Losses) {
         to.lane_full.merge(&self.lane_full);
         to.sink_refused.merge(&self.sink_refused);
+        to.spool_full.merge(&self.spool_full);
         self.clear();
     }
 
     pub fn clear(&mut self) {
-        self.lane_full.clear();
-        self.sink_refused.clear();
+        *self = Losses::default();
     }
 }

@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use weir_schema::loss::{CPU_SINK, REASONS};
 use weir_schema::{CLASSES, Reason};
 
-use super::account::{Account, Split};
+use super::account::{Account, Frontier, Split};
 use crate::Cut;
 use crate::loss_rows::Counted;
 
@@ -99,13 +99,15 @@ impl Ledger {
         self.cpus.entry(cpu).or_default()
     }
 
-    /// A cut is handed to the lane.
-    pub(super) fn offered(&mut self, cut: &Cut, split: &Split) {
+    /// A cut is handed to the lane, or comes from its log; `before` is where its stream stood.
+    pub(super) fn offered(&mut self, cut: &Cut, split: &Split, before: Option<&Frontier>) {
         self.cuts += 1;
+        let before = before.filter(|f| f.identity == cut.identity);
         for p in &cut.positions {
-            self.cpu(p.cpu).produced = p.next_seq;
+            let from = before.and_then(|f| f.position(p.cpu)).map_or(0, |p| p.next_seq);
+            self.cpu(p.cpu).produced += p.next_seq - from;
         }
-        for account in [&split.selected, &split.withheld] {
+        for account in [&split.selected, &split.withheld, &split.dropped] {
             account.spans().iter().for_each(|s| self.cpu(s.cpu).pending += s.count);
         }
     }
@@ -140,6 +142,22 @@ impl Ledger {
         }
     }
 
+    /// Of the numbers that were just delivered, those that the destination refused after all.
+    pub(super) fn refused(&mut self, account: &Account) {
+        for (cpu, what, n) in account.counts() {
+            let numbers = self.cpu(*cpu);
+            numbers.delivered -= n;
+            numbers.lost[Reason::SinkRefused as usize - 1] += n;
+            let class = match what {
+                Counted::Action(id) => usize::from(id >> 8).checked_sub(1),
+                Counted::Gap(_) => None,
+            };
+            if let Some(class) = class.and_then(|at| self.classes.get_mut(at)) {
+                class.rows_delivered = class.rows_delivered.saturating_sub(*n as u64);
+            }
+        }
+    }
+
     /// Rows that the lane made itself are durable now.
     pub(super) fn own_rows(&mut self, rows: i64) {
         let own = self.cpu(CPU_SINK);
@@ -155,6 +173,11 @@ impl Ledger {
     /// Numbers of all CPUs lost for any reason.
     pub fn lost_total(&self) -> i64 {
         self.cpus.values().map(CpuCount::lost_total).sum()
+    }
+
+    /// Numbers of all CPUs that are not durable yet.
+    pub fn pending_total(&self) -> i64 {
+        self.cpus.values().map(|c| c.pending).sum()
     }
 
     /// Numbers of all CPUs that the selection left out.
@@ -232,6 +255,8 @@ pub struct LaneReport {
     pub finished: bool,
     /// The sink's data ends with rows of action `end`: every number is accounted for in it.
     pub ended: bool,
+    /// What is pending is in the lane's log, from where the next start delivers it.
+    pub kept: bool,
 }
 
 impl LaneReport {
@@ -249,6 +274,7 @@ impl LaneReport {
         value["name"] = json!(self.name);
         value["finished"] = json!(self.finished);
         value["ended"] = json!(self.ended);
+        value["kept"] = json!(self.kept);
         value
     }
 }

@@ -5,9 +5,10 @@ use std::time::{Duration, Instant};
 
 use weir_schema::ClassId;
 
-use super::account::Split;
-use super::worker::{Item, Shared, Worker};
+use super::account::{Frontier, Split};
+use super::worker::{Item, Setup, Shared, Worker};
 use super::{ClassSet, LaneState, lock};
+use crate::progress::Stand;
 use crate::{
     Batch, Cut, Identity, LossAction, LossRow, Position, Progress, Receipt, Sink, SinkError, Tally, loss_batch,
 };
@@ -84,15 +85,31 @@ fn item(ledger: &Shared, seq: i64, last: bool) -> Item {
         positions: vec![Position { cpu: -1, next_seq: seq + 1, ktime_ns: 100 + seq }],
         clock_offset_ns: 0,
         last,
+        dropped: vec![],
+        resume: String::new(),
     };
     let split = Split::of(&cut, ClassSet::all(), None);
-    lock(ledger).offered(&cut, &split);
-    Item { missed: None, cut: Some((Arc::new(cut), split)), bytes: 0 }
+    let before = (seq > 0).then(|| {
+        let position = Position { cpu: -1, next_seq: seq, ktime_ns: 99 + seq };
+        Frontier::at(cut.identity.clone(), 0, 99 + seq, vec![position])
+    });
+    lock(ledger).offered(&cut, &split, before.as_ref());
+    Item { missed: None, cut: Some(Arc::new(cut)), bytes: 0 }
 }
 
 fn worker() -> (Scripted, Shared, Worker) {
     let (sink, ledger) = (Scripted::default(), Shared::default());
-    let worker = Worker::new(Box::new(sink.clone()), ClassSet::of([ClassId::File]), Arc::clone(&ledger), (WAIT, WAIT));
+    let setup = Setup {
+        classes: ClassSet::of([ClassId::File]),
+        ledger: Arc::clone(&ledger),
+        retry: (WAIT, WAIT),
+        rewinds: false,
+        log_id: String::new(),
+        next_cut: 0,
+        stand: Stand::default(),
+        first_sent: 0,
+    };
+    let worker = Worker::new(Box::new(sink.clone()), setup);
     (sink, ledger, worker)
 }
 
@@ -102,7 +119,7 @@ fn an_idle_lane_has_no_timer() {
     let now = Instant::now();
     assert_eq!(worker.deadline(), None, "before the first cut");
     sink.0.lock().unwrap().due = Some(now + SECOND);
-    worker.handle(item(&ledger, 0, false), now);
+    worker.handle(&mut item(&ledger, 0, false), now);
     assert_eq!(worker.deadline(), Some(now + SECOND), "while something is open");
     worker.tick(now + SECOND);
     assert_eq!(sink.0.lock().unwrap().flushes, 1);
@@ -115,16 +132,16 @@ fn a_failing_sink_is_left_alone_for_the_wait_and_then_tried_with_a_flush_at_once
     let (sink, ledger, mut worker) = worker();
     let now = Instant::now();
     sink.0.lock().unwrap().fails = true;
-    worker.handle(item(&ledger, 0, false), now);
+    worker.handle(&mut item(&ledger, 0, false), now);
     let retry_at = worker.deadline().expect("a time to try again");
     assert!(retry_at >= now + WAIT / 2 && retry_at <= now + WAIT);
     let offered = sink.0.lock().unwrap().offered;
-    worker.handle(item(&ledger, 1, false), now + SECOND);
+    worker.handle(&mut item(&ledger, 1, false), now + SECOND);
     assert_eq!(sink.0.lock().unwrap().offered, offered, "drained and counted without an attempt");
     assert!(matches!(&lock(&ledger).state, LaneState::Failing(message) if message == "no room"));
 
     sink.0.lock().unwrap().fails = false;
-    worker.handle(item(&ledger, 2, false), retry_at);
+    worker.handle(&mut item(&ledger, 2, false), retry_at);
     assert_eq!(sink.0.lock().unwrap().flushes, 1, "only a flush shows that it works again");
     let ledger = lock(&ledger);
     assert_eq!((ledger.errors, ledger.retries, &ledger.state), (1, 1, &LaneState::Working));
@@ -137,7 +154,7 @@ fn losses_reach_a_sink_that_works_again_even_if_no_cut_comes() {
     let (sink, ledger, mut worker) = worker();
     let now = Instant::now();
     sink.0.lock().unwrap().fails = true;
-    worker.handle(item(&ledger, 0, false), now);
+    worker.handle(&mut item(&ledger, 0, false), now);
     let first = worker.deadline().expect("a time to try again");
     worker.tick(first);
     let second = worker.deadline().expect("another one");
@@ -154,9 +171,9 @@ fn the_last_cut_is_tried_although_the_wait_is_not_over() {
     let (sink, ledger, mut worker) = worker();
     let now = Instant::now();
     sink.0.lock().unwrap().fails = true;
-    worker.handle(item(&ledger, 0, false), now);
+    worker.handle(&mut item(&ledger, 0, false), now);
     sink.0.lock().unwrap().fails = false;
-    worker.handle(item(&ledger, 1, true), now);
+    worker.handle(&mut item(&ledger, 1, true), now);
     assert!(worker.ended());
     assert_eq!(worker.deadline(), None);
 }
@@ -167,7 +184,7 @@ fn a_stop_without_a_last_cut_flushes_and_writes_no_end() {
     let now = Instant::now();
     worker.finish(now);
     assert_eq!(sink.0.lock().unwrap().flushes, 0, "nothing was open");
-    worker.handle(item(&ledger, 0, false), now);
+    worker.handle(&mut item(&ledger, 0, false), now);
     worker.finish(now);
     assert_eq!(sink.0.lock().unwrap().flushes, 1);
     assert!(!worker.ended());

@@ -174,6 +174,11 @@ impl Whole {
         &self.partition
     }
 
+    /// The name that [`Whole::publish`] will give, below the data directory.
+    pub(super) fn next_name(&self, target: &Target, identity: &Identity, n: u64) -> PathBuf {
+        target.free_name(&self.partition, n, |n| names::stem(identity, self.first_ktime_ns, n))
+    }
+
     /// Makes the file visible as the `n`th of its class, or the next that is free; returns its path and number.
     pub(super) fn publish(&mut self, target: &Target, identity: &Identity, n: u64) -> Result<(PathBuf, u64), Failure> {
         let stem = |n| names::stem(identity, self.first_ktime_ns, n);

@@ -5,15 +5,12 @@ use std::path::{Path, PathBuf};
 use chrono::{DateTime, Datelike, Timelike};
 
 use crate::Identity;
+use crate::file_names::{BOOT_DIGITS, HOST_BYTES_MAX, safe};
 
 /// Ending of finished files.
 pub(super) const FINISHED: &str = ".parquet";
 /// Ending of files in the making: nothing that a reader's glob for `*.parquet` takes.
 pub(super) const UNFINISHED: &str = ".unfinished";
-/// Digits of the boot id in a name.
-const BOOT_DIGITS: usize = 8;
-/// Bytes of the host in a name: a file name holds 255.
-const HOST_BYTES_MAX: usize = 100;
 /// µs in an hour.
 const HOUR_US: i64 = 3_600_000_000;
 
@@ -34,17 +31,6 @@ pub(super) fn stem(identity: &Identity, first_ktime_ns: i64, n: u64) -> String {
     let host = safe(&identity.host, HOST_BYTES_MAX);
     let boot = safe(&identity.boot_id, BOOT_DIGITS);
     format!("{host}-{boot}-{}-{first_ktime_ns}-{n}", identity.epoch)
-}
-
-/// A text as part of a file name: letters, digits, `.`, `_` and `-` stay, others become `_`; never empty, never with a
-/// dot in front.
-fn safe(text: &str, bytes_max: usize) -> String {
-    let keep = |c: char| if c.is_ascii_alphanumeric() || "._-".contains(c) { c } else { '_' };
-    let mut safe: String = text.chars().map(keep).take(bytes_max).collect();
-    if safe.is_empty() || safe.starts_with('.') {
-        safe.insert(0, '_');
-    }
-    safe
 }
 
 #[cfg(test)]

@@ -8,6 +8,8 @@ const MIB: u64 = 1024 * 1024;
 /// Settings of [`super::ParquetSink`]; every limit holds per class file unless it says otherwise.
 #[derive(Debug, Clone)]
 pub struct ParquetOptions {
+    /// See [`crate::Sink::name`].
+    pub name: String,
     /// Directory of all files; made if absent.
     pub dir: PathBuf,
     /// Rows at which the open files are flushed.
@@ -35,6 +37,7 @@ pub struct ParquetOptions {
 impl Default for ParquetOptions {
     fn default() -> ParquetOptions {
         ParquetOptions {
+            name: "parquet".to_owned(),
             dir: PathBuf::from("weir-data"),
             rows_max: 10_000_000,
             bytes_max: 128 * MIB,

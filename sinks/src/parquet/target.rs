@@ -128,6 +128,13 @@ impl Target {
         }
     }
 
+    /// The first free name of `stem`s, below the data directory.
+    pub(super) fn free_name(&self, partition: &Path, first: u64, stem: impl Fn(u64) -> String) -> PathBuf {
+        let name = |n| partition.join(stem(n) + FINISHED);
+        let is_free = |n: &u64| !self.dir.join(name(*n)).exists();
+        name((first..first + NAMES_MAX).find(is_free).unwrap_or(first))
+    }
+
     /// Gives a finished file its name, the first free one of `stem`s; returns it and the number it was given.
     pub(super) fn publish(
         &self,

@@ -5,7 +5,9 @@
 #![allow(dead_code)]
 
 pub mod build;
+pub mod http;
 pub mod load;
+pub mod metrics;
 pub mod program;
 pub mod rows;
 pub mod seed;

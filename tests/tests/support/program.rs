@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{Read, Seek};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
@@ -119,6 +120,14 @@ impl Running {
     /// Sends a signal; a process that has ended is no error.
     pub fn signal(&self, signal: Signal) {
         let _ = kill_process(self.pid(), signal);
+    }
+
+    /// What it has said on standard error so far. It goes on writing at the file's end, so the place is not moved.
+    pub fn stderr_so_far(&self) -> String {
+        let size = self.stderr.metadata().expect("the size of standard error").len();
+        let mut bytes = vec![0; size as usize];
+        let count = self.stderr.read_at(&mut bytes, 0).expect("read what the program said");
+        String::from_utf8_lossy(&bytes[..count]).into_owned()
     }
 
     /// Whether it has ended already.

@@ -1,0 +1,171 @@
+//! What survives the collector: maps, rings and links under a directory of a BPF file system.
+//!
+//! A link that is pinned keeps its program attached, and a ring that is pinned keeps its records, whatever becomes of the
+//! process that made them. The directory `complete` is made last: pins without it are those of a start that failed.
+
+use std::ffi::CString;
+use std::fs;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use libbpf_rs::{MapCore, MapHandle};
+
+use crate::Error;
+
+/// Magic number of a BPF file system (linux/magic.h).
+const BPF_FS_MAGIC: i64 = 0xcafe_4a11;
+const LINKS: &str = "links";
+const MAPS: &str = "maps";
+const PROGRAMS: &str = "programs";
+const RINGS: &str = "rings";
+const COMPLETE: &str = "complete";
+
+/// The pins of one load.
+#[derive(Debug, Clone)]
+pub struct Pins {
+    dir: PathBuf,
+}
+
+/// Names in a BPF file system have no dots.
+fn safe(name: &str) -> String {
+    name.trim_start_matches('.').replace('.', "_")
+}
+
+impl Pins {
+    /// The pins under a directory, which need not be there yet.
+    pub fn new(dir: PathBuf) -> Pins {
+        Pins { dir }
+    }
+
+    /// The directory.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Whether a whole load is pinned.
+    pub fn is_complete(&self) -> bool {
+        self.dir.join(COMPLETE).is_dir()
+    }
+
+    /// Makes the directories, and removes what a start that failed left in them.
+    ///
+    /// # Errors
+    /// When the parent is no BPF file system, with what to do.
+    pub fn prepare(&self) -> Result<(), Error> {
+        let parent = self.dir.parent().unwrap_or(Path::new("/"));
+        let what = || format!("pin under {}", parent.display());
+        let is_bpf = rustix::fs::statfs(parent).is_ok_and(|s| s.f_type as i64 == BPF_FS_MAGIC);
+        if !is_bpf {
+            let text = format!("no BPF file system is mounted there: `mount -t bpf bpf {}`", parent.display());
+            return Err(Error::io(what())(io::Error::new(io::ErrorKind::NotFound, text)));
+        }
+        self.remove().map_err(Error::io(what()))?;
+        for dir in [LINKS, MAPS, PROGRAMS, RINGS] {
+            fs::create_dir_all(self.dir.join(dir)).map_err(Error::io(what()))?;
+        }
+        Ok(())
+    }
+
+    /// Everything is pinned.
+    ///
+    /// # Errors
+    /// When the directory cannot be made.
+    pub fn complete(&self) -> Result<(), Error> {
+        fs::create_dir(self.dir.join(COMPLETE)).map_err(Error::io("complete the pins"))
+    }
+
+    /// Removes all pins, links first: what nobody else holds is detached and freed.
+    ///
+    /// # Errors
+    /// When something cannot be removed.
+    pub fn remove(&self) -> io::Result<()> {
+        let gone = |e: io::Error| if e.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(e) };
+        fs::remove_dir(self.dir.join(COMPLETE)).or_else(gone)?;
+        for dir in [LINKS, PROGRAMS, RINGS, MAPS] {
+            let dir = self.dir.join(dir);
+            match fs::read_dir(&dir) {
+                Ok(entries) => entries.flatten().try_for_each(|entry| fs::remove_file(entry.path()))?,
+                Err(error) => gone(error)?,
+            }
+            fs::remove_dir(&dir).or_else(gone)?;
+        }
+        fs::remove_dir(&self.dir).or_else(gone)
+    }
+
+    pub(crate) fn link(&self, name: &str) -> PathBuf {
+        self.dir.join(LINKS).join(safe(name))
+    }
+
+    pub(crate) fn program(&self, name: &str) -> PathBuf {
+        self.dir.join(PROGRAMS).join(safe(name))
+    }
+
+    pub(crate) fn map(&self, name: &str) -> PathBuf {
+        self.dir.join(MAPS).join(safe(name))
+    }
+
+    fn ring(&self, cpu: usize) -> PathBuf {
+        self.dir.join(RINGS).join(cpu.to_string())
+    }
+
+    /// Names of the programs that are attached.
+    pub(crate) fn links(&self) -> Result<Vec<String>, Error> {
+        let entries = fs::read_dir(self.dir.join(LINKS)).map_err(Error::io("list the pinned links"))?;
+        Ok(entries.flatten().map(|e| e.file_name().to_string_lossy().into_owned()).collect())
+    }
+
+    /// The descriptor of a map.
+    ///
+    /// # Errors
+    /// When it is not pinned.
+    pub fn map_fd(&self, name: &str) -> Result<OwnedFd, Error> {
+        let map = MapHandle::from_pinned_path(self.map(name)).map_err(Error::libbpf(format!("open pinned map {name}")));
+        map?.as_fd().try_clone_to_owned().map_err(Error::io("keep a map's descriptor"))
+    }
+
+    /// The descriptor of a CPU's ring, and its bytes; `None` if the CPU has none.
+    ///
+    /// # Errors
+    /// When it cannot be opened.
+    pub fn ring_fd(&self, cpu: usize) -> Result<Option<(OwnedFd, u32)>, Error> {
+        let path = self.ring(cpu);
+        if !path.exists() {
+            return Ok(None);
+        }
+        let map = MapHandle::from_pinned_path(&path).map_err(Error::libbpf(format!("open the ring of CPU {cpu}")))?;
+        let fd = map.as_fd().try_clone_to_owned().map_err(Error::io("keep a ring's descriptor"))?;
+        Ok(Some((fd, map.max_entries())))
+    }
+
+    /// Pins a CPU's ring.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn pin_ring(&self, cpu: usize, ring: &crate::ring::Ring) -> Result<(), Error> {
+        let path = CString::new(self.ring(cpu).as_os_str().as_bytes())
+            .map_err(|e| Error::io("pin a ring")(io::Error::other(e)))?;
+        // SAFETY: `path` ends with a zero byte and lives through the call; the descriptor is that of a live map.
+        let result = unsafe { libbpf_rs::libbpf_sys::bpf_obj_pin(ring.fd().as_raw_fd(), path.as_ptr()) };
+        if result < 0 { Err(Error::io("pin a ring")(io::Error::from_raw_os_error(-result))) } else { Ok(()) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_pins_have_no_dots() {
+        assert_eq!(safe(".data.cpus"), "data_cpus");
+        assert_eq!(safe("weir_exec"), "weir_exec");
+    }
+
+    #[test]
+    fn a_directory_that_is_no_bpf_file_system_is_refused_with_what_to_do() {
+        let dir = std::env::temp_dir();
+        let error = Pins::new(dir.join("weir-pins")).prepare().unwrap_err().to_string();
+        assert!(error.contains("mount -t bpf"), "{error}");
+    }
+}

@@ -1,0 +1,182 @@
+//! Where the reader leaves what others ask for, without waiting for any of them.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use weir_bpf::ProgramCounters;
+use weir_bpf::shared::{CpuCounters, Shared};
+use weir_sinks::{Identity, LaneWatch};
+
+use super::liveness::{Liveness, Stall};
+use crate::check::Probe;
+use crate::order::OrderCounters;
+use crate::pipeline::{Counts, Tallies};
+
+/// Between two publications while records come.
+const PUBLISH_EVERY: Duration = Duration::from_secs(1);
+
+/// What does not change while weir runs.
+#[derive(Debug, Clone)]
+pub struct Facts {
+    /// Whose rows.
+    pub identity: Identity,
+    /// The settings in force, without secrets.
+    pub config: Value,
+    /// What is attached.
+    pub probes: Vec<Probe>,
+    /// Bytes of each CPU's ring.
+    pub ring_bytes: u64,
+    /// Places of CPUs, whether they are there or not.
+    pub cpus: usize,
+}
+
+/// How full one ring is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RingFill {
+    /// The CPU.
+    pub cpu: usize,
+    /// Bytes that wait to be read.
+    pub bytes: u64,
+}
+
+/// The reader's counts at one moment.
+#[derive(Debug, Clone, Default)]
+pub struct Published {
+    /// Of the pipeline.
+    pub counts: Counts,
+    /// Of the pipeline, by action and by reason.
+    pub tallies: Tallies,
+    /// Of the order.
+    pub order: OrderCounters,
+    /// Processes that are known.
+    pub processes: usize,
+    /// By CPU.
+    pub rings: Vec<RingFill>,
+    /// What the kernel counted, as it was read last.
+    pub programs: Arc<Vec<ProgramCounters>>,
+}
+
+/// The reader writes, all others read.
+pub struct Board {
+    began: Instant,
+    shared: Arc<Shared>,
+    /// Places of CPUs.
+    places: usize,
+    facts: Mutex<Arc<Facts>>,
+    published: Mutex<Arc<Published>>,
+    /// When the reader published last, ms since `began`; only the reader reads it.
+    published_ms: AtomicU64,
+    lanes: Mutex<Vec<LaneWatch>>,
+    liveness: Liveness,
+    ready: AtomicBool,
+    stopping: AtomicBool,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Board {
+    /// Before the first round.
+    pub fn new(shared: Arc<Shared>, facts: Facts, lanes: Vec<LaneWatch>) -> Board {
+        let began = Instant::now();
+        Board {
+            began,
+            shared,
+            places: facts.cpus,
+            facts: Mutex::new(Arc::new(facts)),
+            published: Mutex::default(),
+            published_ms: AtomicU64::new(0),
+            lanes: Mutex::new(lanes),
+            liveness: Liveness::new(began),
+            ready: AtomicBool::new(false),
+            stopping: AtomicBool::new(false),
+        }
+    }
+
+    /// Records written since the load: numbers given out, without those that found no room.
+    pub fn produced(&self) -> u64 {
+        self.cpus().map(|(_, counters)| counters.seq.saturating_sub(counters.lost)).sum()
+    }
+
+    /// What the programs counted, by CPU.
+    pub fn cpus(&self) -> impl Iterator<Item = (usize, CpuCounters)> {
+        (0..self.places).map(|cpu| (cpu, self.shared.counters(cpu)))
+    }
+
+    /// For the reader: a round has ended; `produced` is [`Board::produced`] from before it.
+    pub fn round(&self, now: Instant, produced: u64) {
+        self.liveness.round(now, produced);
+    }
+
+    /// For the reader, around its sleep.
+    pub fn set_asleep(&self, asleep: bool) {
+        self.liveness.set_asleep(asleep);
+    }
+
+    /// For the reader: whether it is time to publish again.
+    pub fn is_due(&self, now: Instant) -> bool {
+        let now_ms = now.duration_since(self.began).as_millis() as u64;
+        now_ms.saturating_sub(self.published_ms.load(Ordering::Relaxed)) >= PUBLISH_EVERY.as_millis() as u64
+    }
+
+    /// For the reader: leaves its counts.
+    pub fn publish(&self, now: Instant, published: Published) {
+        self.published_ms.store(now.duration_since(self.began).as_millis() as u64, Ordering::Relaxed);
+        let published = Arc::new(published);
+        *lock(&self.published) = published;
+    }
+
+    /// Records are read from now on.
+    pub fn set_ready(&self) {
+        self.ready.store(true, Ordering::Release);
+    }
+
+    /// The run ends: nothing new comes.
+    pub fn set_stopping(&self) {
+        self.stopping.store(true, Ordering::Release);
+    }
+
+    /// Whether records are read.
+    pub fn is_ready(&self) -> bool {
+        self.ready.load(Ordering::Acquire) && !self.stopping.load(Ordering::Acquire)
+    }
+
+    /// Whether the pipeline moves. While it stops, the limits of the stop hold instead.
+    ///
+    /// # Errors
+    /// It stands still.
+    pub fn look(&self) -> Result<(), Stall> {
+        if self.stopping.load(Ordering::Acquire) || !self.ready.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        self.liveness.look(Instant::now(), self.produced())
+    }
+
+    /// Rounds of the reader.
+    pub fn rounds(&self) -> u64 {
+        self.liveness.rounds()
+    }
+
+    /// Since the start.
+    pub fn uptime(&self) -> Duration {
+        self.began.elapsed()
+    }
+
+    /// What does not change.
+    pub fn facts(&self) -> Arc<Facts> {
+        Arc::clone(&lock(&self.facts))
+    }
+
+    /// What the reader left last.
+    pub fn published(&self) -> Arc<Published> {
+        Arc::clone(&lock(&self.published))
+    }
+
+    /// The lanes.
+    pub fn lanes(&self) -> Vec<LaneWatch> {
+        lock(&self.lanes).clone()
+    }
+}

@@ -1,0 +1,219 @@
+//! The counts in Prometheus' text format. One entry of [`METRICS`] per metric; the labels of a sample follow its values.
+
+use std::fmt;
+use std::sync::Arc;
+
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, prometheus_text};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::exemplar::Exemplar;
+use prometheus_client::registry::Registry;
+use weir_schema::CLASSES;
+use weir_schema::loss::REASONS;
+use weir_sinks::Ledger;
+use weir_sinks::lane::LaneState;
+
+use super::{Board, Facts, Published};
+
+/// What is served as the answer's type.
+pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// All counts at one moment.
+pub struct Snapshot {
+    facts: Arc<Facts>,
+    published: Arc<Published>,
+    lanes: Vec<(String, Ledger)>,
+    /// CPU, numbers given out, wake-ups forced.
+    cpus: Vec<(usize, u64, u64)>,
+    rounds: u64,
+    uptime_s: f64,
+}
+
+impl Snapshot {
+    /// What the board says now.
+    pub fn of(board: &Board) -> Snapshot {
+        Snapshot {
+            facts: board.facts(),
+            published: board.published(),
+            lanes: board.lanes().iter().map(|lane| (lane.name().to_owned(), lane.ledger())).collect(),
+            cpus: board.cpus().map(|(cpu, counters)| (cpu, counters.seq, counters.forced_wakeups)).collect(),
+            rounds: board.rounds(),
+            uptime_s: board.uptime().as_secs_f64(),
+        }
+    }
+}
+
+type Labels = Vec<(&'static str, String)>;
+
+/// Values with their labels.
+type Samples = Vec<(Labels, f64)>;
+
+pub(super) struct Metric {
+    /// Without `_total`, which counters get.
+    pub(super) name: &'static str,
+    pub(super) help: &'static str,
+    pub(super) kind: MetricType,
+    samples: fn(&Snapshot) -> Samples,
+}
+
+const fn counter(name: &'static str, help: &'static str, samples: fn(&Snapshot) -> Samples) -> Metric {
+    Metric { name, help, kind: MetricType::Counter, samples }
+}
+
+const fn gauge(name: &'static str, help: &'static str, samples: fn(&Snapshot) -> Samples) -> Metric {
+    Metric { name, help, kind: MetricType::Gauge, samples }
+}
+
+fn one(value: f64) -> Samples {
+    vec![(Labels::new(), value)]
+}
+
+fn by_sink(snapshot: &Snapshot, value: fn(&Ledger) -> f64) -> Samples {
+    snapshot.lanes.iter().map(|(name, ledger)| (vec![("sink", name.clone())], value(ledger))).collect()
+}
+
+fn events(snapshot: &Snapshot) -> Samples {
+    let actions = CLASSES.iter().flat_map(|class| class.actions.iter().map(move |action| (class, action)));
+    let counted = actions.map(|(class, action)| {
+        let labels = vec![("class", class.name.to_owned()), ("action", action.name.to_owned())];
+        (labels, snapshot.published.tallies.rows_of(action.id) as f64)
+    });
+    counted.filter(|(_, count)| *count > 0.0).collect()
+}
+
+fn lost(snapshot: &Snapshot) -> Samples {
+    let value = |(reason, name): &(weir_schema::Reason, &'static str)| {
+        (vec![("reason", (*name).to_owned())], snapshot.published.tallies.lost_for(*reason) as f64)
+    };
+    REASONS.iter().map(value).filter(|(_, count)| *count > 0.0).collect()
+}
+
+fn sink_lost(snapshot: &Snapshot) -> Samples {
+    let of_sink = |(sink, ledger): &(String, Ledger)| -> Samples {
+        let counts = REASONS.iter().map(|(reason, name)| (name, ledger.lost_for(*reason)));
+        let labels = |name: &str| vec![("sink", sink.clone()), ("reason", name.to_owned())];
+        counts.filter(|(_, count)| *count > 0).map(|(name, count)| (labels(name), count as f64)).collect()
+    };
+    snapshot.lanes.iter().flat_map(of_sink).collect()
+}
+
+fn sink_rows(snapshot: &Snapshot) -> Samples {
+    let of_sink = |(sink, ledger): &(String, Ledger)| -> Samples {
+        let counts = CLASSES.iter().zip(&ledger.classes).filter(|(_, count)| count.rows_written > 0);
+        let labels = |class: &str| vec![("sink", sink.clone()), ("class", class.to_owned())];
+        counts.map(|(class, count)| (labels(class.name), count.rows_delivered as f64)).collect()
+    };
+    snapshot.lanes.iter().flat_map(of_sink).collect()
+}
+
+fn by_cpu(values: impl Iterator<Item = (usize, f64)>) -> Samples {
+    values.map(|(cpu, value)| (vec![("cpu", cpu.to_string())], value)).collect()
+}
+
+fn by_program(snapshot: &Snapshot, value: fn(&weir_bpf::ProgramCounters) -> f64) -> Samples {
+    let programs = snapshot.published.programs.iter();
+    programs.map(|program| (vec![("program", program.program.clone())], value(program))).collect()
+}
+
+fn build_info(_: &Snapshot) -> Samples {
+    vec![(vec![("version", env!("CARGO_PKG_VERSION").to_owned())], 1.0)]
+}
+
+/// In the order of the text.
+pub(super) static METRICS: &[Metric] = &[
+    gauge("weir_build_info", "Version of weir; the value is always 1", build_info),
+    gauge("weir_uptime_seconds", "Time since the probes were loaded", |s| one(s.uptime_s)),
+    counter("weir_events", "Events that became rows, by class and action", events),
+    counter("weir_records", "Records read from the rings", |s| one(s.published.counts.records as f64)),
+    counter("weir_withheld", "Records that became no row: not selected, context only, void", |s| {
+        one(s.published.counts.withheld as f64)
+    }),
+    counter("weir_lost", "Events that no sink got, by reason", lost),
+    counter("weir_late_records", "Records out of kernel-time order; 0 where the order is exact", |s| {
+        one(s.published.order.late as f64)
+    }),
+    counter("weir_clock_steps", "Jumps of the wall clock", |s| one(s.published.counts.clock_steps as f64)),
+    gauge("weir_processes", "Processes whose names and parents are known", |s| one(s.published.processes as f64)),
+    counter("weir_reader_rounds", "Rounds of the reader over all rings", |s| one(s.rounds as f64)),
+    counter("weir_numbers", "Numbers given to events, by CPU, lost ones included", |s| {
+        by_cpu(s.cpus.iter().map(|(cpu, seq, _)| (*cpu, *seq as f64)))
+    }),
+    counter("weir_wakeups", "Wake-ups of the sleeping reader, by the CPU whose event woke it", |s| {
+        by_cpu(s.cpus.iter().map(|(cpu, _, wakeups)| (*cpu, *wakeups as f64)))
+    }),
+    gauge("weir_ring_bytes", "Size of the CPU's ring", |s| {
+        by_cpu(s.published.rings.iter().map(|ring| (ring.cpu, s.facts.ring_bytes as f64)))
+    }),
+    gauge("weir_ring_fill_bytes", "Bytes of the CPU's ring that wait to be read", |s| {
+        by_cpu(s.published.rings.iter().map(|ring| (ring.cpu, ring.bytes as f64)))
+    }),
+    counter("weir_sink_rows", "Rows that are durable at the sink, by class", sink_rows),
+    counter("weir_sink_bytes", "Arrow memory of the rows that are durable at the sink", |s| {
+        by_sink(s, |ledger| ledger.classes.iter().map(|class| class.bytes_delivered).sum::<u64>() as f64)
+    }),
+    gauge("weir_sink_pending_rows", "Rows on their way to the sink: queued, or written and not durable yet", |s| {
+        by_sink(s, |ledger| ledger.cpus.values().map(|cpu| cpu.pending).sum::<i64>() as f64)
+    }),
+    counter("weir_sink_flushes", "Flushes that succeeded", |s| by_sink(s, |ledger| ledger.flushes as f64)),
+    counter("weir_sink_retries", "Attempts after a failure", |s| by_sink(s, |ledger| ledger.retries as f64)),
+    counter("weir_sink_errors", "Writes and flushes that failed", |s| by_sink(s, |ledger| ledger.errors as f64)),
+    counter(
+        "weir_sink_lost",
+        "Events that this sink did not get, by reason; those of weir_lost are among them",
+        sink_lost,
+    ),
+    gauge("weir_sink_up", "1 while the sink works, 0 after a failure", |s| {
+        by_sink(s, |ledger| f64::from(u8::from(ledger.state == LaneState::Working)))
+    }),
+    counter(
+        "weir_probe_runs",
+        "Runs of a probe; counted only while the kernel's sysctl kernel.bpf_stats_enabled is 1",
+        |s| by_program(s, |program| program.runs as f64),
+    ),
+    counter(
+        "weir_probe_run_seconds",
+        "Time in a probe; counted only while the kernel's sysctl kernel.bpf_stats_enabled is 1",
+        |s| by_program(s, |program| program.run_time_ns as f64 / 1e9),
+    ),
+    counter("weir_probe_skipped", "Runs that the kernel skipped because the probe was interrupted by itself", |s| {
+        by_program(s, |program| program.recursion_misses as f64)
+    }),
+];
+
+impl fmt::Debug for Snapshot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Snapshot").finish_non_exhaustive()
+    }
+}
+
+impl Collector for Snapshot {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        for metric in METRICS {
+            let samples = (metric.samples)(self);
+            if samples.is_empty() {
+                continue;
+            }
+            let mut family = encoder.encode_descriptor(metric.name, metric.help, None, metric.kind)?;
+            for (labels, value) in &samples {
+                let mut sample = family.encode_family(labels)?;
+                match metric.kind {
+                    MetricType::Counter => sample.encode_counter(value, None::<&Exemplar<Labels, f64>>)?,
+                    _ => sample.encode_gauge(value)?,
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The text of all metrics.
+///
+/// # Errors
+/// Never: text can always be written to memory.
+pub fn text(snapshot: Snapshot) -> Result<String, fmt::Error> {
+    let mut registry = Registry::default();
+    registry.register_collector(Box::new(snapshot));
+    let mut text = String::new();
+    prometheus_text::encode(&mut text, &registry)?;
+    Ok(text)
+}

@@ -1,0 +1,264 @@
+//! Going on where a collector before was killed: its programs are still attached, and its rings have what happened since.
+//!
+//! What is pinned belongs to one spool, whose directory says what it is. The same version with the same settings takes it over
+//! and goes on in the same epoch. Any other reads the rings empty under the old epoch, and then attaches anew.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use serde::{Deserialize, Serialize};
+use weir_bpf::ring::Ring;
+use weir_bpf::shared::Shared;
+use weir_bpf::{Loaded, Pins, Settings, object_hash};
+use weir_sinks::{Cut, Identity, Position};
+
+use super::driver::{marks, read_round};
+use super::spool::Spool;
+use crate::assemble::Limits;
+use crate::config::Config;
+use crate::order::{RingState, Sequencer, Source};
+use crate::pipeline::{Pace, Pipeline, Selected};
+use crate::rings::CpuRing;
+use crate::spool::log::write_whole;
+
+/// Where pins stand.
+const BPF_FS: &str = "/sys/fs/bpf";
+/// What is pinned, in the directory of the spool.
+const FILE: &str = "pinned.json";
+
+/// What is pinned for a spool.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Pinned {
+    /// Directory of the pins.
+    pub dir: PathBuf,
+    /// Column `host`.
+    pub host: String,
+    /// Boot of the pins: they do not survive one.
+    pub boot_id: String,
+    /// Column `epoch`.
+    pub epoch: i64,
+    /// Of programs and settings; the same ones are taken over.
+    pub fingerprint: u64,
+    /// Of the definition of records; others cannot be read.
+    pub records: u64,
+    /// Bits of each class's selected actions.
+    pub actions: [u64; 8],
+    /// Path prefixes that the collector judges.
+    pub only_paths: Vec<String>,
+    /// The same for those that are left out.
+    pub except_paths: Vec<String>,
+    /// Records of a ring stand in the order of their times.
+    pub exact_order: bool,
+    /// Places for CPUs.
+    pub cpus: usize,
+}
+
+fn hash(value: &impl std::hash::Hash) -> u64 {
+    use std::hash::Hasher;
+    let mut hasher = std::hash::DefaultHasher::new();
+    value.hash(&mut hasher);
+    hasher.finish()
+}
+
+/// Tells whether programs and settings are the same as before.
+pub fn fingerprint(settings: &Settings) -> u64 {
+    // CPUs come and go; everything else is the same or another load.
+    let settings = Settings { online_cpus: vec![], ..settings.clone() };
+    hash(&(object_hash(), format!("{settings:?}"), env!("CARGO_PKG_VERSION")))
+}
+
+/// Tells whether records are laid out as this version knows them.
+pub fn records() -> u64 {
+    hash(&weir_schema::render::c_header())
+}
+
+impl Pinned {
+    /// What the spool in this directory has pinned, if the pins are there still and of this boot.
+    ///
+    /// # Errors
+    /// When the file is there and cannot be read.
+    pub fn find(spool: &Path, boot_id: &str) -> Result<Option<Pinned>> {
+        let path = spool.join(FILE);
+        let bytes = match fs::read(&path) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error).with_context(|| format!("read {}", path.display())),
+        };
+        let pinned: Pinned = serde_json::from_slice(&bytes).with_context(|| {
+            format!("read {}: remove it to attach anew; what is in the rings is lost", path.display())
+        })?;
+        Ok(Some(pinned).filter(|p| p.boot_id == boot_id && Pins::new(p.dir.clone()).is_complete()))
+    }
+
+    /// Stores it, before anything is pinned.
+    ///
+    /// # Errors
+    /// When the spool cannot be written.
+    pub fn store(&self, spool: &Path) -> Result<()> {
+        let bytes = serde_json::to_vec_pretty(self)?;
+        write_whole(&spool.join(FILE), &bytes).context("store what is pinned in the spool")
+    }
+
+    /// Whose rows the rings hold.
+    pub fn identity(&self) -> Identity {
+        Identity { host: self.host.as_str().into(), boot_id: self.boot_id.as_str().into(), epoch: self.epoch }
+    }
+
+    /// The pins.
+    pub fn pins(&self) -> Pins {
+        Pins::new(self.dir.clone())
+    }
+}
+
+/// The pins of a spool.
+pub fn pins_of(log_id: &str) -> Pins {
+    let short: String = log_id.chars().filter(char::is_ascii_alphanumeric).take(12).collect();
+    Pins::new(Path::new(BPF_FS).join(format!("weir-{short}")))
+}
+
+/// Where the log says that the reader stood; empty if the log has nothing of this epoch yet, and the rings have all of it.
+pub struct Stood {
+    /// By ring.
+    pub rings: Vec<RingState>,
+    /// The collector's own numbers.
+    pub own: Option<Position>,
+}
+
+impl Stood {
+    /// From the last cut of the log.
+    pub fn at(last: Option<&Cut>, identity: &Identity) -> Stood {
+        let last = last.filter(|cut| cut.identity == *identity);
+        let rings = last.and_then(|cut| serde_json::from_str(&cut.resume).ok()).unwrap_or_default();
+        let own =
+            last.and_then(|cut| cut.positions.iter().find(|p| p.cpu == weir_schema::loss::CPU_COLLECTOR).copied());
+        Stood { rings, own }
+    }
+}
+
+/// The rings of a load before and its counters, without its programs.
+pub struct OldRings {
+    /// By CPU.
+    pub rings: Vec<(usize, Option<Ring>)>,
+    /// Counters of the CPUs.
+    pub shared: Shared,
+}
+
+impl OldRings {
+    /// Opens what is pinned.
+    ///
+    /// # Errors
+    /// When a pin cannot be opened.
+    pub fn open(pinned: &Pinned) -> Result<OldRings> {
+        use std::os::fd::AsFd;
+        let pins = pinned.pins();
+        let fd = |name: &str| pins.map_fd(name);
+        let (cpus, reader, lost_log) = (fd(".data.cpus")?, fd(".data.reader")?, fd("lost_log")?);
+        let shared = Shared::map(cpus.as_fd(), reader.as_fd(), lost_log.as_fd(), pinned.cpus)?;
+        let ring = |cpu| -> Result<_> {
+            let found = pins.ring_fd(cpu)?;
+            Ok((cpu, found.map(|(fd, bytes)| Ring::map(fd, bytes as usize)).transpose()?))
+        };
+        Ok(OldRings { rings: (0..pinned.cpus).map(ring).collect::<Result<_>>()?, shared })
+    }
+}
+
+/// A load before that is taken over.
+pub struct Before {
+    /// Whose rows come.
+    pub identity: Identity,
+    /// Where its reader stood.
+    pub stood: Stood,
+}
+
+impl Before {
+    /// From the log.
+    ///
+    /// # Errors
+    /// When its last cut cannot be read.
+    pub fn of(spool: &Spool, pinned: &Pinned) -> Result<Before> {
+        let identity = pinned.identity();
+        let last = spool.log().last_cut().context("read the last cut of the spool")?;
+        let stood = Stood::at(last.as_deref(), &identity);
+        Ok(Before { identity, stood })
+    }
+
+    /// Sets reader and rows to where they stood.
+    pub fn go_on<S: Source>(self, sequencer: &mut Sequencer<S>, pipeline: &mut Pipeline) {
+        sequencer.go_on(self.stood.rings);
+        if let Some(own) = &self.stood.own {
+            pipeline.go_on(own);
+        }
+    }
+}
+
+/// Pins what was just attached, and says so in the spool.
+///
+/// # Errors
+/// When there is no BPF file system, or the kernel or the disk refuses.
+pub fn pin(
+    loaded: &mut Loaded,
+    sequencer: &Sequencer<CpuRing>,
+    pins: Pins,
+    spool: &Path,
+    settings: &Settings,
+    identity: &Identity,
+) -> Result<()> {
+    let mut actions = [0; 8];
+    for id in &settings.selection.actions {
+        actions[usize::from(id >> 8) & 7] |= 1 << (id & 63);
+    }
+    let pinned = Pinned {
+        dir: pins.dir().to_owned(),
+        host: identity.host.to_string(),
+        boot_id: identity.boot_id.to_string(),
+        epoch: identity.epoch,
+        fingerprint: fingerprint(settings),
+        records: records(),
+        actions,
+        only_paths: settings.filters.paths.only.clone(),
+        except_paths: settings.filters.paths.except.clone(),
+        exact_order: loaded.plan.exact_order,
+        cpus: settings.possible_cpus,
+    };
+    pins.prepare().context("keep the programs across a restart (`--durability crash`)")?;
+    pinned.store(spool)?;
+    let rings = sequencer.sources().filter_map(|source| Some((source.number(), source.ring()?)));
+    loaded.pin(pins, rings).context("pin programs, maps and rings")
+}
+
+/// Detaches a load that is not taken over, and brings what its rings hold into the log, to the end of its stream.
+///
+/// # Errors
+/// When pins cannot be opened, or the log cannot be written.
+pub fn drain(config: &Config, pinned: &Pinned, spool: Spool) -> Result<u64> {
+    let old = OldRings::open(pinned).context("open the rings of the load before")?;
+    pinned.pins().remove().context("remove the pins of the load before")?;
+    if pinned.records != records() {
+        tracing::warn!("what the load before left in its rings is lost: another version wrote it");
+        return Ok(0);
+    }
+    let before = Before::of(&spool, pinned)?;
+    let shared = Arc::new(old.shared);
+    let mut sequencer = Sequencer::new(config.clock_slack_ns as i64, pinned.exact_order);
+    for (cpu, ring) in old.rings {
+        sequencer.add(CpuRing::new(cpu, ring, Arc::clone(&shared)));
+    }
+    let selected = Selected {
+        actions: pinned.actions,
+        only_paths: pinned.only_paths.clone(),
+        except_paths: pinned.except_paths.clone(),
+    };
+    let mut pipeline = Pipeline::new(before.identity.clone(), selected, config.processes_max);
+    before.go_on(&mut sequencer, &mut pipeline);
+    let first_cut = spool.first_cut();
+    let (outlet, _) = spool.outlet(vec![])?;
+    pipeline.add_outlet(Pace::Age(Duration::ZERO), Limits::of(config), outlet, first_cut);
+    while read_round(&mut sequencer, &mut pipeline) {}
+    let records = pipeline.counts().records;
+    pipeline.finish(|| marks(&sequencer, false));
+    tracing::info!(records, "what the load before left in its rings is in the spool");
+    Ok(records)
+}

@@ -1,0 +1,145 @@
+//! The spool or the capture of the configuration, as one run uses it.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use weir_bpf::Pins;
+use weir_sinks::{Backlog, BacklogOptions, Lane, Progress};
+
+use super::resume::pins_of;
+
+use crate::config::{Config, SinkStart, SpoolFull, SpoolMode};
+use crate::outlet::Outlet;
+use crate::privilege;
+use crate::spool::committer::{CommitOptions, Committer};
+use crate::spool::log::{Log, LogOptions, Shared};
+use crate::spool::{CommitWatch, SinkLog, WhenFull, cursor};
+
+/// Where the spool stands when only the durability was asked for.
+const SPOOL_DIR: &str = "weir-spool";
+
+/// The log of a run.
+pub struct Spool {
+    log: Log,
+    complete: bool,
+    is_durable: bool,
+    commit: CommitOptions,
+}
+
+impl Spool {
+    /// Opens what the configuration names; `None` if it names nothing.
+    ///
+    /// # Errors
+    /// When another weir has it, or it cannot be read or written.
+    pub fn open(config: &Config) -> Result<Option<Spool>> {
+        let is_durable = config.spool.mode == SpoolMode::Crash;
+        let default = || is_durable.then(|| PathBuf::from(SPOOL_DIR));
+        let Some(dir) = config.capture.clone().or_else(|| config.spool.dir.clone()).or_else(default) else {
+            return Ok(None);
+        };
+        let complete = is_durable || config.capture.is_some();
+        let options =
+            LogOptions { dir: dir.clone(), segment_bytes: config.spool.segment_bytes, keep: config.capture.is_some() };
+        let open = || format!("open the spool {}", dir.display());
+        let mut log = Log::open(options).with_context(open)?;
+        if !complete {
+            log.begin_empty().with_context(open)?;
+        }
+        let found = log.recovered();
+        if found.cuts > 0 {
+            tracing::info!(cuts = found.cuts, torn_bytes = found.torn_bytes, "the spool goes on behind what it has");
+        }
+        let commit = CommitOptions {
+            interval: Duration::from_millis(config.spool.commit_ms),
+            bytes_max: if config.capture.is_some() { u64::MAX } else { config.spool.bytes_max },
+            when_full: match config.spool.when_full {
+                SpoolFull::Block => WhenFull::Block,
+                SpoolFull::DropOldest => WhenFull::DropOldest,
+                SpoolFull::DropByClass => WhenFull::DropByClass,
+            },
+        };
+        Ok(Some(Spool { log, complete, is_durable, commit }))
+    }
+
+    /// Records leave the rings only once they are in the log, and the programs survive the collector.
+    pub fn is_durable(&self) -> bool {
+        self.is_durable
+    }
+
+    /// Its directory.
+    pub fn dir(&self) -> &Path {
+        self.log.dir()
+    }
+
+    /// Where its programs are pinned, and where that is written down.
+    pub fn pin_place(&self) -> (Pins, PathBuf) {
+        (pins_of(&self.log.shared().log_id), self.log.dir().to_owned())
+    }
+
+    /// The log itself.
+    pub fn log(&self) -> &Log {
+        &self.log
+    }
+
+    /// Number of the first cut of this run.
+    pub fn first_cut(&self) -> u64 {
+        self.log.next()
+    }
+
+    /// A sink's part of the log.
+    ///
+    /// # Errors
+    /// When its position is there and cannot be read.
+    pub fn backlog(&self, sink: &str, start: SinkStart) -> io::Result<BacklogOptions> {
+        let shared = self.log.shared();
+        let cursor = self.complete.then(|| cursor::path(self.log.dir(), sink));
+        let progress = if self.complete { cursor::read(self.log.dir(), sink)? } else { None };
+        let mut progress = progress.filter(|p| p.log_id == shared.log_id);
+        let first = match start {
+            SinkStart::Now => self.log.next(),
+            SinkStart::Oldest => shared.first(),
+        };
+        let next_cut = progress.as_ref().map_or(first, |p| p.next_cut);
+        let mut log = SinkLog::new(shared, sink, next_cut, cursor);
+        if progress.is_none() && self.complete {
+            // From here on the log keeps what the sink needs, even if it never comes to a first flush.
+            let begins = Progress::begins(&shared.log_id, first);
+            log.passed(&begins)?;
+            progress = Some(begins);
+        }
+        Ok(BacklogOptions {
+            log: Box::new(log),
+            log_id: if self.complete { shared.log_id.clone() } else { String::new() },
+            progress,
+            first,
+            first_sent: self.log.next(),
+            complete: self.complete,
+        })
+    }
+
+    /// The end of the pipeline: every cut goes through the log, or what a lane has no room for.
+    ///
+    /// # Errors
+    /// When the system refuses a thread.
+    pub fn outlet(self, lanes: Vec<Lane>) -> Result<(Outlet, Spooled)> {
+        let shared = Arc::clone(self.log.shared());
+        if !self.complete {
+            return Ok((Outlet::Lanes(lanes, Some(self.log)), Spooled { shared, commits: None }));
+        }
+        let committer = privilege::start_reduced(false, || Committer::start(self.log, self.commit, lanes))?;
+        let committer = committer.context("start the thread of the spool")?;
+        let commits = Some(Arc::clone(committer.watch()));
+        Ok((Outlet::Log(committer), Spooled { shared, commits }))
+    }
+}
+
+/// What the rest of the run sees of the spool.
+pub struct Spooled {
+    /// Its segments.
+    pub shared: Arc<Shared>,
+    /// Its commits, if every cut goes through it.
+    pub commits: Option<Arc<CommitWatch>>,
+}

@@ -1,0 +1,48 @@
+//! Where each sink stands in the log: one small file a sink.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use weir_sinks::Progress;
+
+use super::log::CURSORS;
+
+/// The file of a sink's position. Names of sinks are of letters that are safe in file names; others become `_`.
+pub fn path(dir: &Path, sink: &str) -> PathBuf {
+    let safe = |c: char| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c } else { '_' };
+    dir.join(CURSORS).join(format!("{}.json", sink.chars().map(safe).collect::<String>()))
+}
+
+/// The position of a sink; `None` for one that has none yet.
+///
+/// # Errors
+/// When the file is there and cannot be read: a wrong position would lose rows or send all of them again.
+pub fn read(dir: &Path, sink: &str) -> io::Result<Option<Progress>> {
+    let path = path(dir, sink);
+    match fs::read(&path) {
+        Ok(bytes) => serde_json::from_slice(&bytes).map(Some).map_err(|error| {
+            let text = format!("{}: {error}; remove it to begin at the oldest cut", path.display());
+            io::Error::new(io::ErrorKind::InvalidData, text)
+        }),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Names of the sinks that have a position, with it.
+///
+/// # Errors
+/// When the directory cannot be listed.
+pub fn all(dir: &Path) -> io::Result<Vec<(String, Progress)>> {
+    let mut found = vec![];
+    for entry in fs::read_dir(dir.join(CURSORS))? {
+        let path = entry?.path();
+        if let (Some(name), Some("json")) = (path.file_stem(), path.extension().and_then(|e| e.to_str())) {
+            let name = name.to_string_lossy().into_owned();
+            found.extend(read(dir, &name)?.map(|progress| (name, progress)));
+        }
+    }
+    found.sort_by(|a, b| a.0.cmp(&b.0));
+    Ok(found)
+}

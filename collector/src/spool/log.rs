@@ -1,0 +1,397 @@
+//! The log: segments in a directory, one writer, any number of readers.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use serde::{Deserialize, Serialize};
+use weir_schema::SCHEMA_VERSION;
+use weir_sinks::{Cut, Identity};
+
+use super::frame::Encoder;
+use super::reader::LogReader;
+use super::segment::{self, Found, SegmentHeader, SegmentReader, SegmentWriter};
+
+/// Says which log a directory holds.
+const LOG_FILE: &str = "log.json";
+/// Positions of the sinks.
+pub const CURSORS: &str = "cursors";
+/// Locked while a collector writes.
+const LOCK_FILE: &str = "lock";
+
+/// Limits of a log.
+#[derive(Debug, Clone)]
+pub struct LogOptions {
+    /// Its directory; made if it is not there.
+    pub dir: PathBuf,
+    /// A segment is closed at this size.
+    pub segment_bytes: u64,
+    /// Segments stay when all sinks have passed them.
+    pub keep: bool,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct LogFile {
+    log_id: String,
+    /// It holds only what some sink had no room for, and nothing of it outlives the run.
+    #[serde(default)]
+    overflow: bool,
+}
+
+/// A closed or open segment.
+#[derive(Debug, Clone)]
+pub struct Segment {
+    /// Number of its first cut.
+    pub first: u64,
+    /// Number behind its last cut.
+    pub next: u64,
+    /// Its bytes.
+    pub bytes: u64,
+    /// Its file.
+    pub path: PathBuf,
+}
+
+/// What writer and readers share.
+pub struct Shared {
+    /// Names the log.
+    pub log_id: String,
+    segments: Mutex<Vec<Segment>>,
+    /// Number behind the last cut that readers may see.
+    readable: AtomicU64,
+    /// By sink: number of the first cut that it still needs.
+    needed: Mutex<BTreeMap<String, u64>>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Shared {
+    /// Number behind the last cut that readers may see.
+    pub fn readable(&self) -> u64 {
+        self.readable.load(Ordering::Acquire)
+    }
+
+    /// The segments as they are now.
+    pub fn segments(&self) -> Vec<Segment> {
+        lock(&self.segments).clone()
+    }
+
+    /// Number of the first cut that is still there.
+    pub fn first(&self) -> u64 {
+        lock(&self.segments).first().map_or_else(|| self.readable(), |s| s.first)
+    }
+
+    /// The segment that can have this cut.
+    pub fn segment_of(&self, number: u64) -> Option<Segment> {
+        let segments = lock(&self.segments);
+        let at = segments.partition_point(|s| s.first <= number).checked_sub(1)?;
+        segments.get(at).filter(|s| number < s.next).cloned()
+    }
+
+    /// Bytes of all segments.
+    pub fn bytes(&self) -> u64 {
+        lock(&self.segments).iter().map(|s| s.bytes).sum()
+    }
+
+    /// A sink needs the cuts from here on.
+    pub fn need(&self, sink: &str, from: u64) {
+        lock(&self.needed).insert(sink.to_owned(), from);
+    }
+
+    /// The first cut that some sink still needs.
+    fn needed(&self) -> Option<u64> {
+        lock(&self.needed).values().min().copied()
+    }
+}
+
+/// What the start of a log found.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Recovered {
+    /// Whole cuts.
+    pub cuts: u64,
+    /// Bytes behind the last whole frame that were cut off.
+    pub torn_bytes: u64,
+    /// The last cut, if any.
+    pub last: Option<u64>,
+}
+
+/// The writing end of a log.
+pub struct Log {
+    options: LogOptions,
+    shared: Arc<Shared>,
+    open: Option<SegmentWriter>,
+    encoder: Encoder,
+    frames: Vec<u8>,
+    next: u64,
+    recovered: Recovered,
+    new_file: bool,
+    _lock: File,
+}
+
+fn new_id() -> io::Result<String> {
+    Ok(fs::read_to_string("/proc/sys/kernel/random/uuid")?.trim().to_owned())
+}
+
+/// A new log. Returns its id.
+fn begin_file(dir: &Path, overflow: bool) -> io::Result<String> {
+    let log_id = new_id()?;
+    write_whole(&dir.join(LOG_FILE), &serde_json::to_vec(&LogFile { log_id: log_id.clone(), overflow })?)?;
+    Ok(log_id)
+}
+
+fn remove_all(dir: &Path) -> io::Result<()> {
+    segment::list(dir)?.into_iter().try_for_each(|(_, path)| fs::remove_file(path))
+}
+
+fn sync_dir(dir: &Path) -> io::Result<()> {
+    File::open(dir)?.sync_all()
+}
+
+/// Writes a small file so that it is there whole or as it was before, whatever happens.
+pub fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let temporary = path.with_extension("tmp");
+    let mut file = File::create(&temporary)?;
+    io::Write::write_all(&mut file, bytes)?;
+    file.sync_all()?;
+    fs::rename(&temporary, path)?;
+    path.parent().map_or(Ok(()), sync_dir)
+}
+
+/// What the directory says of its log; `None` if there is no log.
+fn log_file(dir: &Path) -> io::Result<Option<LogFile>> {
+    match fs::read(dir.join(LOG_FILE)) {
+        Ok(bytes) => Ok(Some(serde_json::from_slice(&bytes)?)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+impl Log {
+    /// Opens or makes the log of a directory: every whole frame stays, what is torn behind the last one is cut off.
+    ///
+    /// # Errors
+    /// When another collector has it, or the directory cannot be read or written.
+    pub fn open(options: LogOptions) -> io::Result<Log> {
+        fs::create_dir_all(options.dir.join(CURSORS))?;
+        let held = File::options().create(true).truncate(false).write(true).open(options.dir.join(LOCK_FILE))?;
+        held.try_lock().map_err(|_| io::Error::new(io::ErrorKind::ResourceBusy, "another weir uses it"))?;
+        let log_id = match log_file(&options.dir)? {
+            Some(LogFile { log_id, overflow: false }) => log_id,
+            Some(LogFile { overflow: true, .. }) => {
+                remove_all(&options.dir)?;
+                begin_file(&options.dir, false)?
+            }
+            None => begin_file(&options.dir, false)?,
+        };
+        let mut recovered = Recovered::default();
+        let segments = recover(&options.dir, &mut recovered)?;
+        let next = recovered.last.map_or(0, |last| last + 1);
+        let shared = Arc::new(Shared {
+            log_id,
+            segments: Mutex::new(segments),
+            readable: AtomicU64::new(next),
+            needed: Mutex::default(),
+        });
+        let (encoder, frames) = (Encoder::default(), vec![]);
+        Ok(Log { options, shared, open: None, encoder, frames, next, recovered, new_file: false, _lock: held })
+    }
+
+    /// Makes it a log of what sinks have no room for: it begins empty, and the next start removes what is left of it.
+    ///
+    /// # Errors
+    /// When it holds cuts of a run that kept them: some sink may still need those.
+    pub fn begin_empty(&mut self) -> io::Result<()> {
+        if self.recovered.cuts > 0 {
+            let text = "it holds events of a run with `--durability crash` or of a capture: deliver them by such a run, \
+                        or name another directory";
+            return Err(io::Error::new(io::ErrorKind::DirectoryNotEmpty, text));
+        }
+        begin_file(&self.options.dir, true).map(drop)
+    }
+
+    /// What the start found.
+    pub fn recovered(&self) -> &Recovered {
+        &self.recovered
+    }
+
+    /// For readers.
+    pub fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
+    /// Its directory.
+    pub fn dir(&self) -> &Path {
+        &self.options.dir
+    }
+
+    /// Number of the next cut.
+    pub fn next(&self) -> u64 {
+        self.next
+    }
+
+    /// The last cut.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn last_cut(&self) -> io::Result<Option<Arc<Cut>>> {
+        match self.next.checked_sub(1) {
+            Some(number) => LogReader::new(Arc::clone(&self.shared)).cut(number),
+            None => Ok(None),
+        }
+    }
+
+    /// Appends a cut; it is neither durable nor seen by readers before [`Log::publish`].
+    ///
+    /// # Errors
+    /// When there is no room or the disk fails: nothing of it is in the log then, and the same cut can be tried again.
+    pub fn append(&mut self, cut: &Cut) -> io::Result<u64> {
+        let fits =
+            |open: &SegmentWriter| open.bytes < self.options.segment_bytes && open.header.identity() == cut.identity;
+        if !self.open.as_ref().is_some_and(fits) {
+            self.close()?;
+            self.open = Some(self.begin(&cut.identity, cut.number)?);
+            self.new_file = true;
+        }
+        let Some(open) = &mut self.open else { return Ok(0) };
+        self.frames.clear();
+        self.encoder.encode(cut, &mut open.schemas, &mut self.frames)?;
+        if let Err(error) = open.append(&self.frames) {
+            // Schemas that were to stand in front of the cut are not there either: a new segment says them again.
+            self.close()?;
+            return Err(error);
+        }
+        self.next = cut.number + 1;
+        let bytes = open.bytes;
+        if let Some(segment) = lock(&self.shared.segments).last_mut() {
+            (segment.next, segment.bytes) = (self.next, bytes);
+        }
+        Ok(self.frames.len() as u64)
+    }
+
+    fn begin(&self, identity: &Identity, first_cut: u64) -> io::Result<SegmentWriter> {
+        let header = SegmentHeader {
+            log_id: self.shared.log_id.clone(),
+            host: identity.host.to_string(),
+            boot_id: identity.boot_id.to_string(),
+            epoch: identity.epoch,
+            first_cut,
+            schema_version: SCHEMA_VERSION,
+            collector_version: env!("CARGO_PKG_VERSION").to_owned(),
+        };
+        let writer = SegmentWriter::create(&self.options.dir, header)?;
+        let segment = Segment { first: first_cut, next: first_cut, bytes: writer.bytes, path: writer.path.clone() };
+        lock(&self.shared.segments).push(segment);
+        Ok(writer)
+    }
+
+    /// Closes the open segment; one without a cut goes.
+    fn close(&mut self) -> io::Result<()> {
+        let Some(open) = self.open.take() else { return Ok(()) };
+        open.sync()?;
+        let mut segments = lock(&self.shared.segments);
+        if segments.last().is_some_and(|s| s.path == open.path && s.first == s.next) {
+            segments.pop();
+            fs::remove_file(&open.path)?;
+        }
+        Ok(())
+    }
+
+    /// Makes what was appended durable, if asked to, and shows it to the readers.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub fn publish(&mut self, durable: bool) -> io::Result<()> {
+        if durable {
+            if let Some(open) = &self.open {
+                open.sync()?;
+            }
+            if std::mem::take(&mut self.new_file) {
+                sync_dir(&self.options.dir)?;
+            }
+        }
+        self.shared.readable.store(self.next, Ordering::Release);
+        Ok(())
+    }
+
+    /// Removes the segments that no sink needs any more. Returns how many.
+    pub fn trim(&mut self) -> usize {
+        if self.options.keep {
+            return 0;
+        }
+        let Some(needed) = self.shared.needed() else { return 0 };
+        let open = self.open.as_ref().map(|o| o.path.clone());
+        let mut segments = lock(&self.shared.segments);
+        let before = segments.len();
+        segments.retain(|s| {
+            let stays = s.next > needed || Some(&s.path) == open.as_ref() || s.next == self.next;
+            stays || fs::remove_file(&s.path).is_err_and(|e| e.kind() != io::ErrorKind::NotFound)
+        });
+        before - segments.len()
+    }
+
+    /// The oldest closed segment, to make it smaller.
+    pub fn oldest_closed(&self) -> Option<Segment> {
+        let open = self.open.as_ref().map(|o| &o.path);
+        lock(&self.shared.segments).iter().find(|s| Some(&s.path) != open).cloned()
+    }
+
+    /// Closes the open segment, so that it can be made smaller.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub fn roll(&mut self) -> io::Result<()> {
+        self.close()
+    }
+
+    /// A segment's file was replaced by a smaller one.
+    pub fn replaced(&self, first: u64, bytes: u64) {
+        if let Some(segment) = lock(&self.shared.segments).iter_mut().find(|s| s.first == first) {
+            segment.bytes = bytes;
+        }
+    }
+}
+
+/// Looks through all segments: whole cuts stay, torn ends are cut off, and what is no segment is an error.
+fn recover(dir: &Path, recovered: &mut Recovered) -> io::Result<Vec<Segment>> {
+    let mut segments = vec![];
+    for (first, path) in segment::list(dir)? {
+        let at = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
+        let mut reader = match SegmentReader::open(&path) {
+            Ok(reader) => reader,
+            // A file that was made and not filled before the power went.
+            Err(_) if fs::metadata(&path)?.len() == 0 => {
+                fs::remove_file(&path)?;
+                continue;
+            }
+            Err(error) => return Err(at(error)),
+        };
+        let mut next = first;
+        loop {
+            match reader.next().map_err(at)? {
+                Found::Cut(number) => {
+                    next = number + 1;
+                    recovered.cuts += 1;
+                    recovered.last = Some(number);
+                }
+                Found::End => break,
+                Found::Torn(why) => {
+                    let len = fs::metadata(&path)?.len();
+                    tracing::warn!(path = %path.display(), bytes = len - reader.at(), "the end of the log is torn: {why}");
+                    recovered.torn_bytes += len - reader.at();
+                    File::options().write(true).open(&path)?.set_len(reader.at())?;
+                    break;
+                }
+            }
+        }
+        if next == first {
+            fs::remove_file(&path)?;
+        } else {
+            segments.push(Segment { first, next, bytes: reader.at(), path });
+        }
+    }
+    Ok(segments)
+}

@@ -1,0 +1,125 @@
+//! Keeps the log below its limit: what every sink has passed goes anyway; beyond that rows are given up by policy, and stay
+//! as numbers in the cuts they came from, so that every sink that misses them says so.
+
+use std::fs;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use weir_schema::ClassId;
+use weir_sinks::{Cut, Tally};
+
+use super::committer::CommitWatch;
+use super::frame::{Encoder, Schemas};
+use super::log::{Log, Segment};
+use super::segment::{Found, SegmentReader};
+
+/// What happens when the log is full.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum WhenFull {
+    /// Nothing is given up: the rings fill, and the kernel counts what finds no room.
+    Block,
+    /// The oldest rows go.
+    #[default]
+    DropOldest,
+    /// Rows of classes that matter less go first, whatever their age.
+    DropByClass,
+}
+
+/// From what is missed least to what is missed most. Class `loss` is never given up.
+const CLASSES_BY_WORTH: &[&[ClassId]] = &[
+    &[ClassId::Syscall],
+    &[ClassId::File],
+    &[ClassId::Memory, ClassId::Network],
+    &[ClassId::Kernel, ClassId::Process],
+];
+
+/// The limit of a log.
+pub struct Room {
+    bytes_max: u64,
+    when_full: WhenFull,
+    /// Cuts below have given up everything, so there is no use in looking at them again; by step of worth.
+    stripped_to: Vec<u64>,
+}
+
+impl Room {
+    /// A limit and what to do at it.
+    pub fn new(bytes_max: u64, when_full: WhenFull) -> Room {
+        Room { bytes_max, when_full, stripped_to: vec![0; CLASSES_BY_WORTH.len()] }
+    }
+
+    /// Makes room for another cut.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::QuotaExceeded`] when nothing may be given up.
+    pub fn make(&mut self, log: &mut Log, watch: &CommitWatch) -> io::Result<()> {
+        while log.shared().bytes() >= self.bytes_max {
+            if log.trim() > 0 {
+                continue;
+            }
+            let steps: Vec<Vec<ClassId>> = match self.when_full {
+                WhenFull::Block => vec![],
+                WhenFull::DropOldest => vec![CLASSES_BY_WORTH.concat()],
+                WhenFull::DropByClass => CLASSES_BY_WORTH.iter().map(|step| step.to_vec()).collect(),
+            };
+            if !self.give_up(log, &steps, watch)? {
+                let text = "its limit `spool.bytes_max` is reached and the sinks take nothing";
+                return Err(io::Error::new(io::ErrorKind::QuotaExceeded, text));
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes one segment smaller; false if none can be.
+    fn give_up(&mut self, log: &mut Log, steps: &[Vec<ClassId>], watch: &CommitWatch) -> io::Result<bool> {
+        for (step, classes) in steps.iter().enumerate() {
+            log.roll()?;
+            let from = self.stripped_to[step];
+            let Some(segment) = log.shared().segments().into_iter().find(|s| s.first >= from) else { continue };
+            self.stripped_to[step] = segment.next;
+            let rows = strip(&segment, classes)?;
+            if rows > 0 {
+                watch.dropped.fetch_add(rows, Ordering::Relaxed);
+                tracing::warn!(rows, cuts = %format_args!("{}-{}", segment.first, segment.next - 1),
+                    "the spool is full: rows are given up, and the sinks that miss them say so");
+            }
+            log.replaced(segment.first, fs::metadata(&segment.path)?.len());
+            return Ok(true);
+        }
+        Ok(false)
+    }
+}
+
+/// Rewrites a segment without the rows of these classes. Returns how many went.
+fn strip(segment: &Segment, classes: &[ClassId]) -> io::Result<u64> {
+    let mut reader = SegmentReader::open(&segment.path)?;
+    let mut bytes = reader.header.to_bytes()?;
+    let (mut encoder, mut schemas) = (Encoder::default(), Schemas::default());
+    let mut rows = 0;
+    while let Found::Cut(_) = reader.next()? {
+        let cut = without(reader.cut()?, classes, &mut rows);
+        encoder.encode(&cut, &mut schemas, &mut bytes)?;
+    }
+    // The old file makes room for the new one only behind it; a log has more than one segment's worth of its limit to spare.
+    super::log::write_whole(&segment.path, &bytes)?;
+    Ok(rows)
+}
+
+fn without(cut: Arc<Cut>, classes: &[ClassId], rows: &mut u64) -> Cut {
+    let goes = |action: u16| classes.iter().any(|class| *class as u16 == action >> 8);
+    let (gone, tallies): (Vec<Tally>, Vec<Tally>) = cut.tallies.iter().partition(|t| goes(t.action));
+    *rows += gone.iter().map(|t| t.count as u64).sum::<u64>();
+    let batches = cut.batches.iter().filter(|b| !classes.contains(&b.class.id)).cloned().collect();
+    let dropped = cut.dropped.iter().copied().chain(gone).collect();
+    Cut {
+        number: cut.number,
+        identity: cut.identity.clone(),
+        batches,
+        tallies,
+        dropped,
+        positions: cut.positions.clone(),
+        clock_offset_ns: cut.clock_offset_ns,
+        last: cut.last,
+        resume: cut.resume.clone(),
+    }
+}

@@ -1,0 +1,288 @@
+//! A file of the log: a header that says whose cuts these are, then frames.
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use arrow_buffer::{Buffer, MutableBuffer};
+use serde::{Deserialize, Serialize};
+use weir_sinks::{Cut, Identity};
+
+use super::frame::{Decoder, HEADER_BYTES, Header, Kind, Schemas};
+
+/// First bytes of a segment; the last one is the version of the format.
+const MAGIC: &[u8; 8] = b"WEIRLOG1";
+/// Bytes before the header's text: magic, length, checksum.
+const PREFIX_BYTES: usize = 16;
+/// Longest header that is believed.
+const HEADER_TEXT_BYTES_MAX: u32 = 64 << 10;
+/// Ends the name of a segment.
+pub const EXTENSION: &str = "weirlog";
+
+/// Whose cuts a segment holds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SegmentHeader {
+    /// Names the log.
+    pub log_id: String,
+    /// Column `host`.
+    pub host: String,
+    /// Column `boot_id`.
+    pub boot_id: String,
+    /// Column `epoch`.
+    pub epoch: i64,
+    /// Number of the first cut.
+    pub first_cut: u64,
+    /// Of the columns.
+    pub schema_version: u32,
+    /// Of the collector that wrote it.
+    pub collector_version: String,
+}
+
+impl SegmentHeader {
+    /// Who made the cuts.
+    pub fn identity(&self) -> Identity {
+        Identity { host: self.host.as_str().into(), boot_id: self.boot_id.as_str().into(), epoch: self.epoch }
+    }
+
+    /// The bytes that a segment begins with.
+    ///
+    /// # Errors
+    /// Never in practice: when the header cannot be written as JSON.
+    pub fn to_bytes(&self) -> io::Result<Vec<u8>> {
+        let text = serde_json::to_vec(self)?;
+        let mut bytes = MAGIC.to_vec();
+        bytes.extend_from_slice(&(text.len() as u32).to_le_bytes());
+        bytes.extend_from_slice(&crc32c::crc32c(&text).to_le_bytes());
+        bytes.extend_from_slice(&text);
+        bytes.resize(bytes.len().next_multiple_of(8), 0);
+        Ok(bytes)
+    }
+
+    /// The header of a file, and where its first frame stands.
+    ///
+    /// # Errors
+    /// When the file is no segment, or one of another version.
+    pub fn read(file: &File) -> io::Result<(SegmentHeader, u64)> {
+        let bad = |text: &str| io::Error::new(io::ErrorKind::InvalidData, text.to_owned());
+        let mut prefix = [0; PREFIX_BYTES];
+        file.read_exact_at(&mut prefix, 0).map_err(|_| bad("it is too short for a segment"))?;
+        if prefix[..7] != MAGIC[..7] {
+            return Err(bad("it is no segment of a log"));
+        }
+        if prefix[7] != MAGIC[7] {
+            return Err(bad("it is of another version of the log: use the weir that wrote it"));
+        }
+        let word = |at: usize| u32::from_le_bytes([prefix[at], prefix[at + 1], prefix[at + 2], prefix[at + 3]]);
+        let len = word(8);
+        if len > HEADER_TEXT_BYTES_MAX {
+            return Err(bad("its header is damaged"));
+        }
+        let mut text = vec![0; len as usize];
+        file.read_exact_at(&mut text, PREFIX_BYTES as u64).map_err(|_| bad("its header is cut off"))?;
+        if crc32c::crc32c(&text) != word(12) {
+            return Err(bad("its header is damaged"));
+        }
+        Ok((serde_json::from_slice(&text)?, (PREFIX_BYTES as u64 + u64::from(len)).next_multiple_of(8)))
+    }
+}
+
+/// The name of the segment that begins with a cut.
+pub fn name(first_cut: u64) -> String {
+    format!("{first_cut:020}.{EXTENSION}")
+}
+
+/// The segments of a directory, in the order of their cuts.
+///
+/// # Errors
+/// When the directory cannot be listed.
+pub fn list(dir: &Path) -> io::Result<Vec<(u64, PathBuf)>> {
+    let mut found = vec![];
+    for entry in std::fs::read_dir(dir)? {
+        let path = entry?.path();
+        let first = path.file_stem().and_then(|stem| stem.to_str()).and_then(|stem| stem.parse().ok());
+        if let (Some(first), Some(EXTENSION)) = (first, path.extension().and_then(|e| e.to_str())) {
+            found.push((first, path));
+        }
+    }
+    found.sort_unstable();
+    Ok(found)
+}
+
+/// What a frame turned out to be.
+pub enum Found {
+    /// Number of a cut, its place in the file is [`SegmentReader::frame`].
+    Cut(u64),
+    /// No further frame, and nothing else either.
+    End,
+    /// Something that is no whole frame.
+    Torn(&'static str),
+}
+
+/// Reads a segment from the beginning to the end.
+pub struct SegmentReader {
+    file: File,
+    /// The header.
+    pub header: SegmentHeader,
+    identity: Identity,
+    schemas: Schemas,
+    decoder: Decoder,
+    /// Where the next frame begins.
+    at: u64,
+    frame: Option<(Header, Buffer)>,
+}
+
+impl SegmentReader {
+    /// Opens a file.
+    ///
+    /// # Errors
+    /// When it is no segment.
+    pub fn open(path: &Path) -> io::Result<SegmentReader> {
+        let file = File::open(path)?;
+        let (header, at) = SegmentHeader::read(&file)?;
+        let identity = header.identity();
+        let (schemas, decoder) = (Schemas::default(), Decoder::default());
+        Ok(SegmentReader { file, header, identity, schemas, decoder, at, frame: None })
+    }
+
+    /// Where the next frame begins: everything below is whole.
+    pub fn at(&self) -> u64 {
+        self.at
+    }
+
+    /// The bytes of the frame that was found last.
+    pub fn frame(&self) -> Option<&[u8]> {
+        self.frame.as_ref().map(|(_, bytes)| bytes.as_slice())
+    }
+
+    /// Schemas so far, to go on writing.
+    pub fn into_schemas(self) -> Schemas {
+        self.schemas
+    }
+
+    /// The next cut's frame.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn next(&mut self) -> io::Result<Found> {
+        loop {
+            let mut bytes = [0; HEADER_BYTES];
+            match read_up_to(&self.file, &mut bytes, self.at)? {
+                0 => return Ok(Found::End),
+                HEADER_BYTES => {}
+                _ => return Ok(Found::Torn("the file ends inside a frame's header")),
+            }
+            let Some(header) = Header::read(&bytes) else {
+                return Ok(Found::Torn("what stands there is no frame"));
+            };
+            let whole = HEADER_BYTES + header.len as usize;
+            let mut frame = MutableBuffer::from_len_zeroed(whole);
+            if read_up_to(&self.file, frame.as_slice_mut(), self.at)? < whole {
+                return Ok(Found::Torn("the file ends inside a frame"));
+            }
+            if !header.is_whole(frame.as_slice()) {
+                return Ok(Found::Torn("the checksum of a frame is wrong"));
+            }
+            match header.kind {
+                Kind::Schema => self.schemas.read(header.number, &frame.as_slice()[HEADER_BYTES..])?,
+                Kind::Cut => {
+                    self.at += header.frame_bytes();
+                    self.frame = Some((header, frame.into()));
+                    return Ok(Found::Cut(header.number));
+                }
+            }
+            self.at += header.frame_bytes();
+        }
+    }
+
+    /// The cut that was found last.
+    ///
+    /// # Errors
+    /// When the frame is whole and still not what a frame is: another version wrote it.
+    pub fn cut(&mut self) -> io::Result<Arc<Cut>> {
+        let (header, frame) =
+            self.frame.as_ref().ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "no frame was read"))?;
+        self.decoder.cut(header, frame, &self.identity, &self.schemas).map(Arc::new)
+    }
+}
+
+/// Reads until the buffer is full or the file ends.
+fn read_up_to(file: &File, buffer: &mut [u8], at: u64) -> io::Result<usize> {
+    let mut read = 0;
+    while read < buffer.len() {
+        match file.read_at(&mut buffer[read..], at + read as u64) {
+            Ok(0) => break,
+            Ok(n) => read += n,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(read)
+}
+
+/// The segment that is being written.
+pub struct SegmentWriter {
+    file: File,
+    /// Its file.
+    pub path: PathBuf,
+    /// Its header.
+    pub header: SegmentHeader,
+    /// Schemas that it has.
+    pub schemas: Schemas,
+    /// Bytes that are whole.
+    pub bytes: u64,
+}
+
+impl SegmentWriter {
+    /// Makes the file; its name is durable once the directory is synced.
+    ///
+    /// # Errors
+    /// When the file exists, or the file system has no room.
+    pub fn create(dir: &Path, header: SegmentHeader) -> io::Result<SegmentWriter> {
+        let path = dir.join(name(header.first_cut));
+        let bytes = header.to_bytes()?;
+        let mut file = File::options().write(true).create_new(true).open(&path)?;
+        if let Err(error) = file.write_all(&bytes) {
+            // Nothing may stay that looks like a segment and is none.
+            let _ = std::fs::remove_file(&path);
+            return Err(error);
+        }
+        Ok(SegmentWriter { file, path, header, schemas: Schemas::default(), bytes: bytes.len() as u64 })
+    }
+
+    /// Opens a segment to go on behind its last whole frame.
+    ///
+    /// # Errors
+    /// When the file cannot be opened.
+    pub fn go_on(path: &Path, reader: SegmentReader) -> io::Result<SegmentWriter> {
+        let file = File::options().write(true).open(path)?;
+        let (header, bytes) = (reader.header.clone(), reader.at());
+        Ok(SegmentWriter { file, path: path.to_owned(), header, schemas: reader.into_schemas(), bytes })
+    }
+
+    /// Appends whole frames. What a failure leaves behind them is cut off again, so that the file stays whole.
+    ///
+    /// # Errors
+    /// When the file system has no room, or fails.
+    pub fn append(&mut self, frames: &[u8]) -> io::Result<()> {
+        match self.file.write_all_at(frames, self.bytes) {
+            Ok(()) => {
+                self.bytes += frames.len() as u64;
+                Ok(())
+            }
+            Err(error) => {
+                self.file.set_len(self.bytes)?;
+                Err(error)
+            }
+        }
+    }
+
+    /// Makes what was appended durable.
+    ///
+    /// # Errors
+    /// When the disk fails; nothing is known then of what was appended since the last call.
+    pub fn sync(&self) -> io::Result<()> {
+        self.file.sync_data()
+    }
+}

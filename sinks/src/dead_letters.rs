@@ -1,0 +1,260 @@
+//! Messages that a destination refuses for ever, kept on disk with the reason.
+//!
+//! Two files a message: the payload as it was sent (`.json`, `.jsonl`, `.arrow`), and `.reason.json`. Their name is that
+//! of the first row, so the same rows refused again are the same files. The reason is written first: a payload is never
+//! without one.
+
+use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt, fchown};
+use std::path::{Path, PathBuf};
+
+use serde_json::json;
+
+use crate::file_names::{BOOT_DIGITS, HOST_BYTES_MAX, safe};
+use crate::payload::{PayloadFormat, RowIdentity};
+
+/// Mode of the directory.
+const DIR_MODE: u32 = 0o750;
+/// Mode of the files.
+const FILE_MODE: u32 = 0o640;
+/// Ending of files in the making.
+const UNFINISHED: &str = ".unfinished";
+/// Ending of the files with reasons.
+const REASON: &str = ".reason.json";
+
+/// A message that was refused.
+#[derive(Debug, Clone)]
+pub struct Letter<'a> {
+    /// Class of its rows.
+    pub class: &'a str,
+    /// Who its first row is.
+    pub first: RowIdentity<'a>,
+    /// How many rows it holds.
+    pub rows: usize,
+    /// Form of the payload.
+    pub format: PayloadFormat,
+    /// The payload.
+    pub bytes: &'a [u8],
+    /// Topic or subject that it was meant for.
+    pub destination: &'a str,
+    /// Why it was refused.
+    pub reason: &'a str,
+}
+
+/// What became of the letters so far.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct DeadLetterCounts {
+    /// Kept on disk.
+    pub kept: u64,
+    /// Refused and not kept: no room within the limit, or the disk failed.
+    pub dropped: u64,
+    /// Bytes in the directory, reasons included.
+    pub bytes: u64,
+}
+
+/// The dead letters of one sink.
+#[derive(Debug)]
+pub struct DeadLetters {
+    dir: PathBuf,
+    bytes_max: u64,
+    owner: Option<(u32, u32)>,
+    /// Bytes are counted when the first letter comes: most sinks never have one.
+    counted: bool,
+    counts: DeadLetterCounts,
+}
+
+impl DeadLetters {
+    /// Letters go to `<dir>/<sink>`, which is made with the first one; files and directory are given to `owner`.
+    pub fn new(dir: &Path, sink: &str, bytes_max: u64, owner: Option<(u32, u32)>) -> DeadLetters {
+        let dir = dir.join(safe(sink, HOST_BYTES_MAX));
+        DeadLetters { dir, bytes_max, owner, counted: false, counts: DeadLetterCounts::default() }
+    }
+
+    /// What became of the letters so far.
+    pub fn counts(&self) -> DeadLetterCounts {
+        self.counts
+    }
+
+    /// Keeps a letter. One that cannot be kept is counted and logged, and holds nobody up: its rows are lost either way,
+    /// and the data says so.
+    pub fn put(&mut self, letter: &Letter<'_>) {
+        match self.try_put(letter) {
+            Ok(Some(path)) => {
+                self.counts.kept += 1;
+                let rows = letter.rows;
+                tracing::warn!(path = %path.display(), rows, "a message was refused for ever: {}", letter.reason);
+            }
+            Ok(None) => {
+                self.counts.dropped += 1;
+                tracing::warn!(
+                    dir = %self.dir.display(),
+                    "a message was refused for ever and not kept, since the dead letters have their {} bytes (remove \
+                     some): {}",
+                    self.bytes_max,
+                    letter.reason
+                );
+            }
+            Err(error) => {
+                self.counts.dropped += 1;
+                let dir = self.dir.display();
+                tracing::error!(%error, %dir, "a message was refused for ever and could not be kept: {}", letter.reason);
+            }
+        }
+    }
+
+    /// `None` if there is no room for it.
+    fn try_put(&mut self, letter: &Letter<'_>) -> io::Result<Option<PathBuf>> {
+        self.make_dir()?;
+        if !self.counted {
+            self.counts.bytes = bytes_in(&self.dir)?;
+            self.counted = true;
+        }
+        let stem = stem(letter);
+        let payload = self.dir.join(format!("{stem}.{}", ending(letter.format)));
+        let reason = self.dir.join(format!("{stem}{REASON}"));
+        let text = reason_text(letter);
+        let before = bytes_of(&payload) + bytes_of(&reason);
+        let bytes = self.counts.bytes - before.min(self.counts.bytes) + (letter.bytes.len() + text.len()) as u64;
+        if bytes > self.bytes_max {
+            return Ok(None);
+        }
+        self.write(&reason, text.as_bytes())?;
+        self.write(&payload, letter.bytes)?;
+        File::open(&self.dir)?.sync_all()?;
+        self.counts.bytes = bytes;
+        Ok(Some(payload))
+    }
+
+    fn make_dir(&self) -> io::Result<()> {
+        if self.dir.is_dir() {
+            return Ok(());
+        }
+        DirBuilder::new().recursive(true).mode(DIR_MODE).create(&self.dir)?;
+        self.give(&File::open(&self.dir)?, DIR_MODE)
+    }
+
+    /// Whole or not at all, in place of what has the name.
+    fn write(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
+        let mut unfinished = path.as_os_str().to_owned();
+        unfinished.push(UNFINISHED);
+        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(FILE_MODE).open(&unfinished)?;
+        let written = self
+            .give(&file, FILE_MODE)
+            .and_then(|()| file.write_all(bytes))
+            .and_then(|()| file.sync_all())
+            .and_then(|()| fs::rename(&unfinished, path));
+        written.inspect_err(|_| drop(fs::remove_file(&unfinished)))
+    }
+
+    /// The mode is set once more because the umask may have taken bits away.
+    fn give(&self, file: &File, mode: u32) -> io::Result<()> {
+        file.set_permissions(Permissions::from_mode(mode))?;
+        self.owner.map_or(Ok(()), |(uid, gid)| fchown(file, Some(uid), Some(gid)))
+    }
+}
+
+/// `<class>-<host>-<boot>-<epoch>-<cpu>-<seq>`; the format's ending keeps payloads of different forms apart.
+fn stem(letter: &Letter<'_>) -> String {
+    let RowIdentity { host, boot_id, epoch, cpu, seq } = letter.first;
+    let (class, host) = (safe(letter.class, HOST_BYTES_MAX), safe(host, HOST_BYTES_MAX));
+    format!("{class}-{host}-{}-{epoch}-{cpu}-{seq}", safe(boot_id, BOOT_DIGITS))
+}
+
+fn ending(format: PayloadFormat) -> &'static str {
+    match format {
+        PayloadFormat::Json => "json",
+        PayloadFormat::JsonLines => "jsonl",
+        PayloadFormat::Arrow => "arrow",
+    }
+}
+
+fn reason_text(letter: &Letter<'_>) -> String {
+    let RowIdentity { host, boot_id, epoch, cpu, seq } = letter.first;
+    let text = json!({
+        "reason": letter.reason,
+        "destination": letter.destination,
+        "class": letter.class,
+        "rows": letter.rows,
+        "bytes": letter.bytes.len(),
+        "host": host,
+        "boot_id": boot_id,
+        "epoch": epoch,
+        "cpu": cpu,
+        "seq": seq,
+        "schema_version": weir_schema::SCHEMA_VERSION,
+    });
+    format!("{text}\n")
+}
+
+fn bytes_of(path: &Path) -> u64 {
+    fs::metadata(path).map_or(0, |metadata| metadata.len())
+}
+
+fn bytes_in(dir: &Path) -> io::Result<u64> {
+    fs::read_dir(dir)?.map(|entry| entry.and_then(|e| e.metadata()).map(|m| m.len())).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn letter(seq: i64, bytes: &[u8]) -> Letter<'_> {
+        let first = RowIdentity { host: "../web 1", boot_id: "0123456789abcdef", epoch: 5, cpu: 1, seq };
+        let format = PayloadFormat::Json;
+        Letter { class: "file", first, rows: 1, format, bytes, destination: "weir.file", reason: "too large" }
+    }
+
+    fn names(dir: &Path) -> Vec<String> {
+        let mut names: Vec<String> =
+            fs::read_dir(dir).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn a_letter_and_its_reason_have_the_name_of_its_first_row() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut letters = DeadLetters::new(dir.path(), "kafka", 10_000, None);
+        letters.put(&letter(7, b"{}"));
+        let stem = "file-_../web 1-01234567-5-1-7".replace(['/', ' '], "_");
+        assert_eq!(names(&dir.path().join("kafka")), [format!("{stem}.json"), format!("{stem}.reason.json")]);
+        assert_eq!(fs::read(dir.path().join("kafka").join(format!("{stem}.json"))).unwrap(), b"{}");
+        let reason = fs::read(dir.path().join("kafka").join(format!("{stem}.reason.json"))).unwrap();
+        let reason: serde_json::Value = serde_json::from_slice(&reason).unwrap();
+        assert_eq!((&reason["reason"], &reason["seq"], &reason["cpu"]), (&json!("too large"), &json!(7), &json!(1)));
+    }
+
+    #[test]
+    fn the_same_rows_again_take_no_more_room() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut letters = DeadLetters::new(dir.path(), "kafka", 10_000, None);
+        letters.put(&letter(7, b"first"));
+        let bytes = letters.counts().bytes;
+        letters.put(&letter(7, b"again"));
+        assert_eq!(letters.counts(), DeadLetterCounts { kept: 2, dropped: 0, bytes });
+        assert_eq!(names(&dir.path().join("kafka")).len(), 2);
+    }
+
+    #[test]
+    fn letters_beyond_the_limit_are_counted_and_not_kept_and_a_new_start_counts_what_is_there() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut letters = DeadLetters::new(dir.path(), "kafka", 2_000, None);
+        letters.put(&letter(1, &[b'x'; 1_000]));
+        letters.put(&letter(2, &[b'x'; 1_000]));
+        assert_eq!((letters.counts().kept, letters.counts().dropped), (1, 1));
+        let mut letters = DeadLetters::new(dir.path(), "kafka", 2_000, None);
+        letters.put(&letter(2, &[b'x'; 1_000]));
+        assert_eq!((letters.counts().kept, letters.counts().dropped), (0, 1));
+        assert_eq!(names(&dir.path().join("kafka")).len(), 2);
+    }
+
+    #[test]
+    fn a_directory_that_cannot_be_made_costs_the_letter_only() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("kafka"), "in the way").unwrap();
+        let mut letters = DeadLetters::new(dir.path(), "kafka", 10_000, None);
+        letters.put(&letter(1, b"{}"));
+        assert_eq!((letters.counts().kept, letters.counts().dropped), (0, 1));
+    }
+}

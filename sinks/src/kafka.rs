@@ -1,0 +1,246 @@
+//! Kafka: every batch becomes messages of the topic of its class; a flush waits until the brokers have them.
+//!
+//! The producer is idempotent and never gives a message up by itself: librdkafka retries without doubling, and how long
+//! to wait is the lane's to decide. After a failure that it cannot mend (a topic is gone, a right was taken away, the
+//! producer is broken) it is replaced, and the lane writes again what was not flushed.
+
+mod config;
+mod isolate;
+mod keys;
+mod link;
+mod meaning;
+mod options;
+mod progress;
+mod quiet;
+mod refused;
+mod reports;
+mod settle;
+mod topics;
+mod transaction;
+mod write;
+
+use std::time::{Duration, Instant};
+
+use weir_schema::CLASSES;
+
+use crate::dead_letters::{DeadLetterCounts, DeadLetters};
+use crate::payload::Payloads;
+use crate::{Batch, Progress, Receipt, Sink, SinkError, Tally};
+use config::Tuning;
+use isolate::Isolation;
+use link::Link;
+use meaning::{Trouble, Verdict, meaning};
+pub use options::{
+    Acks, KafkaCompression, KafkaOptions, KafkaTls, PasswordMechanism, Sasl, TopicCreation, Transactions,
+};
+use reports::Reports;
+use topics::{Template, Topics};
+use transaction::{Stop, Transaction};
+
+/// What a row is taken for before one of its class was seen, bytes.
+const ROW_BYTES_FIRST: usize = 1_000;
+
+/// What a sink has done so far.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct KafkaCounts {
+    /// Messages handed to librdkafka.
+    pub messages: u64,
+    /// Their bytes, keys included.
+    pub bytes: u64,
+    /// Messages without an answer at the moment.
+    pub outstanding: u64,
+    /// Producers that were given up.
+    pub renewals: u64,
+    /// What became of refused messages.
+    pub dead_letters: DeadLetterCounts,
+}
+
+/// The sink.
+pub struct KafkaSink {
+    options: KafkaOptions,
+    topics: Topics,
+    payloads: Payloads,
+    link: Option<Link>,
+    tuning: Tuning,
+    transaction: Option<Transaction>,
+    isolation: Isolation,
+    /// Numbers of rows refused since the last flush.
+    refused: Vec<Tally>,
+    dead_letters: DeadLetters,
+    /// Bytes of a row's message, by class.
+    row_bytes: [usize; CLASSES.len()],
+    /// Of the producers before.
+    counts: KafkaCounts,
+}
+
+impl KafkaSink {
+    /// Checks the settings and makes a producer, which connects by itself: brokers may be away. `host` is column `host`
+    /// of the rows; dead letters are given to `owner`.
+    ///
+    /// # Errors
+    /// [`SinkError::Fatal`] if the settings contradict each other or librdkafka does not accept them.
+    pub fn open(options: KafkaOptions, host: &str, owner: Option<(u32, u32)>) -> Result<KafkaSink, SinkError> {
+        let wrong = |text: String| SinkError::Fatal(format!("kafka sink {}: {text}", options.name));
+        config::check(&options).map_err(wrong)?;
+        let template = Template::parse(&options.topic).map_err(wrong)?;
+        let dead_letters = DeadLetters::new(&options.dead_letters, &options.name, options.dead_letter_bytes_max, owner);
+        let mut sink = KafkaSink {
+            topics: Topics::new(template),
+            payloads: Payloads::new(options.payload),
+            link: None,
+            tuning: Tuning::default(),
+            transaction: options.transactions.as_ref().map(|settings| Transaction::new(settings, host)),
+            isolation: Isolation::default(),
+            refused: Vec::new(),
+            dead_letters,
+            row_bytes: [ROW_BYTES_FIRST; CLASSES.len()],
+            counts: KafkaCounts::default(),
+            options,
+        };
+        let link = sink.new_link();
+        sink.link = Some(link.map_err(|trouble| SinkError::Fatal(sink.say(&trouble, "could not make a producer")))?);
+        Ok(sink)
+    }
+
+    /// What it has done so far.
+    pub fn counts(&self) -> KafkaCounts {
+        let (messages, bytes) = self.link.as_ref().map_or((0, 0), Link::total);
+        KafkaCounts {
+            messages: self.counts.messages + messages,
+            bytes: self.counts.bytes + bytes,
+            outstanding: self.link.as_ref().map_or(0, Link::outstanding),
+            renewals: self.counts.renewals,
+            dead_letters: self.dead_letters.counts(),
+        }
+    }
+
+    fn say(&self, trouble: &Trouble, what: &str) -> String {
+        trouble.sentence(&format!("{what} (kafka at {})", self.options.brokers))
+    }
+
+    fn new_link(&self) -> Result<Link, Trouble> {
+        Link::open(&config::producer(&self.options, self.tuning), Reports::new(&self.options))
+    }
+
+    /// Ends the producer; the next write makes another.
+    fn drop_link(&mut self) {
+        let counts = self.counts();
+        self.link = None;
+        (self.counts.messages, self.counts.bytes) = (counts.messages, counts.bytes);
+        if let Some(transaction) = &mut self.transaction {
+            transaction.reset();
+        }
+    }
+
+    /// Everything since the last flush is to be written again.
+    fn give_up(&mut self, error: String) -> SinkError {
+        let keep = match (&mut self.transaction, &self.link) {
+            (Some(transaction), Some(link)) => transaction.abort(link),
+            _ => false,
+        };
+        if !keep {
+            self.drop_link();
+            self.counts.renewals += 1;
+        }
+        if let Some(link) = &self.link {
+            *link.told() = reports::Told::default();
+        }
+        self.isolation = Isolation::default();
+        self.refused.clear();
+        self.topics.forget();
+        SinkError::Retry(error)
+    }
+
+    /// Nobody answers: what was accepted stays in the queue, unless the brokers do not know us, which is for people to
+    /// see at once.
+    fn not_now(&mut self, trouble: &Trouble, what: &str) -> SinkError {
+        let text = self.say(trouble, what);
+        if meaning(trouble.code).verdict == Verdict::Stranger { self.give_up(text) } else { SinkError::Wait(text) }
+    }
+
+    fn stopped(&mut self, stop: Stop, what: &str) -> SinkError {
+        match stop {
+            Stop::Wait(trouble) => SinkError::Wait(self.say(&trouble, what)),
+            Stop::Over(trouble) => {
+                let text = self.say(&trouble, what);
+                self.give_up(text)
+            }
+        }
+    }
+
+    /// The producer, made anew if need be.
+    fn linked(&mut self) -> Result<&mut Link, SinkError> {
+        if self.link.is_none() {
+            let link = self.new_link();
+            let link = link.map_err(|trouble| SinkError::Retry(self.say(&trouble, "could not make a producer")))?;
+            self.link = Some(link);
+        }
+        self.link.as_mut().ok_or_else(|| SinkError::Retry("there is no producer".to_owned()))
+    }
+
+    /// Looks at what failed in the meantime.
+    fn check(&mut self) -> Result<(), SinkError> {
+        let link = self.linked()?;
+        link.pump();
+        let again = link.told().again.take();
+        let broken = link.fatal();
+        let text = match (broken, again) {
+            (Some(trouble), _) => self.say(&trouble, "the producer is broken and replaced"),
+            (None, Some((topic, trouble))) => self.say(&trouble, &format!("could not write to topic {topic}")),
+            (None, None) => return Ok(()),
+        };
+        Err(self.give_up(text))
+    }
+}
+
+impl Sink for KafkaSink {
+    fn name(&self) -> &str {
+        &self.options.name
+    }
+
+    fn read_back(&mut self) -> Result<Option<Progress>, SinkError> {
+        self.linked()?;
+        let (Some(transaction), Some(link)) = (&mut self.transaction, &self.link) else { return Ok(None) };
+        let (topic, key) = (transaction.topic.clone(), transaction.key.clone());
+        // What a producer before left open must be over, or the last word is not spoken.
+        if let Err(stop) = transaction.init(link) {
+            return Err(match self.stopped(stop, "could not begin") {
+                SinkError::Wait(text) => SinkError::Retry(text),
+                other => other,
+            });
+        }
+        let read = progress::read(&self.options, &topic, &key);
+        read.map_err(|trouble| SinkError::Retry(self.say(&trouble, &format!("could not read topic {topic} back"))))
+    }
+
+    fn flush_period(&self) -> Option<Duration> {
+        Some(self.options.flush_period)
+    }
+
+    fn write(&mut self, batch: &Batch) -> Result<(), SinkError> {
+        self.write_cut(&[batch])
+    }
+
+    fn write_cut(&mut self, batches: &[&Batch]) -> Result<(), SinkError> {
+        let batches: Vec<&Batch> = batches.iter().copied().filter(|batch| batch.rows.num_rows() > 0).collect();
+        self.make_ready(&batches)?;
+        batches.into_iter().try_for_each(|batch| self.send(batch))?;
+        self.check()
+    }
+
+    fn wants_flush(&self, _: Instant) -> bool {
+        false // by stream time: `flush_period`
+    }
+
+    fn flush_due(&self) -> Option<Instant> {
+        None
+    }
+
+    fn flush(&mut self, progress: &Progress) -> Result<Receipt, SinkError> {
+        let deadline = Instant::now() + self.options.flush_wait;
+        self.finish_commit(deadline)?;
+        self.settle(deadline)?;
+        self.commit(progress, deadline)?;
+        Ok(Receipt { refused: std::mem::take(&mut self.refused) })
+    }
+}

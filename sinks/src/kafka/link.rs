@@ -1,0 +1,198 @@
+//! One producer, and how much it still holds.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use rdkafka::config::{ClientConfig, FromClientConfigAndContext};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
+use rdkafka::message::OwnedHeaders;
+use rdkafka::metadata::Metadata;
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer, PurgeConfig};
+
+use super::meaning::Trouble;
+use super::reports::{Reports, Told};
+
+/// How long one wait for events takes; a wait for acknowledgements ends at most this late.
+const STEP: Duration = Duration::from_millis(1);
+/// Events handled in one look.
+const EVENTS_MAX: usize = 1_000;
+
+/// A message on its way out.
+pub(super) struct Outgoing<'a> {
+    pub topic: &'a str,
+    pub key: &'a [u8],
+    pub payload: &'a [u8],
+    pub headers: Option<OwnedHeaders>,
+}
+
+/// Connection, queue and ear of one producer. Dropping it forgets what is not acknowledged.
+pub(super) struct Link {
+    producer: BaseProducer<Reports>,
+    sent: Sent,
+}
+
+impl Link {
+    /// Makes a producer; it connects by itself.
+    pub fn open(config: &ClientConfig, reports: Reports) -> Result<Link, Trouble> {
+        let producer =
+            BaseProducer::from_config_and_context(config, reports).map_err(|error| Trouble::from_error(&error))?;
+        Ok(Link { producer, sent: Sent::default() })
+    }
+
+    /// For transactions.
+    pub fn producer(&self) -> &BaseProducer<Reports> {
+        &self.producer
+    }
+
+    /// What librdkafka told.
+    pub fn told(&self) -> std::sync::MutexGuard<'_, Told> {
+        self.producer.context().told()
+    }
+
+    /// Why the producer is broken for good, if it is.
+    pub fn fatal(&self) -> Option<Trouble> {
+        self.producer.client().fatal_error().map(|(code, text)| Trouble::with(code, &text))
+    }
+
+    /// What the brokers say about a topic.
+    pub fn metadata(&self, topic: &str, wait: Duration) -> Result<Metadata, Trouble> {
+        let metadata = self.producer.client().fetch_metadata(Some(topic), wait);
+        metadata.map_err(|error| {
+            self.pump();
+            // Why nobody answers is told as an event; the call itself only says that nobody did.
+            self.told().trouble.clone().unwrap_or_else(|| Trouble::from_error(&error))
+        })
+    }
+
+    /// Hands a message over; waits while the queue is full, as long as it moves at least once in `patience`.
+    pub fn send(&mut self, message: Outgoing<'_>, patience: Duration) -> Result<(), Trouble> {
+        let Outgoing { topic, key, payload, headers } = message;
+        let bytes = (key.len() + payload.len()) as u64;
+        let mut record = BaseRecord::to(topic).key(key).payload(payload);
+        record.headers = headers;
+        let mut moved = (Instant::now(), None);
+        loop {
+            match self.producer.send(record) {
+                Ok(()) => {
+                    self.sent.messages += 1;
+                    self.sent.bytes += bytes;
+                    return Ok(());
+                }
+                Err((KafkaError::MessageProduction(Code::QueueFull), back)) => record = back,
+                Err((error, _)) => return Err(Trouble::from_error(&error)),
+            }
+            let outstanding = self.outstanding();
+            if moved.1 != Some(outstanding) {
+                moved = (Instant::now(), Some(outstanding));
+            } else if moved.0.elapsed() >= patience {
+                return Err(self.told().trouble.clone().unwrap_or_else(|| Trouble::of(Code::QueueFull)));
+            }
+            self.wait(STEP);
+        }
+    }
+
+    /// Handles what librdkafka has to tell, without waiting.
+    pub fn pump(&self) {
+        for _ in 0..EVENTS_MAX {
+            let before = self.producer.context().heard();
+            self.producer.poll(Duration::ZERO);
+            if self.producer.context().heard() == before {
+                return;
+            }
+        }
+    }
+
+    /// Handles what librdkafka tells within this time.
+    pub fn wait(&self, time: Duration) {
+        self.producer.poll(time);
+    }
+
+    /// Waits until everything is acknowledged or has failed, at most until `deadline`, and not once `stop` says so.
+    pub fn wait_until_empty(&self, deadline: Instant, stop: impl Fn(&Told) -> bool) -> bool {
+        loop {
+            self.pump();
+            if stop(&self.told()) {
+                return false;
+            }
+            match self.producer.in_flight_count() {
+                0 => {
+                    self.told().trouble = None;
+                    return true;
+                }
+                _ if Instant::now() >= deadline => return false,
+                _ => self.wait(STEP),
+            }
+        }
+    }
+
+    /// Messages that are neither acknowledged nor known to have failed.
+    pub fn outstanding(&self) -> u64 {
+        self.producer.in_flight_count().max(0) as u64
+    }
+
+    /// Their bytes: an estimate between two marks, since acknowledgements come per partition.
+    pub fn outstanding_bytes(&mut self) -> u64 {
+        let outstanding = self.outstanding();
+        self.sent.bytes_of_last(outstanding)
+    }
+
+    /// Remembers how many bytes came before what follows.
+    pub fn mark(&mut self) {
+        self.sent.marks.push_back((self.sent.messages, self.sent.bytes));
+        self.outstanding_bytes();
+    }
+
+    /// Messages and bytes handed over so far.
+    pub fn total(&self) -> (u64, u64) {
+        (self.sent.messages, self.sent.bytes)
+    }
+
+    /// Forgets what is not acknowledged yet.
+    pub fn purge(&self) {
+        self.producer.purge(PurgeConfig::default().queue().inflight());
+    }
+}
+
+/// What went into the queue.
+#[derive(Debug, Default)]
+struct Sent {
+    messages: u64,
+    bytes: u64,
+    /// Messages and bytes before some point, ascending; those that are still in the queue.
+    marks: VecDeque<(u64, u64)>,
+}
+
+impl Sent {
+    /// Bytes of the last `count` messages, and of those before them up to a mark.
+    fn bytes_of_last(&mut self, count: u64) -> u64 {
+        let gone = self.messages.saturating_sub(count);
+        while self.marks.get(1).is_some_and(|(messages, _)| *messages <= gone) {
+            self.marks.pop_front();
+        }
+        if count == 0 {
+            return 0;
+        }
+        self.bytes - self.marks.front().filter(|(messages, _)| *messages <= gone).map_or(0, |(_, bytes)| *bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_in_the_queue_are_known_from_the_number_of_messages() {
+        let mut sent = Sent::default();
+        for _ in 0..3 {
+            sent.marks.push_back((sent.messages, sent.bytes));
+            sent.messages += 10;
+            sent.bytes += 1_000;
+        }
+        assert_eq!(sent.bytes_of_last(30), 3_000);
+        assert_eq!(sent.bytes_of_last(25), 3_000);
+        assert_eq!(sent.bytes_of_last(20), 2_000);
+        assert_eq!(sent.bytes_of_last(1), 1_000);
+        assert_eq!(sent.bytes_of_last(0), 0);
+        assert!(sent.marks.len() <= 1);
+    }
+}

@@ -1,0 +1,168 @@
+//! What librdkafka tells: messages that failed, errors, log lines; and tokens that it asks for.
+//!
+//! Everything comes on the thread that polls the producer, which is the sink's own.
+
+use std::error::Error;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use rdkafka::client::OAuthToken;
+use rdkafka::config::RDKafkaLogLevel as Level;
+use rdkafka::consumer::ConsumerContext;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
+use rdkafka::message::{DeliveryResult, Message as _, OwnedHeaders};
+use rdkafka::producer::ProducerContext;
+use rdkafka::{ClientContext, Statistics};
+
+use super::meaning::{Trouble, Verdict, meaning};
+use super::options::{KafkaOptions, Sasl};
+use super::quiet::Quiet;
+
+/// How long a token from a file is taken for good: its owner renews it, and weir reads it again.
+const TOKEN_LIFE: Duration = Duration::from_secs(60);
+
+/// A message that failed together with others.
+#[derive(Debug)]
+pub(super) struct Parcel {
+    pub topic: String,
+    pub key: Vec<u8>,
+    pub payload: Vec<u8>,
+    pub headers: Option<OwnedHeaders>,
+}
+
+/// What was told and not yet looked at.
+#[derive(Debug, Default)]
+pub(super) struct Told {
+    /// The first message that has to be written again, with everything else: its topic and why.
+    pub again: Option<(String, Trouble)>,
+    /// Messages of which one at least will never be accepted.
+    pub suspects: Vec<(Parcel, Trouble)>,
+    /// Whether the producer is broken for good.
+    pub broken: bool,
+    /// The last error that was not about a message.
+    pub trouble: Option<Trouble>,
+}
+
+/// The ear of one producer.
+pub(super) struct Reports {
+    sink: String,
+    token_file: Option<PathBuf>,
+    told: Mutex<Told>,
+    quiet: Mutex<Quiet>,
+    heard: AtomicU64,
+}
+
+/// What was told stays usable after a panic elsewhere.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Reports {
+    /// Nothing told so far.
+    pub fn new(options: &KafkaOptions) -> Reports {
+        let token_file = match &options.sasl {
+            Some(Sasl::TokenFile(path)) => Some(path.clone()),
+            _ => None,
+        };
+        Reports {
+            sink: options.name.clone(),
+            token_file,
+            told: Mutex::default(),
+            quiet: Mutex::default(),
+            heard: AtomicU64::new(0),
+        }
+    }
+
+    /// What was told.
+    pub fn told(&self) -> MutexGuard<'_, Told> {
+        lock(&self.told)
+    }
+
+    /// How often anything was told.
+    pub fn heard(&self) -> u64 {
+        self.heard.load(Ordering::Relaxed)
+    }
+
+    fn hear(&self) {
+        self.heard.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn warn(&self, kind: &str, text: &str) {
+        if let Some(left_out) = lock(&self.quiet).say(kind, Instant::now()) {
+            tracing::warn!(sink = self.sink, left_out, "{text}");
+        }
+    }
+
+    fn failed(&self, code: Code, message: &rdkafka::message::BorrowedMessage<'_>) {
+        let mut told = self.told();
+        match meaning(code).verdict {
+            // We threw it away ourselves.
+            _ if matches!(code, Code::PurgeQueue | Code::PurgeInflight) => {}
+            Verdict::Suspect => {
+                let parcel = Parcel {
+                    topic: message.topic().to_owned(),
+                    key: message.key().unwrap_or_default().to_vec(),
+                    payload: message.payload().unwrap_or_default().to_vec(),
+                    headers: message.headers().map(|headers| headers.detach()),
+                };
+                told.suspects.push((parcel, Trouble::of(code)));
+            }
+            Verdict::Again | Verdict::Stranger => {
+                told.again.get_or_insert_with(|| (message.topic().to_owned(), Trouble::of(code)));
+            }
+        }
+    }
+}
+
+impl ClientContext for Reports {
+    const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
+
+    fn log(&self, level: Level, fac: &str, text: &str) {
+        self.hear();
+        match level {
+            Level::Emerg | Level::Alert | Level::Critical | Level::Error | Level::Warning => self.warn(fac, text),
+            Level::Notice | Level::Info => tracing::debug!(sink = self.sink, fac, "{text}"),
+            Level::Debug => tracing::trace!(sink = self.sink, fac, "{text}"),
+        }
+    }
+
+    fn stats(&self, _: Statistics) {}
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        self.hear();
+        let code = error.rdkafka_error_code().unwrap_or(Code::Fail);
+        let trouble = Trouble::with(code, reason);
+        self.warn(&format!("{code:?}"), &trouble.sentence("trouble with the brokers"));
+        let mut told = self.told();
+        told.broken |= code == Code::Fatal;
+        // "All brokers are down" says less than why the connection failed.
+        let known = told.trouble.as_ref().is_some_and(|t| meaning(t.code).verdict == Verdict::Stranger);
+        if code != Code::AllBrokersDown || !known {
+            told.trouble = Some(trouble);
+        }
+    }
+
+    fn generate_oauth_token(&self, _: Option<&str>) -> Result<OAuthToken, Box<dyn Error>> {
+        let path = self.token_file.as_ref().ok_or("no file with a token is configured")?;
+        let token = std::fs::read_to_string(path)
+            .map_err(|error| format!("could not read the token in {}: {error}", path.display()))?;
+        let until = std::time::SystemTime::now() + TOKEN_LIFE;
+        let lifetime_ms = until.duration_since(std::time::UNIX_EPOCH)?.as_millis() as i64;
+        Ok(OAuthToken { token: token.trim().to_owned(), principal_name: format!("weir-{}", self.sink), lifetime_ms })
+    }
+}
+
+impl ProducerContext for Reports {
+    type DeliveryOpaque = ();
+
+    fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
+        self.hear();
+        if let Err((error, message)) = result {
+            self.failed(error.rdkafka_error_code().unwrap_or(Code::Fail), message);
+        }
+    }
+}
+
+impl ConsumerContext for Reports {}

@@ -1,0 +1,142 @@
+//! A cut on its way into the producer's queue: first everything it needs, then all of it.
+
+use std::time::{Duration, Instant};
+
+use rdkafka::error::RDKafkaErrorCode as Code;
+
+use super::keys::{Keys, headers};
+use super::link::Outgoing;
+use super::meaning::{Trouble, Verdict, meaning};
+use super::refused::Rows;
+use super::topics::Unready;
+use super::{KafkaSink, config};
+use crate::payload::{Message, identity_of};
+use crate::{Batch, SinkError};
+
+/// Encoded bytes that stand beside librdkafka's queue at most, but for one row.
+const CHUNK_BYTES: usize = 4 * 1024 * 1024;
+/// Messages handed over between two looks at what librdkafka has to tell.
+const MESSAGES_PER_LOOK: usize = 1_000;
+/// Pause between two looks for room.
+const ROOM_STEP: Duration = Duration::from_millis(1);
+
+impl KafkaSink {
+    /// Everything that a cut needs before any of it is taken.
+    pub(super) fn make_ready(&mut self, batches: &[&Batch]) -> Result<(), SinkError> {
+        let deadline = Instant::now() + self.options.write_wait;
+        self.check()?;
+        if !self.isolation.is_idle() || !self.linked()?.told().suspects.is_empty() {
+            self.settle(deadline)?;
+        }
+        for batch in batches {
+            let host = identity_of(batch, 0).host.to_owned();
+            let topic = self.topics.name(batch.class, &host).to_owned();
+            self.ensure(&topic, &[])?;
+        }
+        self.wait_for_room(batches, deadline)?;
+        self.begin_transaction(deadline)
+    }
+
+    pub(super) fn ensure(&mut self, topic: &str, settings: &[(&str, &str)]) -> Result<(), SinkError> {
+        self.linked()?;
+        let Some(link) = &self.link else { return Ok(()) };
+        match self.topics.ensure(topic, settings, link, &self.options) {
+            Ok(()) => Ok(()),
+            Err(Unready::Unreachable(trouble)) => {
+                Err(self.not_now(&trouble, &format!("could not ask for topic {topic}")))
+            }
+            Err(Unready::Refused(text)) => Err(self.give_up(format!("{text} (kafka at {})", self.options.brokers))),
+        }
+    }
+
+    pub(super) fn begin_transaction(&mut self, deadline: Instant) -> Result<(), SinkError> {
+        let (Some(transaction), Some(link)) = (&mut self.transaction, &self.link) else { return Ok(()) };
+        transaction.begin(link, deadline).map_err(|stop| self.stopped(stop, "could not begin a transaction"))
+    }
+
+    /// Room for all of the cut, as far as its size is known from the rows before; or an empty queue.
+    fn wait_for_room(&mut self, batches: &[&Batch], deadline: Instant) -> Result<(), SinkError> {
+        let rows: usize = batches.iter().map(|b| b.rows.num_rows()).sum();
+        let bytes: usize = batches.iter().map(|b| b.rows.num_rows() * self.row_bytes[b.class.id.index()]).sum();
+        // A quarter more, since rows differ.
+        let (bytes, queue) = ((bytes + bytes / 4) as u64, self.options.queue_bytes as u64);
+        let queue_messages = config::queue_messages(&self.options) as u64;
+        loop {
+            self.check()?;
+            let link = self.linked()?;
+            let (waiting, waiting_bytes) = (link.outstanding(), link.outstanding_bytes());
+            if waiting == 0 || (waiting_bytes + bytes <= queue && waiting + rows as u64 <= queue_messages) {
+                return Ok(());
+            }
+            if Instant::now() >= deadline {
+                let trouble = link.told().trouble.clone();
+                let what = format!("{waiting} messages wait for their acknowledgement, the queue is full");
+                return Err(match trouble {
+                    Some(trouble) => self.not_now(&trouble, &what),
+                    None => SinkError::Wait(format!("{what} (kafka at {})", self.options.brokers)),
+                });
+            }
+            link.wait(ROOM_STEP);
+        }
+    }
+
+    /// Hands all rows over.
+    pub(super) fn send(&mut self, batch: &Batch) -> Result<(), SinkError> {
+        let rows = batch.rows.num_rows();
+        let (mut row, mut bytes) = (0, 0);
+        while row < rows {
+            row = match self.payloads.encode_rows(batch, row..rows, CHUNK_BYTES) {
+                Ok(next) => next,
+                Err(error) => {
+                    self.give_up(String::new());
+                    return Err(error);
+                }
+            };
+            bytes += self.payloads.buffer().len();
+            let refused = self.send_messages(batch).map_err(|(topic, trouble)| {
+                let text = self.say(&trouble, &format!("could not write to topic {topic}"));
+                self.give_up(text)
+            })?;
+            for (message, trouble) in refused {
+                let topic = self.topics.name(batch.class, identity_of(batch, 0).host).to_owned();
+                let rows = Rows::of(batch, message.first_row, message.rows);
+                let payload = self.payloads.bytes(&message).to_vec();
+                self.refuse(&topic, &payload, Some(rows), &trouble);
+            }
+        }
+        self.row_bytes[batch.class.id.index()] = bytes.div_ceil(rows.max(1));
+        Ok(())
+    }
+
+    /// Hands the encoded messages over; gives back those that librdkafka itself says are too large for ever.
+    fn send_messages(&mut self, batch: &Batch) -> Result<Vec<(Message, Trouble)>, (String, Trouble)> {
+        let format = self.options.payload.format;
+        let host = identity_of(batch, 0).host;
+        let topic = self.topics.name(batch.class, host);
+        let Some(link) = &mut self.link else {
+            return Err((topic.to_owned(), Trouble::with(Code::State, "there is no producer")));
+        };
+        let mut keys = Keys::new(batch, format, host);
+        let mut refused = Vec::new();
+        link.mark();
+        for (n, message) in self.payloads.messages().iter().enumerate() {
+            let payload = self.payloads.bytes(message);
+            if self.transaction.as_ref().is_some_and(|transaction| transaction.is_refused(topic, payload)) {
+                let rows = Rows::of(batch, message.first_row, message.rows);
+                rows.tallies.iter().for_each(|tally| tally.add_to(&mut self.refused));
+                continue;
+            }
+            let headers = headers(batch, format, message);
+            let key = keys.of(message.first_row);
+            match link.send(Outgoing { topic, key, payload, headers }, self.options.flush_wait) {
+                Ok(()) => {}
+                Err(trouble) if meaning(trouble.code).verdict == Verdict::Suspect => refused.push((*message, trouble)),
+                Err(trouble) => return Err((topic.to_owned(), trouble)),
+            }
+            if n % MESSAGES_PER_LOOK == MESSAGES_PER_LOOK - 1 {
+                link.pump();
+            }
+        }
+        Ok(refused)
+    }
+}

@@ -1,0 +1,4 @@
+//! Real brokers for tests: started here, on free ports and temporary data, and ended by their own process id.
+
+pub mod kafka;
+pub mod nats;
