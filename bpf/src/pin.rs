@@ -15,7 +15,7 @@ use libbpf_rs::{MapCore, MapHandle};
 use crate::Error;
 
 /// Magic number of a BPF file system (linux/magic.h).
-const BPF_FS_MAGIC: i64 = 0xcafe_4a11;
+const BPF_FS_MAGIC: i128 = 0xcafe_4a11;
 const LINKS: &str = "links";
 const MAPS: &str = "maps";
 const PROGRAMS: &str = "programs";
@@ -56,7 +56,7 @@ impl Pins {
     pub fn prepare(&self) -> Result<(), Error> {
         let parent = self.dir.parent().unwrap_or(Path::new("/"));
         let what = || format!("pin under {}", parent.display());
-        let is_bpf = rustix::fs::statfs(parent).is_ok_and(|s| s.f_type as i64 == BPF_FS_MAGIC);
+        let is_bpf = rustix::fs::statfs(parent).is_ok_and(|s| i128::from(s.f_type) == BPF_FS_MAGIC);
         if !is_bpf {
             let text = format!("no BPF file system is mounted there: `mount -t bpf bpf {}`", parent.display());
             return Err(Error::io(what())(io::Error::new(io::ErrorKind::NotFound, text)));

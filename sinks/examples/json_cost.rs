@@ -135,7 +135,7 @@ fn measure(rounds: usize, batch_rows: usize, wide: bool) {
     for _ in 0..rounds {
         for ((_, write), (times, bytes)) in ways.iter_mut().zip(&mut found) {
             let start = cpu_ns();
-            *bytes = (0..count).map(|batch| write(batch)).sum();
+            *bytes = (0..count).map(&mut *write).sum();
             times.push((cpu_ns() - start) as f64 / (count * batch_rows) as f64);
         }
     }

@@ -9,9 +9,9 @@ const fn lanes(value: u32) -> u64 {
     // Two lanes of four digits, then four of two, then eight of one. x * 10486 >> 20 is x / 100 for x below 10,000, and
     // x * 103 >> 10 is x / 10 for x below 100; no product reaches the next lane.
     let fours = (value / 10_000) as u64 | ((value % 10_000) as u64) << 32;
-    let hundreds = (fours * 10_486 >> 20) & 0x0000_007f_0000_007f;
+    let hundreds = ((fours * 10_486) >> 20) & 0x0000_007f_0000_007f;
     let twos = hundreds | (fours - 100 * hundreds) << 16;
-    let tens = (twos * 103 >> 10) & 0x000f_000f_000f_000f;
+    let tens = ((twos * 103) >> 10) & 0x000f_000f_000f_000f;
     tens | (twos - 10 * tens) << 8
 }
 

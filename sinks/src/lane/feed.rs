@@ -68,7 +68,7 @@ impl Feed {
             if let Some(item) = self.ready() {
                 return self.hand_out(item);
             }
-            match self.from_log() {
+            match self.logged() {
                 Ok(Some(item)) => return self.hand_out(item),
                 Ok(None) => {}
                 Err(error) => return Turn::Unreadable(error),
@@ -104,7 +104,7 @@ impl Feed {
                     }
                 };
             }
-            let Some(item) = self.peeked.take() else { return None };
+            let item = self.peeked.take()?;
             match item.number() {
                 // Read from the log already.
                 Some(n) if n < self.next && self.log.is_some() => self.let_go(item.bytes),
@@ -118,7 +118,7 @@ impl Feed {
         }
     }
 
-    fn from_log(&mut self) -> io::Result<Option<Item>> {
+    fn logged(&mut self) -> io::Result<Option<Item>> {
         let Some(log) = &mut self.log else { return Ok(None) };
         Ok(log.read(self.next)?.map(|cut| Item { missed: None, cut: Some(cut), bytes: 0 }))
     }
