@@ -228,7 +228,9 @@ fn a_sink_that_the_server_finds_too_slow_connects_again_and_loses_nothing() {
     proxy.set_held(false);
     writer.flush();
     assert!(writer.sink.counts().connections >= 2);
-    Stored::connect(&server.url()).assert_rows(PayloadFormat::Json, &files);
+    // Tens of thousands of messages: they are counted, since reading each takes a question.
+    let stored = Stored::connect(&server.url()).info().state.messages;
+    assert_eq!(stored, (files.len() * ROWS) as u64, "each row once");
 }
 
 #[test]
