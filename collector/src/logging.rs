@@ -2,6 +2,7 @@
 
 use std::io::{self, Write};
 
+use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::fmt::MakeWriter;
 
@@ -18,12 +19,20 @@ pub fn start(log: &Log) {
         LogLevel::Trace => LevelFilter::TRACE,
     };
     // Colours are escape sequences; without them, everything that looks like one is foreign and gets escaped.
-    let messages =
-        tracing_subscriber::fmt().with_max_level(level).with_ansi(false).with_target(false).with_writer(Lines);
+    let messages = tracing_subscriber::fmt()
+        .with_env_filter(EnvFilter::new(directives(level)))
+        .with_ansi(false)
+        .with_target(false)
+        .with_writer(Lines);
     let _ = match log.format {
         LogFormat::Text => messages.try_init(),
         LogFormat::Json => messages.json().flatten_event(true).try_init(),
     };
+}
+
+/// Client libraries tell every step at `info`; the sinks say in their own words what matters.
+fn directives(level: LevelFilter) -> String {
+    if level == LevelFilter::INFO { format!("{level},async_nats=warn") } else { level.to_string() }
 }
 
 /// Stands in front of the further lines of a message (a verifier's log), so that none can pass for a message.

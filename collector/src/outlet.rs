@@ -9,7 +9,7 @@ use crate::spool::{Committer, Log};
 /// The end of the pipeline.
 pub enum Outlet {
     /// Straight to the lanes; what one has no room for goes to the log, if there is one.
-    Lanes(Vec<Lane>, Option<Log>),
+    Lanes(Vec<Lane>, Option<Box<Log>>),
     /// To the log first, which feeds the lanes.
     Log(Committer),
 }

@@ -136,10 +136,7 @@ fn a_killed_collector_goes_on_where_it_stopped_and_every_sink_has_every_event_on
     let mut server = nats::Server::start(what, "");
     let mut sinks = String::new();
     if let Some(broker) = &broker {
-        sinks += &format!(
-            "[[sink]]\ntype = \"kafka\"\nbrokers = [\"{}\"]\ncreate_topics = true\n",
-            broker.address()
-        );
+        sinks += &format!("[[sink]]\ntype = \"kafka\"\nbrokers = [\"{}\"]\ncreate_topics = true\n", broker.address());
     }
     if let Some(server) = &server {
         sinks += &format!("[[sink]]\ntype = \"nats\"\nservers = [\"{}\"]\ncreate_stream = true\n", server.url());
@@ -278,7 +275,8 @@ fn a_capture_played_again_gives_the_same_tables_and_its_parts_stay_accounted_for
     let scratch = tempfile::tempdir().expect("a scratch directory");
     let at = |name: &str| scratch.path().join(name).display().to_string();
     let shell = format!("for i in 1 2 3 4 5 6 7 8 9 10; do cat /etc/hostname > {}; done; ls /", at("out"));
-    run(&mut weir(&["run", "--capture", &at("cap"), "--parquet", &at("live"), "--", "sh", "-c", &shell])).expect_code(0);
+    run(&mut weir(&["run", "--capture", &at("cap"), "--parquet", &at("live"), "--", "sh", "-c", &shell]))
+        .expect_code(0);
     let ok = |arguments: &[&str]| run(&mut weir(arguments)).expect_code(0);
     ok(&["verify", &at("cap")]);
     ok(&["replay", &at("cap"), "--parquet", &at("again")]);

@@ -127,7 +127,7 @@ impl Spool {
     pub fn outlet(self, lanes: Vec<Lane>) -> Result<(Outlet, Spooled)> {
         let shared = Arc::clone(self.log.shared());
         if !self.complete {
-            return Ok((Outlet::Lanes(lanes, Some(self.log)), Spooled { shared, commits: None }));
+            return Ok((Outlet::Lanes(lanes, Some(Box::new(self.log))), Spooled { shared, commits: None }));
         }
         let committer = privilege::start_reduced(false, || Committer::start(self.log, self.commit, lanes))?;
         let committer = committer.context("start the thread of the spool")?;

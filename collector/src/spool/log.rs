@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
 use weir_schema::SCHEMA_VERSION;
 use weir_sinks::{Cut, Identity};
@@ -202,7 +203,8 @@ impl Log {
     pub fn open(options: LogOptions) -> io::Result<Log> {
         fs::create_dir_all(options.dir.join(CURSORS))?;
         let held = File::options().create(true).truncate(false).write(true).open(options.dir.join(LOCK_FILE))?;
-        held.try_lock().map_err(|_| io::Error::new(io::ErrorKind::ResourceBusy, "another weir uses it"))?;
+        flock(&held, FlockOperation::NonBlockingLockExclusive)
+            .map_err(|_| io::Error::new(io::ErrorKind::ResourceBusy, "another weir uses it"))?;
         let log_id = match log_file(&options.dir)? {
             Some(LogFile { log_id, overflow: false }) => log_id,
             Some(LogFile { overflow: true, .. }) => {
@@ -391,7 +393,7 @@ fn recover(dir: &Path, mends: bool) -> io::Result<(Vec<Segment>, Recovered)> {
         };
         let mut next = first;
         loop {
-            match reader.next().map_err(at)? {
+            match reader.advance().map_err(at)? {
                 Found::Cut(number) => {
                     next = number + 1;
                     recovered.cuts += 1;

@@ -42,7 +42,7 @@ impl LogReader {
         loop {
             let found = match self.ahead.take() {
                 Some(found) => found,
-                None => match reader.next().map_err(at)? {
+                None => match reader.advance().map_err(at)? {
                     Found::Cut(found) => found,
                     Found::End => return Ok(None),
                     Found::Torn(why) => {

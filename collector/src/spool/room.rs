@@ -96,7 +96,7 @@ fn strip(segment: &Segment, classes: &[ClassId]) -> io::Result<u64> {
     let mut bytes = reader.header.to_bytes()?;
     let (mut encoder, mut schemas) = (Encoder::default(), Schemas::default());
     let mut rows = 0;
-    while let Found::Cut(_) = reader.next()? {
+    while let Found::Cut(_) = reader.advance()? {
         let cut = without(reader.cut()?, classes, &mut rows);
         encoder.encode(&cut, &mut schemas, &mut bytes)?;
     }

@@ -165,7 +165,7 @@ impl SegmentReader {
     ///
     /// # Errors
     /// When the file cannot be read.
-    pub fn next(&mut self) -> io::Result<Found> {
+    pub fn advance(&mut self) -> io::Result<Found> {
         loop {
             let mut bytes = [0; HEADER_BYTES];
             match read_up_to(&self.file, &mut bytes, self.at)? {

@@ -137,7 +137,7 @@ fn names(drafts: &[Draft<'_>]) -> Vec<String> {
             name
         })
     };
-    drafts.iter().map(|draft| name_of(draft)).collect()
+    drafts.iter().map(&mut name_of).collect()
 }
 
 impl Draft<'_> {
