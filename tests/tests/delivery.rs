@@ -191,7 +191,7 @@ fn what_is_pinned_can_be_detached_and_other_settings_begin_a_new_epoch_behind_th
     let scratch = tempfile::tempdir().expect("a scratch directory");
     let mut markers = Markers::new(scratch.path());
     let config = config(scratch.path(), "");
-    let mut kill_one = |markers: &mut Markers, more: &[&str]| {
+    let kill_one = |markers: &mut Markers, more: &[&str]| {
         let _ = fs::remove_file(scratch.path().join("spool/pinned.json"));
         let mut running = collector(&config, more);
         wait_for_start(&mut running, scratch.path());

@@ -124,13 +124,9 @@ impl Writer {
 
     pub fn progress(&self) -> Progress {
         let who = rows::identity();
-        Progress {
-            boot_id: who.boot_id.to_string(),
-            epoch: who.epoch,
-            next_cut: self.cuts,
-            own_seq: 3,
-            ..Progress::default()
-        }
+        let mut progress = Progress::begins("", self.cuts);
+        (progress.boot_id, progress.epoch, progress.own_seq) = (who.boot_id.to_string(), who.epoch, 3);
+        progress
     }
 
     fn noted<T>(&mut self, result: Result<T, SinkError>) -> Option<T> {
