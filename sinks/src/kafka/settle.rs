@@ -1,6 +1,6 @@
 //! The end of a flush: every message acknowledged or refused for ever, and the transaction committed.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::config::Tuning;
 use super::link::Outgoing;
@@ -15,6 +15,10 @@ use crate::{Progress, SinkError};
 const BATCH_BYTES_MIN: usize = 16 * 1024;
 /// Bytes that travel together by default (librdkafka's `batch.size`).
 const BATCH_BYTES: usize = 1_000_000;
+
+/// A producer without any answer for this long has lost the brokers out of sight, if others get through to them. While
+/// nobody does, it keeps what it holds, however long that takes.
+const STILL_MAX: Duration = Duration::from_secs(60);
 
 impl KafkaSink {
     /// A message that will never be accepted: to the dead letters, and into the receipt.
@@ -111,6 +115,12 @@ impl KafkaSink {
         }
         let link = self.linked()?;
         let what = format!("{} messages wait for their acknowledgement", link.outstanding());
+        if link.still_for() >= STILL_MAX && self.topics.are_led(&self.options) {
+            let brokers = &self.options.brokers;
+            let text = format!("{what}, although the brokers answer (kafka at {brokers}): the producer is replaced");
+            return Err(self.give_up(text));
+        }
+        let link = self.linked()?;
         let trouble = link.told().trouble.clone();
         Err(match trouble {
             Some(trouble) => self.not_now(&trouble, &what),
