@@ -113,19 +113,19 @@ impl KafkaSink {
         if empty {
             return Ok(());
         }
-        let link = self.linked()?;
-        let what = format!("{} messages wait for their acknowledgement", link.outstanding());
+        let waiting = self.linked()?.outstanding();
+        Err(self.late(&format!("{waiting} messages wait for their acknowledgement")))
+    }
+
+    /// The brokers have not answered in time: what was accepted stays in the queue, unless only this producer waits.
+    pub(super) fn late(&mut self, what: &str) -> SinkError {
+        let here = format!("{what} (kafka at {})", self.options.brokers);
+        let Some(link) = &mut self.link else { return SinkError::Wait(here) };
         if link.still_for() >= STILL_MAX && self.topics.are_led(&self.options) {
-            let brokers = &self.options.brokers;
-            let text = format!("{what}, although the brokers answer (kafka at {brokers}): the producer is replaced");
-            return Err(self.give_up(text));
+            return self.give_up(format!("{here}, although the brokers answer others: the producer is replaced"));
         }
-        let link = self.linked()?;
         let trouble = link.told().trouble.clone();
-        Err(match trouble {
-            Some(trouble) => self.not_now(&trouble, &what),
-            None => SinkError::Wait(format!("{what} (kafka at {})", self.options.brokers)),
-        })
+        trouble.map_or(SinkError::Wait(here), |trouble| self.not_now(&trouble, what))
     }
 
     /// Puts the progress into the transaction and commits it.
