@@ -69,6 +69,27 @@ fn a_broker_that_stops_for_some_seconds_gets_everything_once() {
 }
 
 #[test]
+fn a_broker_that_its_cluster_took_for_dead_is_found_again() {
+    let Some(jars) = jars("a fenced Kafka") else { return };
+    // Dead after a second of silence: whoever asks just then hears of no broker at all.
+    let more = ["broker.session.timeout.ms=1000", "broker.heartbeat.interval.ms=300"].map(str::to_owned);
+    let broker = Broker::start(&jars, &Options { more: more.to_vec(), ..Options::default() });
+    let dir = tempfile::tempdir().unwrap();
+    let mut driver = Driver::new(open(options(&broker.address(), "fenced", dir.path())));
+    for round in 0..4 {
+        driver.write(opens(round * 1_000, 500, 100));
+        broker.pause();
+        assert!(matches!(driver.sink.flush(&progress(0)), Err(SinkError::Wait(_))));
+        broker.go_on();
+        driver.write(opens(round * 1_000 + 500, 500, 100));
+        driver.flush();
+    }
+    let mut seqs = seqs(&broker.address(), "fenced.file", false);
+    seqs.dedup();
+    assert_eq!(seqs, (0..4_000).collect::<Vec<_>>());
+}
+
+#[test]
 fn a_full_queue_makes_a_write_wait_and_takes_nothing_of_its_cut() {
     let Some(jars) = jars("a full queue before Kafka") else { return };
     let broker = Broker::start(&jars, &Options::default());

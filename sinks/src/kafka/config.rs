@@ -17,6 +17,9 @@ const MESSAGE_BYTES_MAX: usize = 1_000_000;
 const AROUND_PAYLOAD_BYTES: usize = 16 * 1024;
 /// Pause between attempts to reach a broker, at most.
 const RECONNECT_MAX_MS: u64 = 2_000;
+/// How long a client whose brokers were all taken out of the cluster waits before it asks those in its settings again;
+/// the library's five minutes would be an outage of their own.
+const REBOOTSTRAP_MS: u64 = 10_000;
 /// Settings that the sink's own work hangs on, and what to use instead.
 const RESERVED: &[(&str, &str)] = &[
     ("delivery.report.only.error", "nothing: weir counts what is acknowledged by it"),
@@ -70,6 +73,7 @@ pub(super) fn client(options: &KafkaOptions) -> ClientConfig {
     config.set("socket.keepalive.enable", "true");
     config.set("log.connection.close", "false");
     config.set("reconnect.backoff.max.ms", RECONNECT_MAX_MS.to_string());
+    config.set("metadata.recovery.rebootstrap.trigger.ms", REBOOTSTRAP_MS.to_string());
     let protocol = match (&options.tls, &options.sasl) {
         (None, None) => "plaintext",
         (Some(_), None) => "ssl",

@@ -29,6 +29,8 @@ pub(super) struct Outgoing<'a> {
 pub(super) struct Link {
     producer: BaseProducer<Reports>,
     sent: Sent,
+    /// When acknowledgements were last seen to come, and how many messages had an answer then.
+    moved: (Instant, u64),
 }
 
 impl Link {
@@ -36,7 +38,7 @@ impl Link {
     pub fn open(config: &ClientConfig, reports: Reports) -> Result<Link, Trouble> {
         let producer =
             BaseProducer::from_config_and_context(config, reports).map_err(|error| Trouble::from_error(&error))?;
-        Ok(Link { producer, sent: Sent::default() })
+        Ok(Link { producer, sent: Sent::default(), moved: (Instant::now(), 0) })
     }
 
     /// For transactions.
@@ -130,6 +132,16 @@ impl Link {
     /// Messages that are neither acknowledged nor known to have failed.
     pub fn outstanding(&self) -> u64 {
         self.producer.in_flight_count().max(0) as u64
+    }
+
+    /// For how long messages have waited without any answer to one of them, as far as this was asked.
+    pub fn still_for(&mut self) -> Duration {
+        let outstanding = self.outstanding();
+        let answered = self.sent.messages.saturating_sub(outstanding);
+        if outstanding == 0 || answered != self.moved.1 {
+            self.moved = (Instant::now(), answered);
+        }
+        self.moved.0.elapsed()
     }
 
     /// Their bytes: an estimate between two marks, since acknowledgements come per partition.

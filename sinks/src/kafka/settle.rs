@@ -1,6 +1,6 @@
 //! The end of a flush: every message acknowledged or refused for ever, and the transaction committed.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::config::Tuning;
 use super::link::Outgoing;
@@ -15,6 +15,10 @@ use crate::{Progress, SinkError};
 const BATCH_BYTES_MIN: usize = 16 * 1024;
 /// Bytes that travel together by default (librdkafka's `batch.size`).
 const BATCH_BYTES: usize = 1_000_000;
+
+/// A producer without any answer for this long has lost the brokers out of sight, if others get through to them. While
+/// nobody does, it keeps what it holds, however long that takes.
+const STILL_MAX: Duration = Duration::from_secs(60);
 
 impl KafkaSink {
     /// A message that will never be accepted: to the dead letters, and into the receipt.
@@ -109,13 +113,19 @@ impl KafkaSink {
         if empty {
             return Ok(());
         }
-        let link = self.linked()?;
-        let what = format!("{} messages wait for their acknowledgement", link.outstanding());
+        let waiting = self.linked()?.outstanding();
+        Err(self.late(&format!("{waiting} messages wait for their acknowledgement")))
+    }
+
+    /// The brokers have not answered in time: what was accepted stays in the queue, unless only this producer waits.
+    pub(super) fn late(&mut self, what: &str) -> SinkError {
+        let here = format!("{what} (kafka at {})", self.options.brokers);
+        let Some(link) = &mut self.link else { return SinkError::Wait(here) };
+        if link.still_for() >= STILL_MAX && self.topics.are_led(&self.options) {
+            return self.give_up(format!("{here}, although the brokers answer others: the producer is replaced"));
+        }
         let trouble = link.told().trouble.clone();
-        Err(match trouble {
-            Some(trouble) => self.not_now(&trouble, &what),
-            None => SinkError::Wait(format!("{what} (kafka at {})", self.options.brokers)),
-        })
+        trouble.map_or(SinkError::Wait(here), |trouble| self.not_now(&trouble, what))
     }
 
     /// Puts the progress into the transaction and commits it.

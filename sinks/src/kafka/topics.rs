@@ -126,6 +126,15 @@ impl Topics {
         self.known.clear();
     }
 
+    /// Whether someone who connects anew finds leaders for all partitions of a topic that is known to be there.
+    pub fn are_led(&self, options: &KafkaOptions) -> bool {
+        let Some(topic) = self.known.iter().next() else { return false };
+        let Ok(link) = Link::open(&config::client(options), Reports::new(options)) else { return false };
+        let Ok(metadata) = link.metadata(topic, ASK_WAIT) else { return false };
+        let topic = metadata.topics().first().filter(|topic| topic.error().is_none());
+        topic.is_some_and(|topic| topic.partitions().iter().all(|partition| partition.leader() >= 0))
+    }
+
     /// Makes sure that the topic is there; creates it if that is allowed, with these settings on top.
     pub fn ensure(
         &mut self,

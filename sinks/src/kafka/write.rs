@@ -69,12 +69,7 @@ impl KafkaSink {
                 return Ok(());
             }
             if Instant::now() >= deadline {
-                let trouble = link.told().trouble.clone();
-                let what = format!("{waiting} messages wait for their acknowledgement, the queue is full");
-                return Err(match trouble {
-                    Some(trouble) => self.not_now(&trouble, &what),
-                    None => SinkError::Wait(format!("{what} (kafka at {})", self.options.brokers)),
-                });
+                return Err(self.late(&format!("{waiting} messages wait for their acknowledgement, the queue is full")));
             }
             link.wait(ROOM_STEP);
         }

@@ -23,7 +23,7 @@ pub const USER: &str = "weir";
 /// His password.
 pub const PASSWORD: &str = "open sesame";
 /// How long a broker may take to answer: its first writes wait for a disk that others use too.
-const START_WAIT: Duration = Duration::from_secs(300);
+const START_WAIT: Duration = Duration::from_secs(600);
 /// Pause between two questions.
 const ASK_EVERY: Duration = Duration::from_millis(50);
 /// Id of the one node's cluster.
