@@ -57,10 +57,11 @@ compose() {
 # stack COMMAND..: its messages go to a log.
 stack() { "$@" >>"$scratch/compose.log" 2>&1; }
 
+# stack_up SERVICE..: starts these, or all, and waits until they are healthy.
 stack_up() {
-    stack compose up --detach --no-build --wait --wait-timeout "$UP_S_MAX" && return
+    stack compose up --detach --no-build --wait --wait-timeout "$UP_S_MAX" "$@" && return
     tail -n 30 "$scratch/compose.log" >&2
-    compose logs --tail 30 >&2
+    compose logs --tail 30 "$@" >&2
     return 1
 }
 
