@@ -234,6 +234,8 @@ fn a_full_disk_under_the_spool_makes_the_rings_wait_and_loses_nothing() {
     let filler = spool.join("filler");
     let mut file = File::create(&filler).expect("a file that fills the disk");
     while file.write_all(&[1; 4096]).is_ok() {}
+    // An open file would keep its room after it is removed.
+    drop(file);
     for _ in 0..20 {
         markers.make(MARKERS);
         thread::sleep(Duration::from_millis(20));

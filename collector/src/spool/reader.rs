@@ -15,12 +15,14 @@ pub struct LogReader {
     open: Option<(u64, SegmentReader)>,
     /// Number of the cut that the open segment gives next, if it was looked at.
     ahead: Option<u64>,
+    /// Number of the cut that was read last from it.
+    last: Option<u64>,
 }
 
 impl LogReader {
     /// A reader at the beginning.
     pub fn new(shared: Arc<Shared>) -> LogReader {
-        LogReader { shared, open: None, ahead: None }
+        LogReader { shared, open: None, ahead: None, last: None }
     }
 
     /// The cut with this number; `None` if the log does not have it (yet).
@@ -33,10 +35,10 @@ impl LogReader {
         }
         let Some(segment) = self.shared.segment_of(number) else { return Ok(None) };
         let at = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", segment.path.display()));
-        let is_behind = self.ahead.is_some_and(|ahead| ahead > number);
+        let is_behind = self.ahead.is_some_and(|ahead| ahead > number) || self.last.is_some_and(|last| last >= number);
         if self.open.as_ref().is_none_or(|(first, _)| *first != segment.first) || is_behind {
             self.open = Some((segment.first, SegmentReader::open(&segment.path).map_err(at)?));
-            self.ahead = None;
+            (self.ahead, self.last) = (None, None);
         }
         let Some((_, reader)) = &mut self.open else { return Ok(None) };
         loop {
@@ -53,6 +55,7 @@ impl LogReader {
                 },
             };
             if found == number {
+                self.last = Some(number);
                 return reader.cut().map(Some).map_err(at);
             }
             if found > number {

@@ -86,7 +86,7 @@ fn cuts_come_back_as_they_were_across_segments_epochs_and_a_restart() {
     assert!(log.shared().segments().len() > 3);
     assert_eq!((log.next(), log.recovered().cuts, log.recovered().torn_bytes), (40, 40, 0));
     let mut reader = LogReader::new(Arc::clone(log.shared()));
-    for number in (0..40).chain([39, 7, 8, 0]) {
+    for number in (0..40).chain([39, 7, 8, 0, 1, 0, 2, 1]) {
         same(&reader.cut(number).unwrap().unwrap(), &cut(number, 1 + number as i64 / 30, 20));
     }
     assert!(reader.cut(40).unwrap().is_none());
