@@ -60,9 +60,9 @@ arrive_in_duckdb() { within arrived_in_duckdb "$1"; }
 
 all_healthy() {
     local states
-    states=$(compose ps --all --format '{{.Service}} {{.Health}}')
+    states=$(compose ps --all --format '{{.Service}} {{.Health}}' | sort | xargs)
     echo "$states"
-    [ "$(wc -l <<<"$states")" = 4 ] && ! grep -qv ' healthy$' <<<"$states"
+    [ "$states" = 'collector healthy kafka healthy nats healthy query healthy' ]
 }
 
 capabilities_are_few() {

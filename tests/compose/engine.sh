@@ -7,11 +7,12 @@ readonly ENGINE_START_S_MAX=60
 readonly ENGINE_POOL=base=10.213.0.0/16,size=24
 
 # What the engine's own mount namespace has. Generation 2: only cgroup v2, as a current distribution mounts it; the engine
-# then makes its groups where the probes look for them. Generation 1: what the machine has.
+# then makes its groups where the probes look for them. Generation 1: what the machine has. The bpffs is its own, so what a
+# collector pins there and leaves goes with the namespace.
 engine_mounts='
 set -e
 mount --make-rprivate /
-grep -q " /sys/fs/bpf bpf " /proc/mounts || mount -t bpf bpf /sys/fs/bpf
+mount -t bpf bpf /sys/fs/bpf
 grep -q " /sys/kernel/tracing tracefs " /proc/mounts || mount -t tracefs tracefs /sys/kernel/tracing
 if [ "$1" = 2 ] && ! grep -q " /sys/fs/cgroup cgroup2 " /proc/mounts; then
     awk "\$2 ~ /^\/sys\/fs\/cgroup/ { print \$2 }" /proc/mounts | sort -r | xargs -r umount

@@ -67,7 +67,7 @@ stack_up() {
 
 stack_stop() {
     consumers_stop
-    [ -z "${stack_files+set}" ] || [ -z "${engine_pid:-}" ] || stack compose down --volumes --timeout 10 || true
+    [ -z "${stack_files+set}" ] || [ -z "${engine_pid:-}" ] || stack compose --profile monitoring down --volumes --timeout 10 || true
 }
 
 # consumers_start: the examples, as anyone would run them.
