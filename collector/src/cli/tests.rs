@@ -113,11 +113,16 @@ fn the_short_help_stays_short_enough_to_read() {
               --host <NAME>            Column `host`
 
         The run:
-              --duration <TIME>  Stop after this time
-              --user <NAME>      Run the command as this user
-              --report <FILE>    Write the final ledger to this file as JSON
-              --status <WHEN>    The live status line on standard error; `auto` shows it on a terminal
-                                 [possible values: auto, always, never]
+              --duration <TIME>   Stop after this time
+              --user <NAME>       Run the command as this user
+              --capture <DIR>     Keep everything that is recorded in this directory as a capture, which
+                                  `weir replay` reads
+              --listen <ADDRESS>  Serve `/metrics`, `/livez`, `/readyz` and `/status` by HTTP at this
+                                  address and port, such as `127.0.0.1:9464`
+              --stop-wait <TIME>  How long all sinks together may take for their last rows at the stop
+              --report <FILE>     Write the final ledger to this file as JSON
+              --status <WHEN>     The live status line on standard error; `auto` shows it on a terminal
+                                  [possible values: auto, always, never]
 
         Filters:
               --follow <PID>            Only these processes, by id, and their descendants
@@ -145,6 +150,19 @@ fn the_short_help_stays_short_enough_to_read() {
         Standard output:
               --stdout <FORMAT>  Print rows as JSON lines, or as a table for people [possible values: json,
                                  table]
+
+        Kafka:
+              --kafka <HOST:PORT>  Brokers to begin with, as HOST:PORT
+
+        NATS:
+              --nats <URL>  Servers, as `nats://HOST:PORT`
+
+        Spool:
+              --spool <DIR>        Directory of the spool
+              --durability <MODE>  What must be on disk: `none` (the spool is used only for a sink that
+                                   lags), or `crash` (a record leaves the kernel's ring only once it is in
+                                   the spool, so that a killed weir goes on where it stopped) [possible
+                                   values: none, crash]
     "#]]
     .assert_eq(&text);
 }

@@ -160,14 +160,15 @@ fn a_segment_goes_when_every_sink_has_passed_it() {
 #[test]
 fn a_full_log_gives_up_rows_but_no_number_and_says_how_many() {
     let dir = tempfile::tempdir().unwrap();
-    let mut log = Log::open(options(dir.path(), 20_000)).unwrap();
+    let mut log = Log::open(options(dir.path(), 200_000)).unwrap();
     log.shared().need("sink", 0);
     let watch = CommitWatch::default();
-    let mut room = Room::new(40_000, WhenFull::DropOldest);
+    let mut room = Room::new(500_000, WhenFull::DropOldest);
     for number in 0..30 {
         room.make(&mut log, &watch).unwrap();
-        // Rows of class file would be large; their place is taken by rows of class loss, which stay.
-        log.append(&cut(number, 1, 1)).unwrap();
+        let mut cut = unshared(cut(number, 1, 1));
+        cut.batches.insert(0, filled(ClassId::File, 1_000));
+        log.append(&cut).unwrap();
         log.publish(false).unwrap();
     }
     let file_rows = |cut: &Cut| cut.tallies.iter().filter(|t| t.action == 0x0201).map(|t| t.count).sum::<i64>();
@@ -189,15 +190,7 @@ fn a_full_log_gives_up_rows_but_no_number_and_says_how_many() {
 fn every_class_comes_back_with_all_its_columns() {
     let dir = tempfile::tempdir().unwrap();
     let mut log = Log::open(options(dir.path(), 1 << 20)).unwrap();
-    let batches = CLASSES.iter().map(|class| {
-        let schema = weir_schema::arrow::schema(class.id);
-        let columns = schema.fields().iter().map(|field| match field.is_nullable() {
-            true => arrow_array::new_null_array(field.data_type(), 3),
-            false => full_column(field.data_type()),
-        });
-        let rows = arrow_array::RecordBatch::try_new(Arc::clone(&schema), columns.collect()).unwrap();
-        weir_sinks::Batch { class, rows }
-    });
+    let batches = CLASSES.iter().map(|class| filled(class.id, 3));
     let written = Cut { batches: batches.collect(), ..unshared(cut(0, 1, 1)) };
     log.append(&written).unwrap();
     log.publish(true).unwrap();
@@ -208,23 +201,35 @@ fn unshared(cut: Arc<Cut>) -> Cut {
     Arc::try_unwrap(cut).unwrap()
 }
 
-fn full_column(data_type: &arrow_schema::DataType) -> arrow_array::ArrayRef {
+/// A batch whose columns that are never null have values.
+fn filled(class: ClassId, rows: usize) -> weir_sinks::Batch {
+    let schema = weir_schema::arrow::schema(class);
+    let columns = schema.fields().iter().map(|field| match field.is_nullable() {
+        true => arrow_array::new_null_array(field.data_type(), rows),
+        false => full_column(field.data_type(), rows),
+    });
+    let rows = arrow_array::RecordBatch::try_new(Arc::clone(&schema), columns.collect()).unwrap();
+    weir_sinks::Batch { class: CLASSES[class.index()], rows }
+}
+
+fn full_column(data_type: &arrow_schema::DataType, rows: usize) -> arrow_array::ArrayRef {
     use arrow_array::{BooleanArray, DictionaryArray, Int32Array, Int64Array, StringArray, TimestampMicrosecondArray};
     use arrow_schema::DataType;
+    let numbers = 0..rows as i64;
     let array: arrow_array::ArrayRef = match data_type {
-        DataType::Boolean => Arc::new(BooleanArray::from(vec![true, false, true])),
-        DataType::Int32 => Arc::new(Int32Array::from(vec![1, -2, 3])),
-        DataType::Int64 => Arc::new(Int64Array::from(vec![1, -2, i64::MAX])),
+        DataType::Boolean => Arc::new(BooleanArray::from_iter(numbers.map(|n| Some(n % 2 == 0)))),
+        DataType::Int32 => Arc::new(Int32Array::from_iter_values(numbers.map(|n| 7 - n as i32))),
+        DataType::Int64 => Arc::new(Int64Array::from_iter_values(numbers.map(|n| i64::MAX - n))),
         DataType::Timestamp(_, zone) => {
-            Arc::new(TimestampMicrosecondArray::from(vec![1, 2, 3]).with_timezone_opt(zone.clone()))
+            Arc::new(TimestampMicrosecondArray::from_iter_values(numbers).with_timezone_opt(zone.clone()))
         }
         DataType::Dictionary(_, _) => {
             let values = Arc::new(StringArray::from(vec!["a", "ü"]));
-            Arc::new(DictionaryArray::new(Int32Array::from(vec![0, 1, 0]), values))
+            Arc::new(DictionaryArray::new(Int32Array::from_iter_values(numbers.map(|n| n as i32 % 2)), values))
         }
         other => panic!("no column that is never null has type {other}"),
     };
-    assert_eq!(array.len(), 3);
+    assert_eq!(array.len(), rows);
     array
 }
 

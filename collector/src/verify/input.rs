@@ -73,6 +73,12 @@ struct Reader {
     removed: Option<RemovedReport>,
 }
 
+/// A file that the Parquet sink keeps beside its data.
+fn is_own(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    name == removed::FILE || name.starts_with('.') && name.ends_with(".generation.json")
+}
+
 impl Reader {
     fn new(options: &Options) -> Reader {
         Reader {
@@ -167,7 +173,7 @@ impl Reader {
                 Err(error) => self.refuse(&relative(top, directory), error),
                 Ok((path, kind)) if kind.is_dir() => self.list(top, &path, files),
                 Ok((path, _)) if path.extension().is_some_and(|e| e == "parquet") => files.push(path),
-                Ok((path, _)) if path.parent() == Some(top) && path.ends_with(removed::FILE) => {}
+                Ok((path, _)) if path.parent() == Some(top) && is_own(&path) => {}
                 Ok((path, _)) => self.ignored.push(1, || relative(top, &path)),
             }
         }
