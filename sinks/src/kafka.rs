@@ -64,6 +64,8 @@ pub struct KafkaSink {
     tuning: Tuning,
     transaction: Option<Transaction>,
     isolation: Isolation,
+    /// Since when others get through to the brokers, while this producer gets no answers.
+    led_since: Option<Instant>,
     /// Numbers of rows refused since the last flush.
     refused: Vec<Tally>,
     dead_letters: DeadLetters,
@@ -91,6 +93,7 @@ impl KafkaSink {
             tuning: Tuning::default(),
             transaction: options.transactions.as_ref().map(|settings| Transaction::new(settings, host)),
             isolation: Isolation::default(),
+            led_since: None,
             refused: Vec::new(),
             dead_letters,
             row_bytes: [ROW_BYTES_FIRST; CLASSES.len()],
@@ -146,6 +149,7 @@ impl KafkaSink {
             *link.told() = reports::Told::default();
         }
         self.isolation = Isolation::default();
+        self.led_since = None;
         self.refused.clear();
         self.topics.forget();
         SinkError::Retry(error)

@@ -44,6 +44,7 @@ fn a_broker_killed_while_weir_writes_has_everything_once_when_it_is_back() {
         broker.restart();
         driver.flush();
     }
+    assert_eq!(driver.sink.counts().renewals, 0, "{:?}", driver.said);
     none_missing_none_doubled(&broker.address(), "killed.file", next);
 }
 

@@ -16,9 +16,11 @@ const BATCH_BYTES_MIN: usize = 16 * 1024;
 /// Bytes that travel together by default (librdkafka's `batch.size`).
 const BATCH_BYTES: usize = 1_000_000;
 
-/// A producer without any answer for this long has lost the brokers out of sight, if others get through to them. While
-/// nobody does, it keeps what it holds, however long that takes.
-const STILL_MAX: Duration = Duration::from_secs(60);
+/// After how long without any answer others are asked whether they get through to the brokers.
+const STILL_MAX: Duration = Duration::from_secs(10);
+/// A producer without any answer while others get through all this time has lost the brokers out of sight. While nobody
+/// gets through it keeps what it holds, however long that takes.
+const LOST_MAX: Duration = Duration::from_secs(30);
 
 impl KafkaSink {
     /// A message that will never be accepted: to the dead letters, and into the receipt.
@@ -120,12 +122,21 @@ impl KafkaSink {
     /// The brokers have not answered in time: what was accepted stays in the queue, unless only this producer waits.
     pub(super) fn late(&mut self, what: &str) -> SinkError {
         let here = format!("{what} (kafka at {})", self.options.brokers);
-        let Some(link) = &mut self.link else { return SinkError::Wait(here) };
-        if link.still_for() >= STILL_MAX && self.topics.are_led(&self.options) {
+        if self.is_lost() {
             return self.give_up(format!("{here}, although the brokers answer others: the producer is replaced"));
         }
-        let trouble = link.told().trouble.clone();
+        let trouble = self.link.as_ref().and_then(|link| link.told().trouble.clone());
         trouble.map_or(SinkError::Wait(here), |trouble| self.not_now(&trouble, what))
+    }
+
+    /// Whether only this producer gets no answers.
+    fn is_lost(&mut self) -> bool {
+        let still = self.link.as_mut().is_some_and(|link| link.still_for() >= STILL_MAX);
+        if !still || !self.topics.are_led(&self.options) {
+            self.led_since = None;
+            return false;
+        }
+        self.led_since.get_or_insert_with(Instant::now).elapsed() >= LOST_MAX
     }
 
     /// Puts the progress into the transaction and commits it.
