@@ -158,8 +158,7 @@ fn rights_taken_away_and_given_back_cost_nothing_but_time() {
     driver.flush();
 
     broker.disallow(&write);
-    let refused = driver.sink.write(&opens(100, 100, 30)).and_then(|()| driver.sink.flush(&Progress::default()));
-    let Err(SinkError::Retry(text)) = refused else { panic!("it may not write: {refused:?}") };
+    let text = refusal(&mut driver.sink, &opens(100, 100, 30));
     assert!(text.contains("rights.file") && text.contains("right to write"), "{text}");
 
     broker.allow(&write);
