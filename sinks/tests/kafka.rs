@@ -116,7 +116,7 @@ fn a_missing_topic_is_named_and_written_to_once_it_is_there() {
     let dir = tempfile::tempdir().unwrap();
     let options = options(&broker.address(), "missing", dir.path());
     let mut sink = open(KafkaOptions { create_topics: None, ..options });
-    let Err(SinkError::Retry(text)) = sink.write(&opens(0, 10, 30)) else { panic!("a topic that nobody made") };
+    let text = refusal(&mut sink, &opens(0, 10, 30));
     assert!(text.contains("missing.file") && text.contains("create the topic"), "{text}");
     Admin::new(&broker.address()).create("missing.file", &[]);
     let mut driver = Driver::new(sink);

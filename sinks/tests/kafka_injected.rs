@@ -7,7 +7,7 @@ mod common;
 use common::*;
 use rdkafka::mocking::MockCluster;
 use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
-use weir_sinks::{KafkaOptions, Progress, Sink, SinkError};
+use weir_sinks::KafkaOptions;
 
 const TOPIC: &str = "mock.file";
 
@@ -81,16 +81,7 @@ fn a_right_to_write_idempotently_that_is_missing_is_said() {
     cluster.request_errors(RDKafkaApiKey::InitProducerId, &[error]);
     let address = cluster.bootstrap_servers();
     let mut driver = driver(&address, dir.path());
-    let started = std::time::Instant::now();
-    let text = loop {
-        assert!(started.elapsed() < PATIENCE);
-        let refused = driver.sink.write(&opens(0, 10, 30)).and_then(|()| driver.sink.flush(&Progress::default()));
-        match refused {
-            Err(SinkError::Retry(text)) => break text,
-            Err(SinkError::Wait(_)) => {}
-            other => panic!("{other:?}"),
-        }
-    };
+    let text = refusal(&mut driver.sink, &opens(0, 10, 30));
     assert!(text.contains("IdempotentWrite"), "{text}");
     driver.write(opens(0, 10, 30));
     driver.flush();

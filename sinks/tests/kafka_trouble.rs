@@ -147,7 +147,7 @@ fn rights_taken_away_and_given_back_cost_nothing_but_time() {
         ..options(&broker.address(), "rights", dir.path())
     };
     let mut sink = open(options.clone());
-    let Err(SinkError::Retry(text)) = sink.write(&opens(0, 10, 30)) else { panic!("it may not write") };
+    let text = refusal(&mut sink, &opens(0, 10, 30));
     assert!(text.contains("rights.file") && text.contains("right to write"), "{text}");
 
     Admin::new(&broker.address()).create("rights.file", &[]);
@@ -158,8 +158,7 @@ fn rights_taken_away_and_given_back_cost_nothing_but_time() {
     driver.flush();
 
     broker.disallow(&write);
-    let refused = driver.sink.write(&opens(100, 100, 30)).and_then(|()| driver.sink.flush(&Progress::default()));
-    let Err(SinkError::Retry(text)) = refused else { panic!("it may not write: {refused:?}") };
+    let text = refusal(&mut driver.sink, &opens(100, 100, 30));
     assert!(text.contains("rights.file") && text.contains("right to write"), "{text}");
 
     broker.allow(&write);
@@ -171,7 +170,7 @@ fn rights_taken_away_and_given_back_cost_nothing_but_time() {
     let create_topics = Some(Default::default());
     broker.allow(&["--operation", "Describe", "--topic", "made.file"]);
     let mut sink = open(KafkaOptions { topic: "made.{class}".to_owned(), create_topics, ..options });
-    let Err(SinkError::Retry(text)) = sink.write(&opens(0, 10, 30)) else { panic!("it may not create") };
+    let text = refusal(&mut sink, &opens(0, 10, 30));
     assert!(text.contains("could not create topic made.file") && text.contains("right"), "{text}");
 }
 
@@ -225,7 +224,7 @@ fn every_kind_of_credential_is_taken_and_a_wrong_one_is_said() {
         user(mechanism, PASSWORD),
     ] {
         let mut sink = open(options("wrong", sasl));
-        let Err(SinkError::Retry(text)) = sink.write(&opens(0, 10, 30)) else { panic!("a stranger was let in") };
+        let text = refusal(&mut sink, &opens(0, 10, 30));
         assert!(text.contains("check user, password or token") && !text.contains("open barley"), "{text}");
     }
 }
@@ -280,7 +279,6 @@ fn a_broker_is_trusted_by_its_certificate_and_one_that_nobody_knows_is_said() {
     driver.write(opens(10, 10, 30));
     driver.flush();
     none_missing_none_doubled(&broker.address(), "tls.file", 20);
-    let refused = sink(None, true).write(&opens(0, 10, 30));
-    let Err(SinkError::Retry(text)) = refused else { panic!("an unknown broker was trusted: {refused:?}") };
+    let text = refusal(&mut sink(None, true), &opens(0, 10, 30));
     assert!(text.contains("check the certificates"), "{text}");
 }

@@ -29,6 +29,7 @@ pub(super) struct Outgoing<'a> {
 pub(super) struct Link {
     producer: BaseProducer<Reports>,
     sent: Sent,
+    opened: Instant,
     /// When acknowledgements were last seen to come, and how many messages had an answer then.
     moved: (Instant, u64),
 }
@@ -38,7 +39,7 @@ impl Link {
     pub fn open(config: &ClientConfig, reports: Reports) -> Result<Link, Trouble> {
         let producer =
             BaseProducer::from_config_and_context(config, reports).map_err(|error| Trouble::from_error(&error))?;
-        Ok(Link { producer, sent: Sent::default(), moved: (Instant::now(), 0) })
+        Ok(Link { producer, sent: Sent::default(), opened: Instant::now(), moved: (Instant::now(), 0) })
     }
 
     /// For transactions.
@@ -132,6 +133,11 @@ impl Link {
     /// Messages that are neither acknowledged nor known to have failed.
     pub fn outstanding(&self) -> u64 {
         self.producer.in_flight_count().max(0) as u64
+    }
+
+    /// Since it was made.
+    pub fn age(&self) -> Duration {
+        self.opened.elapsed()
     }
 
     /// For how long messages have waited without any answer to one of them, as far as this was asked.

@@ -88,6 +88,11 @@ impl Transaction {
         Ok(())
     }
 
+    /// Whether rows are in a transaction that is not over.
+    pub fn holds_rows(&self) -> bool {
+        !matches!(self.state, State::New | State::Idle)
+    }
+
     /// Whether this progress is committed, and nothing is open.
     pub fn has_committed(&self, progress: &Progress) -> bool {
         self.state == State::Idle && self.committed.as_ref() == Some(progress)

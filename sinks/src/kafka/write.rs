@@ -9,6 +9,7 @@ use super::link::Outgoing;
 use super::meaning::{Trouble, Verdict, meaning};
 use super::refused::Rows;
 use super::topics::Unready;
+use super::transaction::Transaction;
 use super::{KafkaSink, config};
 use crate::payload::{Message, identity_of};
 use crate::{Batch, SinkError};
@@ -17,6 +18,8 @@ use crate::{Batch, SinkError};
 const CHUNK_BYTES: usize = 4 * 1024 * 1024;
 /// Messages handed over between two looks at what librdkafka has to tell.
 const MESSAGES_PER_LOOK: usize = 1_000;
+/// How old a producer is before it may be replaced for reaching nobody.
+const REFRESH_AFTER: Duration = Duration::from_secs(10);
 /// Pause between two looks for room.
 const ROOM_STEP: Duration = Duration::from_millis(1);
 
@@ -43,9 +46,21 @@ impl KafkaSink {
         match self.topics.ensure(topic, settings, link, &self.options) {
             Ok(()) => Ok(()),
             Err(Unready::Unreachable(trouble)) => {
-                Err(self.not_now(&trouble, &format!("could not ask for topic {topic}")))
+                let error = self.not_now(&trouble, &format!("could not ask for topic {topic}"));
+                self.refresh_if_empty();
+                Err(error)
             }
             Err(Unready::Refused(text)) => Err(self.give_up(format!("{text} (kafka at {})", self.options.brokers))),
+        }
+    }
+
+    /// A producer that holds nothing and reaches nobody is replaced now and then: a new one looks for the brokers by the
+    /// names in the settings, whatever the old one believes.
+    fn refresh_if_empty(&mut self) {
+        let holds_rows = self.transaction.as_ref().is_some_and(Transaction::holds_rows) || !self.isolation.is_idle();
+        let empty = self.link.as_ref().is_some_and(|link| link.outstanding() == 0 && link.age() >= REFRESH_AFTER);
+        if empty && !holds_rows {
+            self.drop_link();
         }
     }
 

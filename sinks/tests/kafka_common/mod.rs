@@ -154,6 +154,19 @@ pub fn read_back(sink: &mut impl Sink) -> Option<Progress> {
     }
 }
 
+/// What the sink says when it can neither write nor flush these rows, once it does not merely wait.
+pub fn refusal(sink: &mut KafkaSink, batch: &Batch) -> String {
+    let started = Instant::now();
+    loop {
+        assert!(started.elapsed() < PATIENCE, "the sink only waits");
+        match sink.write(batch).and_then(|()| sink.flush(&progress(0))) {
+            Err(SinkError::Retry(text)) => return text,
+            Err(SinkError::Wait(_)) => {}
+            other => panic!("nothing was refused: {other:?}"),
+        }
+    }
+}
+
 /// A message as a consumer got it.
 #[derive(Debug, Clone)]
 pub struct Received {
