@@ -47,9 +47,9 @@ static __always_inline bool under_cgroup(void *list, __u32 entries)
 	return false;
 }
 
-static __noinline bool passes_lists(struct task_struct *task)
+static __noinline bool passes_lists(struct task_struct *task, __u32 filters)
 {
-	__u32 filters = config.filters, tgid = task->tgid, uid = task->cred->uid.val;
+	__u32 tgid = task->tgid, uid = task->cred->uid.val;
 
 	if (filters & FILTER_TREE && !bpf_map_lookup_elem(&followed, &tgid))
 		return false;
@@ -83,14 +83,20 @@ static __noinline bool passes_lists(struct task_struct *task)
 
 #define FILTER_LISTS (FILTER_SELF - 1 - (FILTER_PATH | FILTER_NOT_PATH | FILTER_FAILED | FILTER_SUCCEEDED))
 
+/* Whether this task passes all of these filters; of cgroups only the current task can be asked. */
+static __always_inline bool passes(struct task_struct *task, __u32 filters)
+{
+	if (filters & FILTER_SELF && task->tgid == reader.self_tgid)
+		return false;
+	if (filters & FILTER_LISTS)
+		return passes_lists(task, filters);
+	return true;
+}
+
 /* Whether an event of this (the current) task is recorded. */
 static __always_inline bool wanted(struct task_struct *task)
 {
-	if (config.filters & FILTER_SELF && task->tgid == reader.self_tgid)
-		return false;
-	if (config.filters & FILTER_LISTS)
-		return passes_lists(task);
-	return true;
+	return passes(task, config.filters);
 }
 
 /* Whether an attempt with this result is recorded. */

@@ -63,6 +63,7 @@ struct reader_state {
 #define FILTER_FAILED (1 << 12)
 #define FILTER_SUCCEEDED (1 << 13)
 #define FILTER_SELF (1 << 14) /* leave the collector itself out */
+#define FILTER_GROW (1 << 15) /* children join both subtrees, whether these are asked yet or not */
 
 struct config {
 	__u32 filters;

@@ -38,8 +38,8 @@ int weir_tasks(struct bpf_iter__task *ctx)
 	record->header.action = WEIR_PROCESS_RUNNING;
 	record->header.ktime_ns = bpf_ktime_get_boot_ns();
 	fill_task(&record->header, task);
-	/* filtered out: known, but no row; a cgroup can only be asked of the current task, which is the reader */
-	if (config.filters & (FILTER_CGROUP | FILTER_NOT_CGROUP) || !wanted(task))
+	/* filtered out: known, but no row; the collector itself asks for the cgroup, which is only known of the current task */
+	if (!passes(task, config.filters & ~(FILTER_CGROUP | FILTER_NOT_CGROUP)))
 		record->header.context = 0;
 	exe = task->mm->exe_file;
 	if (exe)

@@ -148,9 +148,9 @@ int BPF_PROG(weir_fork, struct task_struct *parent, struct task_struct *child)
 
 	if (parent_tgid == child_tgid)
 		return 0;
-	if (config.filters & FILTER_TREE)
+	if (config.filters & (FILTER_TREE | FILTER_GROW))
 		inherit(&followed, parent_tgid, child_tgid);
-	if (config.filters & FILTER_NOT_TREE)
+	if (config.filters & (FILTER_NOT_TREE | FILTER_GROW))
 		inherit(&not_followed, parent_tgid, child_tgid);
 	if (!selected(WEIR_PROCESS_FORK) || !wanted(parent))
 		return 0;
@@ -253,9 +253,9 @@ int BPF_PROG(weir_process_exit, struct task_struct *task)
 			submit(record);
 		}
 	}
-	if (config.filters & FILTER_TREE)
+	if (config.filters & (FILTER_TREE | FILTER_GROW))
 		bpf_map_delete_elem(&followed, &tgid);
-	if (config.filters & FILTER_NOT_TREE)
+	if (config.filters & (FILTER_NOT_TREE | FILTER_GROW))
 		bpf_map_delete_elem(&not_followed, &tgid);
 	return 0;
 }

@@ -22,6 +22,8 @@ const NOT_PATH: u32 = 1 << 11;
 const FAILED: u32 = 1 << 12;
 const SUCCEEDED: u32 = 1 << 13;
 const SELF: u32 = 1 << 14;
+/// Children join both subtrees, whether these are asked yet or not.
+pub(crate) const GROW: u32 = 1 << 15;
 
 /// Values of one list filter.
 pub const LIST_MAX: usize = 64;
@@ -101,21 +103,35 @@ fn prefix_key(prefix: &str) -> Vec<u8> {
     [&(8 * len as u32).to_ne_bytes()[..], &text].concat()
 }
 
+/// A list filter and its exclusion as the kernel has them: two sets of keys, each with its bit.
+struct Sets {
+    maps: [(&'static str, u32); 2],
+    keys: [Vec<Vec<u8>>; 2],
+}
+
+fn sets_of<T>(lists: &Lists<T>, maps: [(&'static str, u32); 2], key: impl Fn(&T) -> Vec<u8>) -> Sets {
+    let keys = |list: &[T]| list.iter().map(&key).collect();
+    Sets { maps, keys: [keys(&lists.only), keys(&lists.except)] }
+}
+
+/// The list filters whose sets hold nothing but what the collector puts there: all but subtrees, which the programs keep.
+fn sets(filters: &Filters) -> [Sets; 3] {
+    [
+        sets_of(&filters.users, [("users", USER), ("not_users", NOT_USER)], |uid| uid.to_ne_bytes().to_vec()),
+        sets_of(&filters.comms, [("comms", COMM), ("not_comms", NOT_COMM)], |comm| comm_key(comm).to_vec()),
+        sets_of(&filters.paths, [("prefixes", PATH), ("not_prefixes", NOT_PATH)], |prefix| prefix_key(prefix)),
+    ]
+}
+
 /// Fills the maps of the list filters.
 pub(crate) fn fill(loaded: &Loaded, filters: &Filters, config: &mut config) -> Result<(), Error> {
-    let one = [1u8];
-    let put_all = |map: &str, keys: &[Vec<u8>]| keys.iter().try_for_each(|key| loaded.update(map, key, &one));
-    let words = |list: &[u32]| list.iter().map(|v| v.to_ne_bytes().to_vec()).collect::<Vec<_>>();
-    let comms = |list: &[String]| list.iter().map(|c| comm_key(c).to_vec()).collect::<Vec<_>>();
-    let prefixes = |list: &[String]| list.iter().map(|p| prefix_key(p)).collect::<Vec<_>>();
-    put_all("followed", &words(&filters.trees.only))?;
-    put_all("not_followed", &words(&filters.trees.except))?;
-    put_all("users", &words(&filters.users.only))?;
-    put_all("not_users", &words(&filters.users.except))?;
-    put_all("comms", &comms(&filters.comms.only))?;
-    put_all("not_comms", &comms(&filters.comms.except))?;
-    put_all("prefixes", &prefixes(&filters.paths.only))?;
-    put_all("not_prefixes", &prefixes(&filters.paths.except))?;
+    let put_all = |map: &str, keys: &[Vec<u8>]| keys.iter().try_for_each(|key| loaded.update(map, key, &[1]));
+    for set in sets(filters) {
+        (0..2).try_for_each(|i| put_all(set.maps[i].0, &set.keys[i]))?;
+    }
+    for (pids, except) in [(&filters.trees.only, false), (&filters.trees.except, true)] {
+        pids.iter().try_for_each(|pid| loaded.follow(*pid, except))?;
+    }
     config.cgroups = fill_cgroups(loaded, "cgroup_list", &filters.cgroups.only)?;
     config.not_cgroups = fill_cgroups(loaded, "not_cgroup_list", &filters.cgroups.except)?;
     config.host_pid_level = 0;
@@ -128,4 +144,55 @@ fn fill_cgroups(loaded: &Loaded, map: &str, paths: &[std::path::PathBuf]) -> Res
         loaded.update(map, &(i as u32).to_ne_bytes(), &dir.as_raw_fd().to_ne_bytes())?;
     }
     Ok(paths.len() as u32)
+}
+
+impl Loaded {
+    /// Puts other filters in force while events come. An event that both sets of filters keep is kept at every moment
+    /// between; for some microseconds others may be kept too. Subtrees are not touched but for being asked or not: their
+    /// processes come and go by [`Loaded::follow`] and [`Loaded::unfollow`], before and behind this.
+    ///
+    /// # Errors
+    /// A cgroup that is gone, or a map that the kernel does not let change. The filters are then those before, those after,
+    /// or looser than both.
+    pub fn change_filters(&mut self, from: &Filters, to: &Filters) -> Result<(), Error> {
+        let (before, after) = (sets(from), sets(to));
+        let mut asked = bits(from) & bits(to) & !(CGROUP | NOT_CGROUP);
+        for (old, new) in before.iter().zip(&after) {
+            for i in 0..2 {
+                let joined = old.keys[i].len() + new.keys[i].iter().filter(|key| !old.keys[i].contains(key)).count();
+                if joined > LIST_MAX {
+                    asked &= !old.maps[i].1;
+                }
+            }
+        }
+        let now = self.config();
+        let grow = now.filters & GROW;
+        self.set_filters(asked | grow, now.cgroups, now.not_cgroups);
+        for (old, new) in before.iter().zip(&after) {
+            // What is let through grows first and shrinks then: by the list itself, and the other way round by its exclusion.
+            self.change_set(old, new, 0, asked)?;
+            self.change_set(old, new, 1, asked)?;
+        }
+        let cgroups = fill_cgroups(self, "cgroup_list", &to.cgroups.only)?;
+        let not_cgroups = fill_cgroups(self, "not_cgroup_list", &to.cgroups.except)?;
+        self.set_filters(bits(to) | grow, cgroups, not_cgroups);
+        Ok(())
+    }
+
+    fn change_set(&self, old: &Sets, new: &Sets, which: usize, asked: u32) -> Result<(), Error> {
+        let (map, bit) = old.maps[which];
+        let (old, new) = (&old.keys[which], &new.keys[which]);
+        let put = || new.iter().filter(|key| !old.contains(key)).try_for_each(|key| self.update(map, key, &[1]));
+        let take = || old.iter().filter(|key| !new.contains(key)).try_for_each(|key| self.delete(map, key));
+        // A set that is not asked meanwhile may be in any order; removing first always fits.
+        if which == 0 && asked & bit != 0 { put().and_then(|()| take()) } else { take().and_then(|()| put()) }
+    }
+
+    /// While this is on, children of followed and of excluded processes join them although the subtrees may not be asked
+    /// yet.
+    pub fn grow_trees(&mut self, on: bool) {
+        let now = self.config();
+        let filters = if on { now.filters | GROW } else { now.filters & !GROW };
+        self.set_filters(filters, now.cgroups, now.not_cgroups);
+    }
 }

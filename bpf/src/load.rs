@@ -7,7 +7,9 @@ use std::io::Read;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::sync::{Arc, Mutex};
 
-use libbpf_rs::{Iter, Link, MapCore, MapFlags, Object, ObjectBuilder, OpenObject, PrintLevel, Program, set_print};
+use libbpf_rs::{
+    Iter, Link, Map, MapCore, MapFlags, Object, ObjectBuilder, OpenObject, PrintLevel, Program, set_print,
+};
 
 use crate::filter::{self, Filters};
 use crate::pin::Pins;
@@ -70,8 +72,24 @@ pub struct Loaded {
 }
 
 /// Maps that the collector reads or writes, and the jump table, which the kernel would empty without an owner.
-const PINNED_MAPS: &[&str] =
-    &[".data.cpus", ".data.reader", ".data.config", "lost_log", "rings", "handlers", "followed", "not_followed"];
+const PINNED_MAPS: &[&str] = &[
+    ".data.cpus",
+    ".data.reader",
+    ".data.config",
+    "lost_log",
+    "rings",
+    "handlers",
+    "followed",
+    "not_followed",
+    "users",
+    "not_users",
+    "comms",
+    "not_comms",
+    "prefixes",
+    "not_prefixes",
+    "cgroup_list",
+    "not_cgroup_list",
+];
 
 /// Tells one version of the compiled programs from another.
 pub fn object_hash() -> u64 {
@@ -239,10 +257,41 @@ impl Loaded {
         Ok(program.as_fd().as_raw_fd())
     }
 
+    fn map(&self, name: &str) -> Result<Map<'_>, Error> {
+        let found = self.object.maps().find(|m| m.name() == name);
+        found.ok_or_else(|| Error::Libbpf { what: format!("find map {name}"), why: "not there".into() })
+    }
+
     pub(crate) fn update(&self, map: &str, key: &[u8], value: &[u8]) -> Result<(), Error> {
-        let found = self.object.maps().find(|m| m.name() == map);
-        let found = found.ok_or_else(|| Error::Libbpf { what: format!("find map {map}"), why: "not there".into() })?;
-        found.update(key, value, MapFlags::ANY).map_err(Error::libbpf(format!("update map {map}")))
+        self.map(map)?.update(key, value, MapFlags::ANY).map_err(Error::libbpf(format!("update map {map}")))
+    }
+
+    /// Removes a key; one that is not there is no error.
+    pub(crate) fn delete(&self, map: &str, key: &[u8]) -> Result<(), Error> {
+        match self.map(map)?.delete(key) {
+            Err(error) if error.kind() != libbpf_rs::ErrorKind::NotFound => {
+                Err(Error::libbpf(format!("change map {map}"))(error))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// What the programs are told.
+    pub(crate) fn config(&self) -> config {
+        // SAFETY: `.data.config` holds exactly one `struct config`, mapped for our lifetime; only this process writes it.
+        unsafe { self.config.pointer().cast::<config>().read_volatile() }
+    }
+
+    /// Sets what the programs ask of a task, while they run: `filters` last, so that they never ask with the wrong lists.
+    pub(crate) fn set_filters(&mut self, filters: u32, cgroups: u32, not_cgroups: u32) {
+        let config = self.config.pointer().cast::<config>();
+        // SAFETY: `.data.config` holds exactly one `struct config`, mapped writable; each field is an aligned word, which
+        // programs read whole.
+        unsafe {
+            (&raw mut (*config).cgroups).write_volatile(cgroups);
+            (&raw mut (*config).not_cgroups).write_volatile(not_cgroups);
+            (&raw mut (*config).filters).write_volatile(filters);
+        }
     }
 
     fn write_config(&mut self, settings: &Settings) -> Result<(), Error> {
@@ -272,6 +321,24 @@ impl Loaded {
     /// When the table is full.
     pub fn follow(&self, pid: u32, except: bool) -> Result<(), Error> {
         self.update(if except { "not_followed" } else { "followed" }, &pid.to_ne_bytes(), &[1])
+    }
+
+    /// Takes a process out again; its children stay.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn unfollow(&self, pid: u32, except: bool) -> Result<(), Error> {
+        self.delete(if except { "not_followed" } else { "followed" }, &pid.to_ne_bytes())
+    }
+
+    /// Takes all processes out.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn unfollow_all(&self, except: bool) -> Result<(), Error> {
+        let set = if except { "not_followed" } else { "followed" };
+        let pids: Vec<Vec<u8>> = self.map(set)?.keys().collect();
+        pids.iter().try_for_each(|pid| self.delete(set, pid))
     }
 
     /// Creates the ring of a CPU. The caller reads it from now on; [`Loaded::install_ring`] lets the programs write.

@@ -110,6 +110,11 @@ impl Assembly {
         self.tally(cpu, row.record.action.id, row.record.seq());
     }
 
+    /// Number that the open cut will have.
+    pub fn next_cut(&self) -> u64 {
+        self.cuts
+    }
+
     /// Counts a number that becomes no row.
     pub fn withhold(&mut self, cpu: i32, seq: i64) {
         self.tally(cpu, 0, seq);

@@ -51,6 +51,12 @@ enum Action {
     Spool(log::Spool),
     /// Detach what `weir run --durability crash` left attached, and bring its last events into the spool
     Detach(SettingFlags),
+    /// Make a running weir read its configuration again: filters and sinks change, the probes stay attached
+    #[command(after_long_help = help::RELOAD_AFTER)]
+    Reload {
+        /// Its process, if there is more than one
+        pid: Option<u32>,
+    },
     /// Show what this kernel offers, which probes will run, and what will be missing
     #[command(long_about = help::CHECK, after_long_help = help::CHECK_AFTER)]
     Check(CheckArgs),
@@ -148,6 +154,7 @@ fn dispatch(action: Action) -> ExitCode {
         Action::Capture(command) => log::capture(command),
         Action::Spool(command) => log::spool(command),
         Action::Detach(settings) => log::detach(settings),
+        Action::Reload { pid } => commands::reload(pid),
         Action::Check(args) => commands::check(args.settings, args.json),
         Action::Schema(args) => print(&commands::schema(args.format, &args.dir)),
         Action::Config(settings) => commands::config(settings),

@@ -1,10 +1,73 @@
-//! Where the pipeline's cuts go: to the lanes, or through the log to them.
+//! Where the pipeline's cuts go: to the lanes, or through the log to them. Lanes come and go between two cuts.
 
+use std::io;
 use std::sync::Arc;
 
-use weir_sinks::{Cut, Lane, LaneWatch, Sent};
+use crossbeam_channel::Sender;
+use weir_sinks::{Cut, Lane, LaneOptions, LaneWatch, Progress, Seat, Sent, Sink};
 
-use crate::spool::{Committer, Log};
+use crate::config::SinkStart;
+use crate::spool::{Committer, Log, cursor};
+
+/// A change of the lanes.
+pub enum Edit {
+    /// Another lane.
+    Add {
+        /// Its limits and classes.
+        options: LaneOptions,
+        /// Its sink.
+        sink: Box<dyn Sink>,
+        /// Where it begins in a log that does not know it.
+        start: SinkStart,
+        /// What a lane before left at the destination in this run.
+        stands: Option<Box<Progress>>,
+    },
+    /// The lane of this sink goes.
+    Remove(String),
+    /// The lane of this sink goes, and another one keeps what comes from here on until its sink is there. Without a log of
+    /// all cuts; with one nothing is lost between the two.
+    Replace(String, LaneOptions),
+}
+
+/// What became of it.
+pub enum Edited {
+    /// The lane takes cuts.
+    Added(LaneWatch),
+    /// The lane gets nothing more, and is still to be stopped.
+    Removed(Box<Lane>),
+    /// The same, and the place of the next one.
+    Replaced(Box<Lane>, Box<Seat>, LaneWatch),
+}
+
+/// Where the answer to an edit goes.
+pub type Answer = Sender<io::Result<Edited>>;
+
+/// Changes `lanes` of a log, or without one; `next` is the number of the next cut.
+pub fn edit(lanes: &mut Vec<Lane>, log: Option<&Log>, next: u64, edit: Edit) -> io::Result<Edited> {
+    let backlog = |sink: &str, start| log.map(|log| cursor::backlog(log, sink, start, next)).transpose();
+    match edit {
+        Edit::Add { options, sink, start, stands } => {
+            let (lane, seat) = Lane::reserve(options, sink.name(), backlog(sink.name(), start)?)?;
+            seat.take(sink, stands.as_deref())?;
+            let watch = lane.watch();
+            lanes.push(lane);
+            Ok(Edited::Added(watch))
+        }
+        Edit::Remove(name) => Ok(Edited::Removed(Box::new(lanes.remove(place(lanes, &name)?)))),
+        Edit::Replace(name, options) => {
+            let at = place(lanes, &name)?;
+            let (lane, seat) = Lane::reserve(options, &name, backlog(&name, SinkStart::Now)?)?;
+            let watch = lane.watch();
+            let before = std::mem::replace(&mut lanes[at], lane);
+            Ok(Edited::Replaced(Box::new(before), Box::new(seat), watch))
+        }
+    }
+}
+
+fn place(lanes: &[Lane], name: &str) -> io::Result<usize> {
+    let at = lanes.iter().position(|lane| lane.watch().name() == name);
+    at.ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, format!("sink {name} is not there")))
+}
 
 /// The end of the pipeline.
 pub enum Outlet {
@@ -38,6 +101,22 @@ impl Outlet {
                 }
             }
         }
+    }
+
+    /// Changes the lanes behind everything that was sent; `next` is the number of the next cut.
+    pub fn edit(&mut self, next: u64, change: Edit, answer: Answer) {
+        match self {
+            Outlet::Log(committer) => committer.edit(change, answer),
+            Outlet::Lanes(lanes, log) => {
+                // Who asked may have given up.
+                let _ = answer.send(edit(lanes, log.as_deref(), next, change));
+            }
+        }
+    }
+
+    /// Nobody gets anything from here any more.
+    pub fn is_idle(&self) -> bool {
+        matches!(self, Outlet::Lanes(lanes, None) if lanes.is_empty())
     }
 
     /// For others to read the lanes' ledgers.

@@ -8,7 +8,7 @@ use weir_schema::wire::CONTEXT_TASK;
 use weir_schema::{ClassId, Reason, action_by_id};
 use weir_sinks::{Cut, Identity, Lane, LaneWatch, LossAction, LossRow, Position};
 
-use crate::outlet::Outlet;
+use crate::outlet::{Answer, Edit, Outlet};
 
 use crate::assemble::{Assembly, Limits, Row};
 use crate::context::{Process, Processes};
@@ -440,6 +440,28 @@ impl Pipeline {
             }
         }
         self.texts.compact(self.processes.texts_mut());
+    }
+
+    /// Changes the lanes of a pace, between two cuts: those that stay or go have every row before, a new one has none of them.
+    pub fn edit(&mut self, pace: Pace, limits: Limits, edit: Edit, answer: Answer, marks: impl Fn() -> Marks) {
+        let at = self.groups.iter().position(|g| (g.pace == Pace::Drain) == (pace == Pace::Drain));
+        let at = at.unwrap_or_else(|| {
+            self.add_outlet(pace, limits, Outlet::Lanes(vec![], None), 0);
+            self.groups.len() - 1
+        });
+        if !self.groups[at].assembly.is_empty() {
+            self.close(at, marks(), false);
+        }
+        let next = self.groups[at].assembly.next_cut();
+        self.groups[at].outlet.edit(next, edit, answer);
+        if self.groups[at].outlet.is_idle() {
+            self.groups.remove(at);
+        }
+    }
+
+    /// Records from here on are judged by these paths.
+    pub fn select_paths(&mut self, only: &[String], except: &[String]) {
+        (self.selected.only_paths, self.selected.except_paths) = (only.to_vec(), except.to_vec());
     }
 
     /// Closes every cut as the last one and gives the lanes back to be stopped.

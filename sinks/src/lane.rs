@@ -36,7 +36,7 @@ pub use ledger::{ClassCount, CpuCount, Imbalance, LaneReport, LaneState, Ledger}
 pub use select::ClassSet;
 
 use crate::progress::Stand;
-use crate::{BacklogOptions, Cut, Sink};
+use crate::{BacklogOptions, Cut, Progress, Sink};
 use account::{Frontier, Split};
 use feed::{Feed, Turn};
 use worker::{After, Item, Missed, Setup, Shared, Worker, lock};
@@ -148,8 +148,10 @@ pub struct Lane {
     freed: Receiver<()>,
     /// Tells the worker that it has to come to an end until then.
     stopping: Sender<Instant>,
-    done: Receiver<bool>,
+    done: Receiver<Ended>,
     frontier: Option<Frontier>,
+    /// The next cut is not where its stream begins.
+    joins: bool,
     missed: Option<Box<Missed>>,
     /// The last cut, when it found no room: [`Lane::stop`] waits for it.
     tail: Option<Item>,
@@ -181,37 +183,51 @@ impl Lane {
     /// # Errors
     /// When the system refuses a thread, or the log cannot be read.
     pub fn start_with(options: LaneOptions, sink: Box<dyn Sink>, backlog: Option<BacklogOptions>) -> io::Result<Lane> {
-        let ledger = Shared::default();
-        let watch = LaneWatch { name: sink.name().into(), ledger: Arc::clone(&ledger) };
+        let (lane, seat) = Lane::reserve(options, sink.name(), backlog)?;
+        seat.take(sink, None)?;
+        Ok(Lane { joins: false, ..lane })
+    }
+
+    /// A lane that joins a stream and takes its cuts already, for a sink that comes later.
+    ///
+    /// # Errors
+    /// When the log cannot be read.
+    pub fn reserve(options: LaneOptions, name: &str, backlog: Option<BacklogOptions>) -> io::Result<(Lane, Seat)> {
+        let watch = LaneWatch { name: name.into(), ledger: Shared::default() };
         let (queue, items) = bounded(options.cuts_max.max(1));
         let (free, freed) = bounded(1);
         let (report, done) = bounded(1);
         let (stopping, stops) = bounded(1);
         let held = Arc::new(AtomicUsize::new(0));
         let log = backlog.as_ref().map_or(Log::None, |b| if b.complete { Log::Complete } else { Log::Overflow });
-        // Others see the rows of such a sink before a flush, and it can be given them again.
-        let keeps = sink.flush_period().is_some() && log != Log::Complete;
-        let begin = Begin::of(backlog)?;
-        let setup = Setup {
-            classes: options.classes,
-            ledger,
-            retry: (options.retry_min, options.retry_max),
-            rewinds: keeps || log == Log::Complete,
-            log_id: begin.log_id,
-            next_cut: begin.next_cut,
-            stand: begin.stand,
-            first_sent: begin.first_sent,
+        let mut begin = Begin::of(backlog)?;
+        let frontier = begin.sent_behind.take();
+        let seat = Seat {
+            options: options.clone(),
+            watch: watch.clone(),
+            items,
+            held: Arc::clone(&held),
+            free,
+            report,
+            stops,
+            log,
+            begin,
         };
-        let feed = Feed::new(items, Arc::clone(&held), free, begin.log, keeps, begin.next_cut);
-        let worker = Worker::new(sink, setup);
-        let kept_max = options.bytes_max / 2;
-        let work = Work { worker, feed, stops, stop_at: None, kept_max };
-        thread::Builder::new().name(format!("lane-{}", watch.name)).spawn(move || {
-            // Nobody listens when the stop ran out of time.
-            let _ = report.send(work.run());
-        })?;
-        let frontier = begin.sent_behind;
-        Ok(Lane { options, watch, queue, held, freed, stopping, done, frontier, missed: None, tail: None, log })
+        let lane = Lane {
+            options,
+            watch,
+            queue,
+            held,
+            freed,
+            stopping,
+            done,
+            frontier,
+            joins: true,
+            missed: None,
+            tail: None,
+            log,
+        };
+        Ok((lane, seat))
     }
 
     /// For other threads.
@@ -223,7 +239,7 @@ impl Lane {
     pub fn send(&mut self, cut: &Arc<Cut>) -> Sent {
         let before = self.frontier.take().filter(|f| f.identity == cut.identity);
         let split = Split::of(cut, self.options.classes, before.as_ref());
-        lock(&self.watch.ledger).offered(cut, &split, before.as_ref());
+        lock(&self.watch.ledger).offered(cut, &split, before.as_ref(), std::mem::take(&mut self.joins));
         self.frontier = Some(Frontier::behind(cut, before));
         if self.freed.try_recv() == Err(TryRecvError::Disconnected) {
             self.worker_is_gone(&split);
@@ -334,12 +350,13 @@ impl Lane {
         let _ = self.stopping.try_send(deadline);
         drop(self.queue);
         let ended = self.done.recv_deadline(deadline + STOP_GRACE);
-        let report = |finished, ended| LaneReport {
+        let report = |finished, ended: Ended| LaneReport {
             name: self.watch.name().to_owned(),
             ledger: self.watch.ledger(),
             finished,
-            ended,
+            ended: ended.has_end_rows,
             kept: self.log == Log::Complete,
+            stands: ended.stands,
         };
         match ended {
             Ok(ended) => report(sent, ended),
@@ -350,8 +367,72 @@ impl Lane {
                         "the sink did not finish in time; its end is not written"
                     );
                 }
-                report(false, false)
+                report(false, Ended::default())
             }
+        }
+    }
+}
+
+/// How a worker ended.
+#[derive(Default)]
+struct Ended {
+    /// Rows of action `end` are durable.
+    has_end_rows: bool,
+    /// What is durable; `None` if the worker did not come to its end.
+    stands: Option<Box<Progress>>,
+}
+
+/// The place of a lane's sink, which is still to come.
+pub struct Seat {
+    options: LaneOptions,
+    watch: LaneWatch,
+    items: Receiver<Item>,
+    held: Arc<AtomicUsize>,
+    free: Sender<()>,
+    report: Sender<Ended>,
+    stops: Receiver<Instant>,
+    log: Log,
+    begin: Begin,
+}
+
+impl Seat {
+    /// The sink is there: its worker starts. `stands` is what a lane of the same stream before it left in the destination,
+    /// whose own rows it continues.
+    ///
+    /// # Errors
+    /// When the system refuses a thread.
+    pub fn take(self, sink: Box<dyn Sink>, stands: Option<&Progress>) -> io::Result<()> {
+        let (options, begin) = (self.options, self.begin);
+        // Others see the rows of such a sink before a flush, and it can be given them again.
+        let keeps = sink.flush_period().is_some() && self.log != Log::Complete;
+        let setup = Setup {
+            classes: options.classes,
+            ledger: Arc::clone(&self.watch.ledger),
+            retry: (options.retry_min, options.retry_max),
+            rewinds: keeps || self.log == Log::Complete,
+            log_id: begin.log_id,
+            next_cut: begin.next_cut,
+            stand: stands.map_or(begin.stand, Progress::stand),
+            first_sent: begin.first_sent,
+        };
+        let feed = Feed::new(self.items, self.held, self.free, begin.log, keeps, begin.next_cut);
+        let worker = Worker::new(sink, setup);
+        let work = Work { worker, feed, stops: self.stops, stop_at: None, kept_max: options.bytes_max / 2 };
+        thread::Builder::new().name(format!("lane-{}", self.watch.name)).spawn(move || {
+            // Nobody listens when the stop ran out of time.
+            let _ = self.report.send(work.run());
+        })?;
+        Ok(())
+    }
+
+    /// The sink does not come: what the lane has and gets is lost.
+    pub fn give_up(self, why: &str) {
+        lock(&self.watch.ledger).state = LaneState::Fatal(why.to_owned());
+        for item in self.items.try_iter() {
+            let cut = item.cut.map(|cut| Split::of(&cut, self.options.classes, None)).unwrap_or_default();
+            let mut ledger = lock(&self.watch.ledger);
+            ledger.lost(&cut.selected, Reason::SinkRefused);
+            ledger.withheld(&cut.withheld);
         }
     }
 }
@@ -380,7 +461,7 @@ impl Begin {
             log: Some(backlog.log),
             log_id: backlog.log_id,
             next_cut,
-            stand: progress.as_ref().map(crate::Progress::stand).unwrap_or_default(),
+            stand: progress.as_ref().map(Progress::stand).unwrap_or_default(),
             first_sent: backlog.first_sent,
             sent_behind: before.map(|cut| Frontier::behind(&cut, None)),
         })
@@ -398,8 +479,8 @@ struct Work {
 }
 
 impl Work {
-    /// Runs until the sender is gone; returns whether the data has its end rows.
-    fn run(mut self) -> bool {
+    /// Runs until the sender is gone.
+    fn run(mut self) -> Ended {
         while self.step() {}
         while !self.given_up() {
             let after = self.worker.finish(Instant::now());
@@ -410,7 +491,7 @@ impl Work {
             // What the sink dropped is handed in again.
             while self.step() {}
         }
-        self.worker.ended()
+        Ended { has_end_rows: self.worker.ended(), stands: Some(Box::new(self.worker.stands())) }
     }
 
     /// One turn; false at the end.

@@ -29,7 +29,7 @@ pub use backlog::{Backlog, BacklogOptions};
 pub use batch::{Batch, Cut, Identity, Position, Tally};
 pub use error::SinkError;
 pub use kafka::{KafkaCounts, KafkaOptions, KafkaSink};
-pub use lane::{ClassSet, Lane, LaneOptions, LaneReport, LaneWatch, Ledger, Policy, Sent};
+pub use lane::{ClassSet, Lane, LaneOptions, LaneReport, LaneWatch, Ledger, Policy, Seat, Sent};
 pub use loss_rows::{LossAction, LossRow, loss_batch};
 pub use nats::{NatsCounts, NatsOptions, NatsSink};
 pub use parquet::{ParquetOptions, ParquetSink};

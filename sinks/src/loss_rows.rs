@@ -149,7 +149,12 @@ pub enum Counted {
     Action(u16),
     /// Numbers of exact gaps whose own rows are gone as well, by their reason.
     Gap(Reason),
+    /// Numbers that nobody looked at.
+    Unknown,
 }
+
+/// [`Counted::Unknown`] as a number.
+const UNKNOWN: u32 = 1 << 17;
 
 impl Counted {
     /// Orders by number, actions first.
@@ -157,6 +162,7 @@ impl Counted {
         match self {
             Counted::Action(id) => u32::from(id),
             Counted::Gap(reason) => 1 << 16 | reason as u32,
+            Counted::Unknown => UNKNOWN,
         }
     }
 }
@@ -173,6 +179,7 @@ impl TryFrom<u32> for Counted {
     fn try_from(key: u32) -> Result<Counted, String> {
         match u16::try_from(key) {
             Ok(action) => Ok(Counted::Action(action)),
+            Err(_) if key == UNKNOWN => Ok(Counted::Unknown),
             Err(_) => u8::try_from(key & 0xffff)
                 .ok()
                 .and_then(Reason::from_number)
@@ -193,6 +200,7 @@ pub fn by_action(counts: impl IntoIterator<Item = (Counted, i64)>) -> String {
         let _ = match what {
             Counted::Action(0) => write!(text, "void={count}"),
             Counted::Gap(reason) => write!(text, "{}={count}", reason.name()),
+            Counted::Unknown => write!(text, "unknown={count}"),
             Counted::Action(id) => match action_by_id(id) {
                 Some((class, action)) if AMBIGUOUS.contains(&action.name) => {
                     write!(text, "{}.{}={count}", class.name, action.name)

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 use serde_json::Value;
+use support::bpf_fs::has_bpf_fs;
 use support::program::{Running, command, files, run, start, weir};
 use support::seed::Random;
 use support::skip::{is_root, note, skip};
@@ -51,18 +52,6 @@ impl Markers {
     fn all(&self) -> BTreeSet<String> {
         (0..self.made).map(|n| self.dir.join(format!("m{n}")).display().to_string()).collect()
     }
-}
-
-/// BPF file systems are where programs outlive a collector; mounted if it is not there.
-fn has_bpf_fs(what: &str) -> bool {
-    let is_there = || fs::read_to_string("/proc/mounts").is_ok_and(|m| m.contains(" /sys/fs/bpf bpf "));
-    if !is_there() {
-        run(command("mount").args(["-t", "bpf", "bpf", "/sys/fs/bpf"]));
-    }
-    if !is_there() {
-        skip(what, "no BPF file system can be mounted on /sys/fs/bpf");
-    }
-    is_there()
 }
 
 /// The setting file of a collector with a spool in mode crash, and its sinks.

@@ -13,21 +13,35 @@ use crate::command::EXIT_WEIR;
 use crate::config::{Config, RING_BYTES_MIN, effective_toml};
 use crate::host::Host;
 use crate::requirements::{Finding, Level, findings};
+use crate::run::ask::ANSWER_ERROR;
+use crate::terminal::escape;
 use crate::{logging, verify};
 
 pub(super) fn run(settings: SettingFlags, command: Vec<OsString>) -> ExitCode {
-    let config = match settings.load() {
+    let config = match settings.clone().load() {
         Ok(effective) => effective.config,
         Err(error) => return failed(error),
     };
     logging::start(&config.log);
     let command = (!command.is_empty()).then_some(command);
-    crate::run::run(&config, command).unwrap_or_else(|error| failed(format!("{error:#}")))
+    let reread = Box::new(move || Ok(settings.clone().load()?.config));
+    crate::run::run(&config, reread, command).unwrap_or_else(|error| failed(format!("{error:#}")))
 }
 
 fn failed(error: impl std::fmt::Display) -> ExitCode {
     complain(error);
     ExitCode::from(EXIT_WEIR)
+}
+
+pub(super) fn reload(pid: Option<u32>) -> u8 {
+    match crate::run::ask::ask(pid) {
+        Ok((pid, Some(answer))) => match answer.strip_prefix(ANSWER_ERROR) {
+            Some(error) => complain(format!("process {pid}: {error}")),
+            None => print(&format!("weir {pid}: {}\n", escape(&answer))),
+        },
+        Ok((pid, None)) => complain(format!("process {pid} was asked and gave no answer; its log says what it did")),
+        Err(error) => complain(format!("{error:#}")),
+    }
 }
 
 pub(super) fn verify(args: &verify::Args) -> u8 {

@@ -64,6 +64,14 @@ Exit status:
   1   weir cannot run here, or the configuration is wrong; each reason is named, with what to do
   2   wrong usage";
 
+pub(super) const RELOAD_AFTER: &str = "\
+The running weir reads its file, its environment and its flags again, as SIGHUP makes it, and answers what it did. What is \
+wrong leaves everything as it was. Settings other than filters and sinks need a restart, and the answer names them.
+
+Exit status:
+  0   done
+  1   not put in force, or no answer within a minute: the log of the running weir says more";
+
 pub(super) const CONFIG: &str = "\
 Prints the configuration in force as a TOML file that gives the same again; behind each value stands where it comes from. \
 Takes the settings of `weir run`.";

@@ -1,5 +1,6 @@
 //! Filters with their names resolved on this machine: users to ids, cgroups to directories, processes that exist.
 
+use std::collections::HashSet;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -98,16 +99,39 @@ fn find_cgroup(name: &str, root: Option<&Path>) -> Result<PathBuf, FilterError> 
 
 /// A cgroup's id is the inode number of its directory.
 fn cgroup_by_id(id: u64, root: &Path) -> Option<PathBuf> {
-    let mut waiting = vec![root.to_owned()];
-    for _ in 0..CGROUPS_SEARCHED_MAX {
+    below(&[root.to_owned()]).find(|directory| fs::metadata(directory).is_ok_and(|metadata| metadata.ino() == id))
+}
+
+/// Cgroups of the filters and all below them, by the ids that records have. Only where records are rare: cgroups come and go.
+pub struct CgroupIds {
+    only: Option<HashSet<u64>>,
+    except: HashSet<u64>,
+}
+
+impl CgroupIds {
+    /// As they are now.
+    pub fn of(cgroups: &Lists<PathBuf>) -> CgroupIds {
+        let ids =
+            |directories: &[PathBuf]| below(directories).filter_map(|d| Some(fs::metadata(d).ok()?.ino())).collect();
+        CgroupIds { only: (!cgroups.only.is_empty()).then(|| ids(&cgroups.only)), except: ids(&cgroups.except) }
+    }
+
+    /// Whether the filters keep a task in this cgroup.
+    pub fn let_through(&self, id: u64) -> bool {
+        self.only.as_ref().is_none_or(|only| only.contains(&id)) && !self.except.contains(&id)
+    }
+}
+
+/// These directories and all below them, as many as are searched.
+fn below(directories: &[PathBuf]) -> impl Iterator<Item = PathBuf> {
+    let mut waiting = directories.to_vec();
+    let next = move || {
         let directory = waiting.pop()?;
-        if fs::metadata(&directory).is_ok_and(|metadata| metadata.ino() == id) {
-            return Some(directory);
-        }
         let entries = fs::read_dir(&directory).into_iter().flatten().flatten();
         waiting.extend(entries.filter(|entry| entry.file_type().is_ok_and(|t| t.is_dir())).map(|entry| entry.path()));
-    }
-    None
+        Some(directory)
+    };
+    std::iter::from_fn(next).take(CGROUPS_SEARCHED_MAX)
 }
 
 /// What is wrong with the filters on any machine.
@@ -168,6 +192,24 @@ mod tests {
         }
         assert!(find_cgroup("c.slice", Some(root.path())).is_err());
         assert!(find_cgroup("a.slice", None).expect_err("no mount").to_string().contains("mount -t cgroup2"));
+    }
+
+    #[test]
+    fn a_cgroup_filter_lets_through_by_id_what_is_in_a_cgroup_or_below_it() {
+        let root = tempfile::tempdir().expect("a directory");
+        let (a, b) = (root.path().join("a"), root.path().join("b"));
+        fs::create_dir_all(a.join("below")).expect("a tree");
+        fs::create_dir(&b).expect("another");
+        let id = |directory: &Path| fs::metadata(directory).expect("metadata").ino();
+        let ids = |only: &[&Path], except: &[&Path]| {
+            let owned = |list: &[&Path]| list.iter().map(|p| (*p).to_owned()).collect();
+            let cgroups = CgroupIds::of(&Lists { only: owned(only), except: owned(except) });
+            [&a, &a.join("below"), &b].map(|directory| cgroups.let_through(id(directory)))
+        };
+        assert_eq!(ids(&[], &[]), [true, true, true]);
+        assert_eq!(ids(&[&a], &[]), [true, true, false]);
+        assert_eq!(ids(&[], &[&a]), [false, false, true]);
+        assert_eq!(ids(&[root.path()], &[&a.join("below")]), [true, false, true]);
     }
 
     #[test]

@@ -72,6 +72,8 @@ pub struct Board {
     lanes: Mutex<Vec<LaneWatch>>,
     spool: Option<Spooled>,
     liveness: Liveness,
+    /// Reloads that were put in force, and those that were not.
+    reloads: [AtomicU64; 2],
     ready: AtomicBool,
     stopping: AtomicBool,
 }
@@ -94,6 +96,7 @@ impl Board {
             lanes: Mutex::new(lanes),
             spool,
             liveness: Liveness::new(began),
+            reloads: Default::default(),
             ready: AtomicBool::new(false),
             stopping: AtomicBool::new(false),
         }
@@ -186,5 +189,31 @@ impl Board {
     /// The lanes.
     pub fn lanes(&self) -> Vec<LaneWatch> {
         lock(&self.lanes).clone()
+    }
+
+    /// A sink came.
+    pub fn add_lane(&self, lane: LaneWatch) {
+        lock(&self.lanes).push(lane);
+    }
+
+    /// A sink went.
+    pub fn remove_lane(&self, name: &str) {
+        lock(&self.lanes).retain(|lane| lane.name() != name);
+    }
+
+    /// Other settings are in force.
+    pub fn set_config(&self, config: Value) {
+        let mut facts = lock(&self.facts);
+        *facts = Arc::new(Facts { config, ..(**facts).clone() });
+    }
+
+    /// The configuration was read again, and put in force or not.
+    pub fn reloaded(&self, in_force: bool) {
+        self.reloads[usize::from(!in_force)].fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Reloads that were put in force, and those that were not.
+    pub fn reloads(&self) -> [u64; 2] {
+        [self.reloads[0].load(Ordering::Relaxed), self.reloads[1].load(Ordering::Relaxed)]
     }
 }

@@ -27,6 +27,7 @@ pub struct Snapshot {
     /// CPU, numbers given out, wake-ups forced.
     cpus: Vec<(usize, u64, u64)>,
     rounds: u64,
+    reloads: [u64; 2],
     uptime_s: f64,
     /// Kernel time, ns.
     now_ns: i64,
@@ -43,6 +44,7 @@ impl Snapshot {
             lanes: board.lanes().iter().map(|lane| (lane.name().to_owned(), lane.ledger())).collect(),
             cpus: board.cpus().map(|(cpu, counters)| (cpu, counters.seq, counters.forced_wakeups)).collect(),
             rounds: board.rounds(),
+            reloads: board.reloads(),
             uptime_s: board.uptime().as_secs_f64(),
             now_ns: boottime_ns(),
             spool: board.spool().map(|spool| spool.counts()),
@@ -131,6 +133,11 @@ fn by_program(snapshot: &Snapshot, value: fn(&weir_bpf::ProgramCounters) -> f64)
     programs.map(|program| (vec![("program", program.program.clone())], value(program))).collect()
 }
 
+fn reloads(snapshot: &Snapshot) -> Samples {
+    let sample = |(result, count): (&str, u64)| (vec![("result", result.to_owned())], count as f64);
+    ["ok", "failed"].into_iter().zip(snapshot.reloads).map(sample).collect()
+}
+
 fn build_info(_: &Snapshot) -> Samples {
     vec![(vec![("version", env!("CARGO_PKG_VERSION").to_owned())], 1.0)]
 }
@@ -140,6 +147,7 @@ pub(super) static METRICS: &[Metric] = &[
     gauge("weir_build_info", "Version of weir; the value is always 1", build_info),
     gauge("weir_uptime_seconds", "Time since the probes were loaded", |s| one(s.uptime_s)),
     counter("weir_events", "Events that became rows, by class and action", events),
+    counter("weir_reloads", "Times that the configuration was read again, by whether it was put in force", reloads),
     counter("weir_records", "Records read from the rings", |s| one(s.published.counts.records as f64)),
     counter("weir_withheld", "Records that became no row: not selected, context only, void", |s| {
         one(s.published.counts.withheld as f64)

@@ -28,6 +28,14 @@ impl Service {
         tell(&[NotifyState::Ready]);
     }
 
+    /// The configuration is read again; [`Service::ready`] says when that is over.
+    pub fn reloading() {
+        match NotifyState::monotonic_usec_now() {
+            Ok(now) => tell(&[NotifyState::Reloading, now]),
+            Err(error) => tracing::debug!("read the monotonic clock: {error}"),
+        }
+    }
+
     /// The run ends, which may take so long.
     pub fn stopping(longest: Duration) {
         let usec = u32::try_from(longest.as_micros()).unwrap_or(u32::MAX);

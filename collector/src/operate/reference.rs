@@ -30,6 +30,26 @@ A broker that is away makes weir neither dead nor unready: restarting would not 
 stops and how long that may take, and gives a sign of life three times per `WatchdogSec`, but only while `/livez` would be 200.
 Messages go to standard error, so to the journal; `--log json` makes them one JSON object a line.
 
+## Another configuration without a restart
+
+`weir reload` (or SIGHUP, or `systemctl reload weir`) reads the configuration again: the file, the environment of the running
+process, its flags. Filters and sinks change while events come; the probes stay attached, and no event that both the old and the
+new filters keep is lost on the way.
+
+- A sink that is new in the file begins with what comes now, or in a spool as its `start` says. One that is gone writes its last
+  rows and ends; with `--durability crash` its place in the spool stays, in case it comes back. One with other settings ends and
+  begins again where it stood: what comes meanwhile waits in its queue, or in the spool.
+- Everything else (classes, rings, spool, limits) needs a restart; the answer names what differs.
+- What is wrong leaves everything as it was: the whole configuration is checked, and new sinks are opened, before anything
+  changes. `weir_reloads_total` counts both.
+- A subtree that is not followed any more loses the processes that can be seen to descend from its root; those whose parents
+  have ended stay as long as any subtree is followed.
+
+```console
+$ sudo weir reload
+weir 4242: the filters have changed; sink archive is new
+```
+
 ## Metrics
 
 Counts of the reader are at most a second old while records come. Those of probes are counted by the kernel and cost it some

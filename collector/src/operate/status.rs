@@ -28,6 +28,7 @@ pub fn json(board: &Board) -> Value {
         "lost": counts.lost,
         "late": published.order.late,
         "clock_steps": counts.clock_steps,
+        "reloads": { "ok": board.reloads()[0], "failed": board.reloads()[1] },
         "processes": published.processes,
         "sinks": sinks.collect::<Vec<_>>(),
         "probes": facts.probes,

@@ -16,7 +16,10 @@ use weir_schema::Reason;
 use weir_sinks::Position;
 
 use super::hotplug::Hotplug;
+use super::in_force::InForce;
+use super::orders::{Inbox, Order};
 use super::stop::Stop;
+use crate::assemble::Limits;
 use crate::host::clock::boottime_ns;
 use crate::numbers::Gap;
 use crate::operate::{Board, Published, RingFill};
@@ -61,10 +64,29 @@ pub struct Driver {
     pub held: Option<Held>,
     /// Told about every round, and about once a second what was counted.
     pub board: Arc<Board>,
+    /// Changes between two rounds.
+    pub inbox: Inbox,
+    /// What the programs were told.
+    pub in_force: InForce,
+    /// Of cuts.
+    pub limits: Limits,
+    /// What was counted of attempts without a number.
+    pub counted: Counted,
+}
+
+/// What the kernel's counters said when they were read last.
+pub struct Counted {
     programs: Arc<Vec<ProgramCounters>>,
-    misses_seen: u64,
-    filter_full_seen: u64,
-    misses_at: Instant,
+    misses: u64,
+    filter_full: u64,
+    at: Instant,
+}
+
+impl Counted {
+    /// At the start.
+    pub fn new(loaded: &Loaded) -> Counted {
+        Counted { programs: Arc::new(loaded.counters()), misses: 0, filter_full: 0, at: Instant::now() }
+    }
 }
 
 /// What a round found.
@@ -135,38 +157,6 @@ pub fn read_round(sequencer: &mut Sequencer<CpuRing>, pipeline: &mut Pipeline) -
 }
 
 impl Driver {
-    /// A loop that has not begun.
-    #[allow(clippy::too_many_arguments)]
-    pub fn new(
-        loaded: Loaded,
-        sequencer: Sequencer<CpuRing>,
-        pipeline: Pipeline,
-        waiter: Waiter,
-        hotplug: Option<Hotplug>,
-        naps: Naps,
-        ring_bytes: u64,
-        watch: Arc<super::status::Watch>,
-        held: Option<Held>,
-        board: Arc<Board>,
-    ) -> Driver {
-        Driver {
-            programs: Arc::new(loaded.counters()),
-            loaded,
-            sequencer,
-            pipeline,
-            waiter,
-            hotplug,
-            naps,
-            ring_bytes,
-            watch,
-            held,
-            board,
-            misses_seen: 0,
-            filter_full_seen: 0,
-            misses_at: Instant::now(),
-        }
-    }
-
     /// One round and the cuts that it makes due; returns what there was.
     fn drain(&mut self) -> Drained {
         let produced = self.board.produced();
@@ -179,13 +169,30 @@ impl Driver {
         self.pipeline.close_due(drained, now, || marks(sequencer, resumes));
         self.release_held();
         self.board.round(now, produced);
-        if round.emitted > 0 && self.misses_at.elapsed() >= MISSES_EVERY {
+        if round.emitted > 0 && self.counted.at.elapsed() >= MISSES_EVERY {
             self.count_unnumbered(round.watermark_ns);
         }
         match (drained, round.emitted) {
             (true, 0) => Drained::Nothing,
             (true, _) => Drained::All,
             (false, _) => Drained::Part,
+        }
+    }
+
+    /// Does what was asked for.
+    fn obey(&mut self) {
+        while let Some(order) = self.inbox.next() {
+            match order {
+                Order::Filters(to, answer) => {
+                    // Who asked may have given up.
+                    let _ = answer.send(self.in_force.change(&mut self.loaded, &mut self.pipeline, *to));
+                }
+                Order::Lanes(pace, edit, answer) => {
+                    let (sequencer, resumes) = (&self.sequencer, self.held.is_some());
+                    self.pipeline.edit(pace, self.limits, edit, answer, || marks(sequencer, resumes));
+                    self.release_held();
+                }
+            }
         }
     }
 
@@ -202,20 +209,20 @@ impl Driver {
 
     /// Attempts that took no number show only in counters of the kernel.
     fn count_unnumbered(&mut self, ktime_ns: i64) {
-        self.misses_at = Instant::now();
+        self.counted.at = Instant::now();
         let programs = self.loaded.counters();
         let misses: u64 = programs.iter().map(|p| p.recursion_misses).sum();
-        if misses > self.misses_seen {
+        if misses > self.counted.misses {
             let worst = programs.iter().max_by_key(|p| p.recursion_misses).map_or("", |p| p.program.as_str());
-            self.pipeline.unnumbered(misses - self.misses_seen, worst, Reason::ProbeReentered, ktime_ns);
-            self.misses_seen = misses;
+            self.pipeline.unnumbered(misses - self.counted.misses, worst, Reason::ProbeReentered, ktime_ns);
+            self.counted.misses = misses;
         }
-        self.programs = Arc::new(programs);
+        self.counted.programs = Arc::new(programs);
         let cpus = self.sequencer.sources().map(|s| u64::from(s.counters().filter_full));
         let full: u64 = cpus.sum();
-        if full > self.filter_full_seen {
-            self.pipeline.unnumbered(full - self.filter_full_seen, "fork", Reason::FilterFull, ktime_ns);
-            self.filter_full_seen = full;
+        if full > self.counted.filter_full {
+            self.pipeline.unnumbered(full - self.counted.filter_full, "fork", Reason::FilterFull, ktime_ns);
+            self.counted.filter_full = full;
         }
     }
 
@@ -235,7 +242,7 @@ impl Driver {
             order: self.sequencer.counters(),
             processes: self.pipeline.processes(),
             rings: rings.collect(),
-            programs: Arc::clone(&self.programs),
+            programs: Arc::clone(&self.counted.programs),
         };
         self.board.publish(now, published);
     }
@@ -244,6 +251,7 @@ impl Driver {
     pub fn run(&mut self, stop: &Stop, until: Option<Instant>) -> Result<()> {
         let mut naps = 0;
         while !stop.is_asked() && until.is_none_or(|t| Instant::now() < t) {
+            self.obey();
             let drained = self.drain();
             if drained != Drained::Nothing {
                 naps = 0;
@@ -265,7 +273,7 @@ impl Driver {
     /// Sleeps until a record, an event or a cut's age; with the flag set and the positions seen unchanged behind it.
     fn sleep(&mut self, stop: &Stop, until: Option<Instant>) -> Result<()> {
         self.loaded.shared.set_sleeping(true);
-        if !self.sequencer.has_more() && !stop.is_asked() {
+        if !self.sequencer.has_more() && !stop.is_asked() && self.inbox.is_empty() {
             let now = Instant::now();
             let due = self.pipeline.due_in(now);
             let end = until.map(|t| t.saturating_duration_since(now));

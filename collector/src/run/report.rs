@@ -64,6 +64,8 @@ pub struct Report {
     pub totals: Totals,
     /// The sinks' counts.
     pub lanes: Vec<LaneReport>,
+    /// The same of sinks that went or changed at a reload, and so have no end.
+    pub retired: Vec<LaneReport>,
     /// The reader of standard output left before the end, which is no failure: `weir run --stdout table | head`.
     pub reader_left: bool,
     /// Exit status of the command, if there was one.
@@ -73,9 +75,13 @@ pub struct Report {
 }
 
 impl Report {
+    fn all_lanes(&self) -> impl Iterator<Item = &LaneReport> {
+        self.retired.iter().chain(&self.lanes)
+    }
+
     /// Whether every number is accounted for in every sink.
     pub fn balances(&self) -> bool {
-        self.totals.difference() == 0 && self.lanes.iter().all(|l| l.ledger.balance().is_empty())
+        self.totals.difference() == 0 && self.all_lanes().all(|l| l.ledger.balance().is_empty())
     }
 
     fn json(&self) -> Value {
@@ -102,6 +108,7 @@ impl Report {
             "duplicates": self.totals.duplicates,
             "processes": self.totals.processes,
             "sinks": self.lanes.iter().map(LaneReport::to_json).collect::<Vec<_>>(),
+            "retired": self.retired.iter().map(LaneReport::to_json).collect::<Vec<_>>(),
         })
     }
 
@@ -110,6 +117,9 @@ impl Report {
         let mut text = String::new();
         let rate = c.records as f64 / self.seconds.max(0.001);
         let _ = writeln!(text, "weir: {} events in {:.1} s ({rate:.0}/s), {} lost", c.records, self.seconds, c.lost);
+        for lane in &self.retired {
+            let _ = writeln!(text, "  {} (until a reload)", lane_line(lane));
+        }
         for lane in &self.lanes {
             let _ = writeln!(text, "  {}", lane_line(lane));
         }
@@ -117,7 +127,7 @@ impl Report {
             let _ = write!(text, "  every number is accounted for");
         } else {
             let _ = write!(text, "  THE LEDGER DOES NOT BALANCE: {} numbers differ", self.totals.difference());
-            for imbalance in self.lanes.iter().flat_map(|l| l.ledger.balance()) {
+            for imbalance in self.all_lanes().flat_map(|l| l.ledger.balance()) {
                 let _ = write!(text, "\n    {imbalance}");
             }
         }
@@ -137,7 +147,10 @@ impl Report {
         }
         let is_stdout = |name: &str| config.sinks.iter().any(|s| s.name == name && s.kind() == SinkKind::Stdout);
         let excused = |lane: &LaneReport| self.reader_left && is_stdout(&lane.name);
-        let failed = !self.balances() || self.lanes.iter().any(|l| !(excused(l) || l.kept || l.finished && l.ended));
+        let left_behind = |lane: &LaneReport| !lane.kept && (!lane.finished || lane.ledger.pending_total() > 0);
+        let failed = !self.balances()
+            || self.retired.iter().any(left_behind)
+            || self.lanes.iter().any(|l| !(excused(l) || l.kept || l.finished && l.ended));
         Ok(match self.status {
             Some(status) => ExitCode::from(status),
             None if failed => ExitCode::from(EXIT_OWN),

@@ -113,6 +113,37 @@ impl Pinned {
     }
 }
 
+/// A change of what pinned programs were told. Whoever is killed in the middle leaves programs that nobody takes over: the next
+/// start reads their rings empty and attaches anew.
+pub struct Repin<'a> {
+    spool: &'a Path,
+    pinned: Pinned,
+}
+
+impl<'a> Repin<'a> {
+    /// Says in the spool that the programs are about to change.
+    ///
+    /// # Errors
+    /// When the spool cannot be read or written.
+    pub fn begin(spool: &'a Path) -> Result<Repin<'a>> {
+        let path = spool.join(FILE);
+        let bytes = fs::read(&path).with_context(|| format!("read {}", path.display()))?;
+        let pinned: Pinned = serde_json::from_slice(&bytes).with_context(|| format!("read {}", path.display()))?;
+        Pinned { fingerprint: 0, ..pinned.clone() }.store(spool)?;
+        Ok(Repin { spool, pinned })
+    }
+
+    /// Says what they are told now.
+    ///
+    /// # Errors
+    /// When the spool cannot be written.
+    pub fn end(self, settings: &Settings) -> Result<()> {
+        let paths = settings.filters.paths.clone();
+        let (fingerprint, only_paths, except_paths) = (fingerprint(settings), paths.only, paths.except);
+        Pinned { fingerprint, only_paths, except_paths, ..self.pinned }.store(self.spool)
+    }
+}
+
 /// The pins of a spool.
 pub fn pins_of(log_id: &str) -> Pins {
     let short: String = log_id.chars().filter(char::is_ascii_alphanumeric).take(12).collect();

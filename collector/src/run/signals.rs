@@ -1,4 +1,5 @@
-//! SIGINT and SIGTERM: what they ask of weir, and of the command that it runs.
+//! SIGINT and SIGTERM: what they ask of weir, and of the command that it runs. SIGHUP from a process asks for a reload; when
+//! the terminal goes away it ends weir as SIGTERM does.
 //!
 //! What somebody sends to weir is passed on to its command, and weir records until the command has ended: what the command
 //! does about the signal is seen too. A Ctrl-C at the terminal has reached the command already and is its own matter, as
@@ -10,13 +11,15 @@ use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crossbeam_channel::{Receiver, Sender, bounded};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Signal, pidfd_send_signal};
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::SignalsInfo;
 use signal_hook::iterator::exfiltrator::origin::WithOrigin;
 use signal_hook::low_level::siginfo::Cause;
 
+use super::ask::Asked;
 use super::stop::Stop;
 use crate::command::EXIT_SIGNAL;
 
@@ -93,6 +96,7 @@ struct Heard {
 pub struct Listener {
     heard: Arc<Heard>,
     stop: Stop,
+    reloads: (Sender<Asked>, Receiver<Asked>),
 }
 
 impl Listener {
@@ -102,12 +106,17 @@ impl Listener {
     /// # Errors
     /// When the handlers cannot be set.
     pub fn listen(stop: &Stop) -> io::Result<Listener> {
-        let mut signals = SignalsInfo::<WithOrigin>::new([SIGINT, SIGTERM])?;
-        let listener = Listener { heard: Arc::default(), stop: stop.clone() };
+        let mut signals = SignalsInfo::<WithOrigin>::new([SIGHUP, SIGINT, SIGTERM])?;
+        let listener = Listener { heard: Arc::default(), stop: stop.clone(), reloads: bounded(1) };
         let own = listener.clone();
         thread::Builder::new().name("signals".into()).spawn(move || {
             for origin in signals.forever() {
-                own.hear(origin.signal, origin.cause == Cause::Kernel);
+                let from_kernel = origin.cause == Cause::Kernel;
+                if origin.signal == SIGHUP && !from_kernel {
+                    let _ = own.reloads.0.try_send(Asked { pid: origin.process.map(|process| process.pid) });
+                } else {
+                    own.hear(origin.signal, from_kernel);
+                }
             }
         })?;
         Ok(listener)
@@ -116,6 +125,11 @@ impl Listener {
     /// Signals go to this command too, from now on.
     pub fn pass_on_to(&self, command: OwnedFd) {
         let _ = self.heard.command.set(Command(command));
+    }
+
+    /// Wishes for a reload. One that comes while another is under way waits; more than that are one.
+    pub fn reloads(&self) -> Receiver<Asked> {
+        self.reloads.1.clone()
     }
 
     /// The status of a run that a signal ended and its command did not: 128 and the signal.

@@ -19,7 +19,7 @@ use weir_sinks::{
 use super::spool::Spool;
 use super::stop::Stop;
 use crate::assemble::Limits;
-use crate::config::{Config, DATA_DIR, Kafka, Nats, Parquet, SinkConfig, SinkSettings, StdoutFormat};
+use crate::config::{Config, DATA_DIR, Kafka, Nats, Parquet, SinkConfig, SinkKind, SinkSettings, StdoutFormat};
 use crate::host::Host;
 use crate::pipeline::{Pace, Pipeline};
 use crate::privilege;
@@ -40,13 +40,16 @@ pub struct Run<'a> {
 }
 
 /// A sink that is ready for its lane.
-struct Made {
-    sink: Box<dyn Sink>,
-    pace: Pace,
+pub struct Made {
+    /// The sink.
+    pub sink: Box<dyn Sink>,
+    /// When it gets its cuts.
+    pub pace: Pace,
 }
 
 impl Run<'_> {
-    fn options(&self, sink: &SinkConfig) -> LaneOptions {
+    /// Of the sink's lane.
+    pub fn options(&self, sink: &SinkConfig) -> LaneOptions {
         LaneOptions {
             cuts_max: self.config.lane_cuts_max,
             bytes_max: usize::try_from(self.config.lane_bytes_max).unwrap_or(usize::MAX),
@@ -71,26 +74,35 @@ impl Run<'_> {
         ClassSet::of(CLASSES.iter().map(|c| c.id).filter(|id| sink.classes.contains(*id) && is_recorded(*id)))
     }
 
-    /// Files and messages get their cuts by age, eyes at every drain.
-    fn made(&self, sink: impl Sink + 'static, pace: Pace) -> Made {
-        Made { sink: Box::new(sink), pace }
-    }
-
     fn age(&self) -> Pace {
         Pace::Age(Duration::from_millis(self.config.batch_age_ms))
     }
 
-    fn make(&self, sink: &SinkConfig, closed: &mut Closed) -> Result<Made> {
-        match &sink.settings {
-            SinkSettings::Parquet(section) => Ok(self.made(self.parquet(&sink.name, section)?, self.age())),
+    /// Files and messages get their cuts by age, eyes at every drain.
+    pub fn pace(&self, kind: SinkKind) -> Pace {
+        if kind == SinkKind::Stdout { Pace::Drain } else { self.age() }
+    }
+
+    /// Opens the sink.
+    ///
+    /// # Errors
+    /// When it can never work as it is configured.
+    pub fn make(&self, sink: &SinkConfig) -> Result<Made> {
+        self.make_watched(sink, &mut Closed::default())
+    }
+
+    fn make_watched(&self, sink: &SinkConfig, closed: &mut Closed) -> Result<Made> {
+        let made: Box<dyn Sink> = match &sink.settings {
+            SinkSettings::Parquet(section) => Box::new(self.parquet(&sink.name, section)?),
             SinkSettings::Stdout(section) => {
                 let made = self.stdout(&sink.name, section.format);
                 *closed = made.closed();
-                Ok(self.made(made, Pace::Drain))
+                Box::new(made)
             }
-            SinkSettings::Kafka(section) => Ok(self.made(self.kafka(&sink.name, section)?, self.age())),
-            SinkSettings::Nats(section) => Ok(self.made(self.nats(&sink.name, section)?, self.age())),
-        }
+            SinkSettings::Kafka(section) => Box::new(self.kafka(&sink.name, section)?),
+            SinkSettings::Nats(section) => Box::new(self.nats(&sink.name, section)?),
+        };
+        Ok(Made { sink: made, pace: self.pace(sink.kind()) })
     }
 
     fn kafka(&self, name: &str, section: &Kafka) -> Result<KafkaSink> {
@@ -187,7 +199,7 @@ pub fn add(pipeline: &mut Pipeline, run: &Run<'_>, spool: Option<Spool>) -> Resu
     // Lanes of one pace share their cuts. Eyes have no use for what is late, so they have no spool.
     let (mut by_age, mut at_drain) = (vec![], vec![]);
     for sink in &run.config.sinks {
-        let made = run.make(sink, &mut closed)?;
+        let made = run.make_watched(sink, &mut closed)?;
         let spool = spool.as_ref().filter(|_| made.pace != Pace::Drain);
         let backlog = spool.map(|spool| spool.backlog(&sink.name, sink.start)).transpose();
         let backlog = backlog.with_context(|| format!("find where sink {} stands in the spool", sink.name))?;
@@ -212,7 +224,7 @@ pub fn add(pipeline: &mut Pipeline, run: &Run<'_>, spool: Option<Spool>) -> Resu
 pub fn from_log(run: &Run<'_>, log_of: impl Fn(&str) -> Result<BacklogOptions>) -> Result<Vec<Lane>> {
     let mut closed = Closed::default();
     let start = |sink: &SinkConfig| {
-        let made = run.make(sink, &mut closed)?;
+        let made = run.make_watched(sink, &mut closed)?;
         lane(run.options(sink), made.sink, Some(log_of(&sink.name)?))
     };
     run.config.sinks.iter().map(start).collect()

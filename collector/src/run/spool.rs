@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use weir_bpf::Pins;
-use weir_sinks::{Backlog, BacklogOptions, Lane, Progress};
+use weir_sinks::{BacklogOptions, Lane};
 
 use super::resume::pins_of;
 
@@ -16,7 +16,7 @@ use crate::outlet::Outlet;
 use crate::privilege;
 use crate::spool::committer::{CommitOptions, Committer};
 use crate::spool::log::{Log, LogOptions};
-use crate::spool::{SinkLog, Spooled, WhenFull, cursor};
+use crate::spool::{Spooled, WhenFull, cursor};
 
 /// Where the spool stands when only the durability was asked for.
 const SPOOL_DIR: &str = "weir-spool";
@@ -24,7 +24,6 @@ const SPOOL_DIR: &str = "weir-spool";
 /// The log of a run.
 pub struct Spool {
     log: Log,
-    complete: bool,
     is_durable: bool,
     commit: CommitOptions,
 }
@@ -61,7 +60,7 @@ impl Spool {
                 SpoolFull::DropByClass => WhenFull::DropByClass,
             },
         };
-        Ok(Some(Spool { log, complete, is_durable, commit }))
+        Ok(Some(Spool { log, is_durable, commit }))
     }
 
     /// Records leave the rings only once they are in the log, and the programs survive the collector.
@@ -94,30 +93,7 @@ impl Spool {
     /// # Errors
     /// When its position is there and cannot be read.
     pub fn backlog(&self, sink: &str, start: SinkStart) -> io::Result<BacklogOptions> {
-        let shared = self.log.shared();
-        let cursor = self.complete.then(|| cursor::path(self.log.dir(), sink));
-        let progress = if self.complete { cursor::read(self.log.dir(), sink)? } else { None };
-        let mut progress = progress.filter(|p| p.log_id == shared.log_id);
-        let first = match start {
-            SinkStart::Now => self.log.next(),
-            SinkStart::Oldest => shared.first(),
-        };
-        let next_cut = progress.as_ref().map_or(first, |p| p.next_cut);
-        let mut log = SinkLog::new(shared, sink, next_cut, cursor);
-        if progress.is_none() && self.complete {
-            // From here on the log keeps what the sink needs, even if it never comes to a first flush.
-            let begins = Progress::begins(&shared.log_id, first);
-            log.passed(&begins)?;
-            progress = Some(begins);
-        }
-        Ok(BacklogOptions {
-            log: Box::new(log),
-            log_id: if self.complete { shared.log_id.clone() } else { String::new() },
-            progress,
-            first,
-            first_sent: self.log.next(),
-            complete: self.complete,
-        })
+        cursor::backlog(&self.log, sink, start, self.log.next())
     }
 
     /// The end of the pipeline: every cut goes through the log, or what a lane has no room for.
@@ -126,7 +102,7 @@ impl Spool {
     /// When the system refuses a thread.
     pub fn outlet(self, lanes: Vec<Lane>) -> Result<(Outlet, Spooled)> {
         let shared = Arc::clone(self.log.shared());
-        if !self.complete {
+        if !self.log.is_complete() {
             return Ok((Outlet::Lanes(lanes, Some(Box::new(self.log))), Spooled { shared, commits: None }));
         }
         let committer = privilege::start_reduced(false, || Committer::start(self.log, self.commit, lanes))?;

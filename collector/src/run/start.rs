@@ -2,18 +2,20 @@
 
 use std::ffi::OsString;
 use std::fs;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use weir_bpf::plan::State;
 use weir_bpf::{Filters, Loaded, Settings};
-use weir_schema::wire::{HEADER, offset_of};
 use weir_sinks::Identity;
 
-use super::driver::{Driver, Held, Naps};
+use super::driver::{Counted, Driver, Held, Naps};
 use super::hotplug::Hotplug;
+use super::in_force::InForce;
+use super::orders::orders;
+use super::reload::{self, Reload, Reread, Retired};
 use super::report::Report;
 use super::resume::{self, Before, Pinned};
 use super::signals::Listener;
@@ -21,8 +23,11 @@ use super::sinks;
 use super::spool::Spool;
 use super::status::{self, Watch};
 use super::stop::Stop;
+use super::trees::{cgroup_id, follow_all, pid, tasks};
+use crate::assemble::Limits;
 use crate::check::Probe;
 use crate::command::{Gate, RunAs};
+use crate::config::filter::CgroupIds;
 use crate::config::{Config, effective_json};
 use crate::host::{Host, clock::boottime_ns};
 use crate::operate::{Board, Facts, Server, Service};
@@ -43,6 +48,7 @@ pub struct Started {
     identity: Identity,
     reader_left: weir_sinks::stdout::Closed,
     board: Arc<Board>,
+    retired: Retired,
     duration: Option<Duration>,
     stop_wait: Duration,
     began: Instant,
@@ -85,40 +91,6 @@ fn gate(config: &Config, host: &Host, command: Option<Vec<OsString>>) -> Result<
     let user = RunAs::choose(config.user.as_deref(), host.caller)?;
     let to_stderr = config.writes_to_stdout();
     Ok(Some(Gate::spawn(&command, user.as_ref(), to_stderr)?))
-}
-
-fn u32_at(record: &[u8], at: usize) -> u32 {
-    record.get(at..at + 4).and_then(|b| b.try_into().ok()).map_or(0, u32::from_le_bytes)
-}
-
-/// The records of the task iterator.
-fn tasks(bytes: &[u8]) -> Vec<&[u8]> {
-    let mut rest = bytes;
-    let mut records = vec![];
-    while rest.len() >= 4 {
-        let size = (u32_at(rest, 0) as usize).clamp(4, rest.len());
-        let (record, behind) = rest.split_at(size);
-        records.push(record);
-        rest = behind;
-    }
-    records
-}
-
-const PID: usize = offset_of(HEADER, "pid");
-const PPID: usize = offset_of(HEADER, "ppid");
-
-/// Every process below the roots, so that a subtree holds what is there already.
-fn descendants(tasks: &[&[u8]], roots: &[u32]) -> Vec<u32> {
-    let mut known: Vec<u32> = roots.to_vec();
-    let mut at = 0;
-    while at < known.len() {
-        let parent = known[at];
-        let children = tasks.iter().filter(|t| u32_at(t, PPID) == parent).map(|t| u32_at(t, PID));
-        let new: Vec<u32> = children.filter(|pid| !known.contains(pid)).collect();
-        known.extend(new);
-        at += 1;
-    }
-    known
 }
 
 fn say_plan(loaded: &Loaded) {
@@ -185,23 +157,19 @@ fn load(
     Ok((Loaded::load(settings)?, Spool::open(config)?, None))
 }
 
-/// Follows what is there already, then attaches.
+/// Attaches, and follows what is there already; nothing of it happens before the programs let children join.
 fn attach(loaded: &mut Loaded, settings: &Settings) -> Result<()> {
-    let there = loaded.tasks()?;
-    for (roots, except) in [(&settings.filters.trees.only, false), (&settings.filters.trees.except, true)] {
-        for pid in descendants(&tasks(&there), roots) {
-            loaded.follow(pid, except)?;
-        }
-    }
+    follow_all(loaded, &settings.filters)?;
     loaded.attach(settings.cgroup_root.as_deref())?;
-    Ok(())
+    // Who was forked in between.
+    follow_all(loaded, &settings.filters)
 }
 
 /// Starts everything; the command still waits behind its gate.
 ///
 /// # Errors
 /// Whatever keeps weir from starting, with what to do.
-pub fn start(config: &Config, command: Option<Vec<OsString>>) -> Result<Started> {
+pub fn start(config: &Config, reread: Reread, command: Option<Vec<OsString>>) -> Result<Started> {
     let host = Host::read()?;
     crate::requirements::check(&host)?;
     let stop = Stop::new().context("make the descriptor that ends a run")?;
@@ -231,6 +199,7 @@ pub fn start(config: &Config, command: Option<Vec<OsString>>) -> Result<Started>
     let mut pipeline = Pipeline::new(identity.clone(), selected, config.processes_max);
     // A command goes on without a reader, and its exit status is still wanted.
     let until_reader_leaves = gate.is_none().then(|| stop.clone());
+    let stop_reading = until_reader_leaves.clone();
     let sinks = sinks::Run { config, host: &host, identity: &identity, actions: &actions, stop: until_reader_leaves };
     let pins = spool.as_ref().filter(|s| s.is_durable() && gate.is_none()).map(Spool::pin_place);
     let holds = spool.as_ref().is_some_and(Spool::is_durable);
@@ -243,6 +212,9 @@ pub fn start(config: &Config, command: Option<Vec<OsString>>) -> Result<Started>
     if holds {
         sequencer.hold();
     }
+    let (orders, inbox) = orders().context("make the descriptor that changes a run")?;
+    waiter.add(inbox.fd())?;
+    let pinned = pins.as_ref().map(|(_, spool)| spool.clone());
     let mut have_rows = true;
     let before_attach_ns = boottime_ns();
     if let Some(before) = before {
@@ -255,8 +227,10 @@ pub fn start(config: &Config, command: Option<Vec<OsString>>) -> Result<Started>
         }
     }
     say_plan(&loaded);
+    let cgroups = CgroupIds::of(&settings.filters.cgroups);
     for record in tasks(&loaded.tasks()?) {
-        pipeline.running(record, &cmdline_of(u32_at(record, PID)), before_attach_ns, have_rows);
+        let has_row = have_rows && cgroups.let_through(cgroup_id(record));
+        pipeline.running(record, &cmdline_of(pid(record)), before_attach_ns, has_row);
     }
     privilege::drop_unneeded(gate.is_some()).context("drop capabilities that only the start needs")?;
     let hotplug =
@@ -270,18 +244,36 @@ pub fn start(config: &Config, command: Option<Vec<OsString>>) -> Result<Started>
     operate(server, &board)?;
     let naps = Naps { nap: Duration::from_micros(config.nap_us), before_sleep: config.naps_before_sleep };
     let held = spooled.as_ref().filter(|_| holds).and_then(|s| s.commits.clone()).map(Held::new);
-    let driver = Driver::new(
+    let reload = Reload {
+        reread,
+        config: config.clone(),
+        host,
+        identity: identity.clone(),
+        actions,
+        stop: stop_reading,
+        command: gate.as_ref().map(Gate::pid),
+        filters: settings.filters.clone(),
+        orders,
+        board: Arc::clone(&board),
+        spooled,
+    };
+    let retired = reload::start(reload, signals.reloads()).context("start the thread that reloads")?;
+    let driver = Driver {
+        counted: Counted::new(&loaded),
         loaded,
         sequencer,
         pipeline,
         waiter,
-        hotplug.ok(),
+        hotplug: hotplug.ok(),
         naps,
-        config.ring_bytes,
+        ring_bytes: config.ring_bytes,
         watch,
         held,
-        Arc::clone(&board),
-    );
+        board: Arc::clone(&board),
+        inbox,
+        in_force: InForce::new(settings, pinned),
+        limits: Limits::of(config),
+    };
     let (duration, stop_wait) = (config.duration, config.stop_wait);
     Ok(Started {
         driver,
@@ -291,6 +283,7 @@ pub fn start(config: &Config, command: Option<Vec<OsString>>) -> Result<Started>
         identity,
         reader_left,
         board,
+        retired,
         duration,
         stop_wait,
         began: Instant::now(),
@@ -343,10 +336,11 @@ impl Started {
         let seconds = self.began.elapsed().as_secs_f64();
         let (lanes, totals) = self.driver.finish();
         let lanes = sinks::stop(lanes, self.stop_wait);
+        let retired = std::mem::take(&mut *self.retired.lock().unwrap_or_else(PoisonError::into_inner));
         let ended = waiting.and_then(|w| w.is_finished().then(|| w.join().ok()).flatten());
         let status = ended.or_else(|| self.signals.status_without_end());
         let reader_left = self.reader_left.is_set();
-        Ok(Report { identity: self.identity, totals, lanes, reader_left, status, seconds })
+        Ok(Report { identity: self.identity, totals, lanes, retired, reader_left, status, seconds })
     }
 
     /// Opens the gate and asks to stop when the command has ended. After a signal it stays shut.

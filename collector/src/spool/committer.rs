@@ -14,6 +14,7 @@ use weir_sinks::{Cut, Lane, LaneWatch};
 
 use super::log::Log;
 use super::room::{Room, WhenFull};
+use crate::outlet::{Answer, Edit, edit};
 
 /// Cuts between the pipeline and the log.
 const CUTS_MAX: usize = 32;
@@ -60,9 +61,15 @@ impl CommitWatch {
     }
 }
 
+/// What the pipeline hands over.
+enum Step {
+    Cut(Arc<Cut>),
+    Edit(Edit, Answer),
+}
+
 /// The pipeline's end of the thread.
 pub struct Committer {
-    queue: Sender<Arc<Cut>>,
+    queue: Sender<Step>,
     watch: Arc<CommitWatch>,
     lanes: Vec<LaneWatch>,
     thread: JoinHandle<Vec<Lane>>,
@@ -74,12 +81,12 @@ impl Committer {
     /// # Errors
     /// When the system refuses a thread.
     pub fn start(log: Log, options: CommitOptions, lanes: Vec<Lane>) -> io::Result<Committer> {
-        let (queue, cuts) = bounded(CUTS_MAX);
+        let (queue, steps) = bounded(CUTS_MAX);
         let watch = Arc::new(CommitWatch::default());
         watch.durable.store(log.next(), Ordering::Release);
         let watches = lanes.iter().map(Lane::watch).collect();
         let room = Room::new(options.bytes_max, options.when_full);
-        let work = Work { log, room, lanes, cuts, interval: options.interval, watch: Arc::clone(&watch) };
+        let work = Work { log, room, lanes, steps, interval: options.interval, watch: Arc::clone(&watch) };
         let thread = std::thread::Builder::new().name("spool".into()).spawn(move || work.run())?;
         Ok(Committer { queue, watch, lanes: watches, thread })
     }
@@ -96,7 +103,16 @@ impl Committer {
 
     /// Hands over a cut; waits while the log cannot take it.
     pub fn send(&self, cut: Arc<Cut>) {
-        if self.queue.send(cut).is_err() {
+        self.hand_over(Step::Cut(cut));
+    }
+
+    /// Changes the lanes behind all cuts so far.
+    pub fn edit(&self, edit: Edit, answer: Answer) {
+        self.hand_over(Step::Edit(edit, answer));
+    }
+
+    fn hand_over(&self, step: Step) {
+        if self.queue.send(step).is_err() {
             tracing::error!("the thread of the spool is gone, which is a bug");
         }
     }
@@ -112,7 +128,7 @@ struct Work {
     log: Log,
     room: Room,
     lanes: Vec<Lane>,
-    cuts: Receiver<Arc<Cut>>,
+    steps: Receiver<Step>,
     interval: Duration,
     watch: Arc<CommitWatch>,
 }
@@ -122,12 +138,18 @@ impl Work {
         let mut group: Vec<Arc<Cut>> = vec![];
         let (mut bytes, mut due) = (0, None);
         loop {
-            let cut = match due {
-                None => self.cuts.recv().map_err(|_| RecvTimeoutError::Disconnected),
-                Some(at) => self.cuts.recv_deadline(at),
+            let step = match due {
+                None => self.steps.recv().map_err(|_| RecvTimeoutError::Disconnected),
+                Some(at) => self.steps.recv_deadline(at),
             };
-            match cut {
-                Ok(cut) => {
+            match step {
+                Ok(Step::Edit(change, answer)) => {
+                    self.commit(&mut group);
+                    (bytes, due) = (0, None);
+                    // Who asked may have given up.
+                    let _ = answer.send(edit(&mut self.lanes, Some(&self.log), self.log.next(), change));
+                }
+                Ok(Step::Cut(cut)) => {
                     bytes += self.append(&cut);
                     group.push(cut);
                     due.get_or_insert_with(|| Instant::now() + self.interval);

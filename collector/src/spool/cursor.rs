@@ -4,9 +4,11 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use weir_sinks::Progress;
+use weir_sinks::{Backlog, BacklogOptions, Progress};
 
-use super::log::CURSORS;
+use super::log::{CURSORS, Log};
+use super::reader::SinkLog;
+use crate::config::SinkStart;
 
 /// The file of a sink's position. Names of sinks are of letters that are safe in file names; others become `_`.
 pub fn path(dir: &Path, sink: &str) -> PathBuf {
@@ -45,4 +47,45 @@ pub fn all(dir: &Path) -> io::Result<Vec<(String, Progress)>> {
     }
     found.sort_by(|a, b| a.0.cmp(&b.0));
     Ok(found)
+}
+
+/// A sink's part of the log, from where it stood; one that the log does not know begins as `start` says. `next` is the number
+/// of the next cut, which the sink is sent.
+///
+/// # Errors
+/// When its position is there and cannot be read, or a new one cannot be stored.
+pub fn backlog(log: &Log, sink: &str, start: SinkStart, next: u64) -> io::Result<BacklogOptions> {
+    let (shared, complete) = (log.shared(), log.is_complete());
+    let cursor = complete.then(|| path(log.dir(), sink));
+    let mut progress = if complete { read(log.dir(), sink)?.filter(|p| p.log_id == shared.log_id) } else { None };
+    let first = match start {
+        SinkStart::Now => next,
+        SinkStart::Oldest => shared.first(),
+    };
+    let oldest = shared.first();
+    if let Some(progress) = progress.as_mut().filter(|p| p.next_cut < oldest) {
+        // It was no sink of a run between, so nothing was kept for it. Its own rows say which numbers it lacks.
+        tracing::warn!(
+            sink,
+            cuts = oldest - progress.next_cut,
+            "the spool no longer has what came while it was no sink"
+        );
+        progress.next_cut = oldest;
+    }
+    let next_cut = progress.as_ref().map_or(first, |p| p.next_cut);
+    let mut part = SinkLog::new(shared, sink, next_cut, cursor);
+    if progress.is_none() && complete {
+        // From here on the log keeps what the sink needs, even if it never comes to a first flush.
+        let begins = Progress::begins(&shared.log_id, first);
+        part.passed(&begins)?;
+        progress = Some(begins);
+    }
+    Ok(BacklogOptions {
+        log: Box::new(part),
+        log_id: if complete { shared.log_id.clone() } else { String::new() },
+        progress,
+        first,
+        first_sent: next,
+        complete,
+    })
 }

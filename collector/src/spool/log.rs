@@ -120,6 +120,11 @@ impl Shared {
         lock(&self.needed).insert(sink.to_owned(), from);
     }
 
+    /// A sink is gone: nothing is kept for it any more.
+    pub fn forget(&self, sink: &str) {
+        lock(&self.needed).remove(sink);
+    }
+
     /// The first cut that some sink still needs.
     fn needed(&self) -> Option<u64> {
         lock(&self.needed).values().min().copied()
@@ -149,6 +154,7 @@ pub struct Log {
     next: u64,
     recovered: Recovered,
     new_file: bool,
+    complete: bool,
     _lock: File,
 }
 
@@ -217,7 +223,18 @@ impl Log {
         let next = recovered.last.map_or(0, |last| last + 1);
         let shared = Arc::new(Shared::new(log_id, segments, next));
         let (encoder, frames) = (Encoder::default(), vec![]);
-        Ok(Log { options, shared, open: None, encoder, frames, next, recovered, new_file: false, _lock: held })
+        Ok(Log {
+            options,
+            shared,
+            open: None,
+            encoder,
+            frames,
+            next,
+            recovered,
+            new_file: false,
+            complete: true,
+            _lock: held,
+        })
     }
 
     /// Makes it a log of what sinks have no room for: it begins empty, and the next start removes what is left of it.
@@ -230,7 +247,9 @@ impl Log {
                         or name another directory";
             return Err(io::Error::new(io::ErrorKind::DirectoryNotEmpty, text));
         }
-        begin_file(&self.options.dir, true).map(drop)
+        begin_file(&self.options.dir, true)?;
+        self.complete = false;
+        Ok(())
     }
 
     /// What the start found.
@@ -241,6 +260,11 @@ impl Log {
     /// For readers.
     pub fn shared(&self) -> &Arc<Shared> {
         &self.shared
+    }
+
+    /// Every cut goes through it, and it outlives the run; else it has what sinks found no room for.
+    pub fn is_complete(&self) -> bool {
+        self.complete
     }
 
     /// Its directory.

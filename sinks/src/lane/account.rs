@@ -108,9 +108,30 @@ pub(crate) struct Split {
     pub withheld: Account,
     /// Rows for the sink that the spool gave up.
     pub dropped: Account,
+    /// Numbers before the cut that the lane never had, because it joined the stream behind them.
+    pub before: Account,
 }
 
 impl Split {
+    /// Numbers of a CPU.
+    pub fn numbers_of(&self, cpu: i32) -> i64 {
+        let accounts = [&self.selected, &self.withheld, &self.dropped];
+        accounts.iter().flat_map(|a| a.spans()).filter(|s| s.cpu == cpu).map(|s| s.count).sum()
+    }
+
+    /// A cut has every number from where the one before it ended: what is between that and `frontier` is not known.
+    pub fn find_before(&mut self, cut: &Cut, frontier: Option<&Frontier>) {
+        for p in &cut.positions {
+            let known = frontier.and_then(|f| f.position(p.cpu)).map_or((0, None), |k| (k.next_seq, Some(k.ktime_ns)));
+            let count = p.next_seq - self.numbers_of(p.cpu) - known.0;
+            if count > 0 {
+                let (cpu, first_seq, since_ktime_ns) = (p.cpu, known.0, known.1);
+                let span = Span { cpu, first_seq, last_seq: first_seq + count - 1, count, since_ktime_ns };
+                self.before.add(span, Counted::Unknown);
+            }
+        }
+    }
+
     /// `before` is where the stream stood before the cut.
     pub fn of(cut: &Cut, classes: ClassSet, before: Option<&Frontier>) -> Split {
         let since = |cpu| before.and_then(|f| f.position(cpu)).map(|p| p.ktime_ns);

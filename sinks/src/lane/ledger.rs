@@ -8,8 +8,8 @@ use weir_schema::loss::{CPU_SINK, REASONS};
 use weir_schema::{CLASSES, Reason};
 
 use super::account::{Account, Frontier, Split};
-use crate::Cut;
 use crate::loss_rows::Counted;
+use crate::{Cut, Progress};
 
 /// Rows of one class.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -101,13 +101,16 @@ impl Ledger {
         self.cpus.entry(cpu).or_default()
     }
 
-    /// A cut is handed to the lane, or comes from its log; `before` is where its stream stood.
-    pub(super) fn offered(&mut self, cut: &Cut, split: &Split, before: Option<&Frontier>) {
+    /// A cut is handed to the lane, or comes from its log; `before` is where its stream stood. A lane that `joins` a stream
+    /// with this cut does not know that, and takes the cut's own word for its numbers.
+    pub(super) fn offered(&mut self, cut: &Cut, split: &Split, before: Option<&Frontier>, joins: bool) {
         self.cuts += 1;
         let before = before.filter(|f| f.identity == cut.identity);
         for p in &cut.positions {
-            let from = before.and_then(|f| f.position(p.cpu)).map_or(0, |p| p.next_seq);
-            self.cpu(p.cpu).produced += p.next_seq - from;
+            self.cpu(p.cpu).produced += match before {
+                None if joins => split.numbers_of(p.cpu),
+                _ => p.next_seq - before.and_then(|f| f.position(p.cpu)).map_or(0, |p| p.next_seq),
+            };
         }
         for account in [&split.selected, &split.withheld, &split.dropped] {
             account.spans().iter().for_each(|s| self.cpu(s.cpu).pending += s.count);
@@ -140,6 +143,8 @@ impl Ledger {
             match what {
                 Counted::Action(_) => cpu.delivered += n,
                 Counted::Gap(reason) => cpu.lost[*reason as usize - 1] += n,
+                // Such numbers are told, and never delivered.
+                Counted::Unknown => {}
             }
         }
     }
@@ -152,7 +157,7 @@ impl Ledger {
             numbers.lost[Reason::SinkRefused as usize - 1] += n;
             let class = match what {
                 Counted::Action(id) => usize::from(id >> 8).checked_sub(1),
-                Counted::Gap(_) => None,
+                Counted::Gap(_) | Counted::Unknown => None,
             };
             if let Some(class) = class.and_then(|at| self.classes.get_mut(at)) {
                 class.rows_delivered = class.rows_delivered.saturating_sub(*n as u64);
@@ -259,6 +264,8 @@ pub struct LaneReport {
     pub ended: bool,
     /// What is pending is in the lane's log, from where the next start delivers it.
     pub kept: bool,
+    /// What is durable at the destination; `None` if the worker did not come to its end in time.
+    pub stands: Option<Box<Progress>>,
 }
 
 impl LaneReport {

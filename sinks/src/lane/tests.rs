@@ -93,7 +93,7 @@ fn item(ledger: &Shared, seq: i64, last: bool) -> Item {
         let position = Position { cpu: -1, next_seq: seq, ktime_ns: 99 + seq };
         Frontier::at(cut.identity.clone(), 0, 99 + seq, vec![position])
     });
-    lock(ledger).offered(&cut, &split, before.as_ref());
+    lock(ledger).offered(&cut, &split, before.as_ref(), false);
     Item { missed: None, cut: Some(Arc::new(cut)), bytes: 0 }
 }
 

@@ -125,6 +125,8 @@ pub(super) struct Worker {
     /// When a sink with a period is flushed next.
     flush_at: Option<Instant>,
     offered_to: u64,
+    /// The first cut is not where its stream begins.
+    joins: bool,
     fatal: bool,
     /// The last cut has come: from here a flush ends the data.
     last: bool,
@@ -138,6 +140,7 @@ impl Worker {
             backoff: Backoff::new(setup.retry.0, setup.retry.1),
             next_cut: setup.next_cut,
             offered_to: setup.next_cut,
+            joins: setup.next_cut > 0 && setup.stand.frontier.is_none(),
             saved: (setup.next_cut, setup.stand.clone()),
             stand: setup.stand.clone(),
             setup,
@@ -156,6 +159,13 @@ impl Worker {
     /// Whether rows of action `end` are durable.
     pub fn ended(&self) -> bool {
         self.saved.1.ended
+    }
+
+    /// Where the data at the destination stands, for a lane that continues it.
+    pub fn stands(&self) -> Progress {
+        let (next_cut, stand) =
+            if self.setup.rewinds { (self.saved.0, &self.saved.1) } else { (self.next_cut, &self.stand) };
+        Progress::of(&self.setup.log_id, next_cut, stand)
     }
 
     fn is_over(&self) -> bool {
@@ -247,6 +257,7 @@ impl Worker {
         }
         self.open.withheld.merge(&split.withheld);
         self.open.dropped.merge(&split.dropped);
+        self.stand.withheld.merge(&split.before);
         self.stand.withheld.merge(&split.withheld);
         self.stand.owed.spool_full.merge(&split.dropped);
         self.advance(cut, now);
@@ -262,6 +273,7 @@ impl Worker {
         }
         self.begun = true;
         let split = self.split(cut);
+        self.stand.withheld.merge(&split.before);
         self.stand.withheld.merge(&split.withheld);
         lock(&self.setup.ledger).withheld(&split.withheld);
         // Losses before this cut are dated before its rows, so that every table stays in kernel-time order.
@@ -289,10 +301,12 @@ impl Worker {
 
     /// The numbers of a cut; those of a cut that was not handed to the lane are counted here, once.
     fn split(&mut self, cut: &Cut) -> Split {
-        let split = Split::of(cut, self.setup.classes, self.stand.frontier.as_ref());
+        let mut split = Split::of(cut, self.setup.classes, self.stand.frontier.as_ref());
+        split.find_before(cut, self.stand.frontier.as_ref());
         if cut.number < self.setup.first_sent && cut.number >= self.offered_to {
             self.offered_to = cut.number + 1;
-            lock(&self.setup.ledger).offered(cut, &split, self.stand.frontier.as_ref());
+            let joins = std::mem::take(&mut self.joins);
+            lock(&self.setup.ledger).offered(cut, &split, self.stand.frontier.as_ref(), joins);
         }
         split
     }

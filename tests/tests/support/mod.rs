@@ -4,6 +4,7 @@
 // Every test file is a crate of its own and uses a part of this.
 #![allow(dead_code)]
 
+pub mod bpf_fs;
 pub mod build;
 pub mod http;
 pub mod load;

@@ -1,0 +1,74 @@
+//! What the programs were told, and the change of it while they run.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+use weir_bpf::{Filters, Loaded, Settings};
+
+use super::resume::Repin;
+use super::trees::{descendants, follow_all, tasks};
+use crate::pipeline::Pipeline;
+
+/// The settings in force.
+pub struct InForce {
+    settings: Settings,
+    /// Whose programs survive the collector: it says there what they were told.
+    spool: Option<PathBuf>,
+}
+
+impl InForce {
+    /// What was loaded; `spool` if it is pinned.
+    pub fn new(settings: Settings, spool: Option<PathBuf>) -> InForce {
+        InForce { settings, spool }
+    }
+
+    /// Puts other filters in force. What the old ones and the new ones let through is never lost on the way.
+    ///
+    /// # Errors
+    /// What the kernel or the spool refuses; the filters before are in force again then.
+    pub fn change(&mut self, loaded: &mut Loaded, pipeline: &mut Pipeline, to: Filters) -> Result<()> {
+        let repin = self.spool.as_deref().map(Repin::begin).transpose()?;
+        let from = self.settings.filters.clone();
+        if let Err(error) = change(loaded, &from, &to) {
+            if let Err(error) = change(loaded, &to, &from) {
+                tracing::error!("the filters before could not be put back: {error:#}");
+            }
+            repin.map(|repin| repin.end(&self.settings)).transpose()?;
+            return Err(error).context("change the filters");
+        }
+        pipeline.select_paths(&to.paths.only, &to.paths.except);
+        self.settings.filters = to;
+        repin.map(|repin| repin.end(&self.settings)).transpose()?;
+        Ok(())
+    }
+}
+
+fn change(loaded: &mut Loaded, from: &Filters, to: &Filters) -> Result<()> {
+    if from.trees == to.trees {
+        return Ok(loaded.change_filters(from, to)?);
+    }
+    loaded.grow_trees(true);
+    let changed = follow_all(loaded, to).and_then(|()| Ok(loaded.change_filters(from, to)?));
+    let left = changed.and_then(|()| leave(loaded, from, to));
+    loaded.grow_trees(false);
+    left
+}
+
+/// Takes processes out of subtrees that are not asked for any more. One whose parents have ended does not show where it came
+/// from, and stays until it ends, as long as there is such a filter.
+fn leave(loaded: &Loaded, from: &Filters, to: &Filters) -> Result<()> {
+    let there = loaded.tasks()?;
+    let there = tasks(&there);
+    for (before, after, except) in
+        [(&from.trees.only, &to.trees.only, false), (&from.trees.except, &to.trees.except, true)]
+    {
+        if after.is_empty() {
+            loaded.unfollow_all(except)?;
+            continue;
+        }
+        let stay = descendants(&there, after);
+        let gone = descendants(&there, before);
+        gone.difference(&stay).try_for_each(|pid| loaded.unfollow(*pid, except))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,92 @@
+//! What the reader is asked to change between two rounds.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
+
+use anyhow::{Context, Result, anyhow};
+use crossbeam_channel::{Receiver, Sender, bounded};
+use rustix::event::{EventfdFlags, eventfd};
+use weir_bpf::Filters;
+
+use crate::outlet::{Answer, Edit, Edited};
+use crate::pipeline::Pace;
+
+/// One change.
+pub enum Order {
+    /// Other filters.
+    Filters(Box<Filters>, Sender<Result<()>>),
+    /// Other lanes.
+    Lanes(Pace, Edit, Answer),
+}
+
+/// The reader's end.
+pub struct Inbox {
+    orders: Receiver<Order>,
+    event: Arc<OwnedFd>,
+}
+
+/// The end of who wants a change.
+pub struct Orders {
+    orders: Sender<Order>,
+    event: Arc<OwnedFd>,
+}
+
+/// Both ends.
+///
+/// # Errors
+/// When the kernel gives no descriptor.
+pub fn orders() -> io::Result<(Orders, Inbox)> {
+    let event = Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?);
+    let (sender, receiver) = bounded(1);
+    Ok((Orders { orders: sender, event: Arc::clone(&event) }, Inbox { orders: receiver, event }))
+}
+
+impl Inbox {
+    /// The next change, if there is one.
+    pub fn next(&self) -> Option<Order> {
+        self.orders.try_recv().ok()
+    }
+
+    /// Whether there is one.
+    pub fn is_empty(&self) -> bool {
+        self.orders.is_empty()
+    }
+
+    /// Becomes readable with every change.
+    pub fn fd(&self) -> BorrowedFd<'_> {
+        self.event.as_fd()
+    }
+}
+
+impl Orders {
+    /// Puts other filters in force, and waits until they are.
+    ///
+    /// # Errors
+    /// What the kernel refuses, and the end of the run.
+    pub fn filters(&self, to: Filters) -> Result<()> {
+        let (answer, answered) = bounded(1);
+        self.give(Order::Filters(Box::new(to), answer))?;
+        answered.recv().map_err(|_| ended())?
+    }
+
+    /// Changes lanes, and waits until it is done.
+    ///
+    /// # Errors
+    /// A sink that is not there, a log that cannot be read, and the end of the run.
+    pub fn lanes(&self, pace: Pace, edit: Edit) -> Result<Edited> {
+        let (answer, answered) = bounded(1);
+        self.give(Order::Lanes(pace, edit, answer))?;
+        answered.recv().map_err(|_| ended())?.context("change the sinks")
+    }
+
+    fn give(&self, order: Order) -> Result<()> {
+        self.orders.send(order).map_err(|_| ended())?;
+        let _ = rustix::io::write(&self.event, &1u64.to_ne_bytes());
+        Ok(())
+    }
+}
+
+fn ended() -> anyhow::Error {
+    anyhow!("the run ends")
+}
