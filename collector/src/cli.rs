@@ -24,7 +24,7 @@ const EXIT_USAGE: u8 = 2;
 
 /// What the Linux kernel sees, as columns.
 #[derive(Debug, Parser)]
-#[command(name = "weir", version, about, long_about = help::ABOUT, after_long_help = help::AFTER, max_term_width = 100)]
+#[command(name = "weir", version, about = "What the Linux kernel sees, as columns and streams", long_about = help::ABOUT, after_long_help = help::AFTER, max_term_width = 100)]
 #[command(arg_required_else_help = true, disable_help_subcommand = true)]
 struct Cli {
     #[command(subcommand)]

@@ -136,10 +136,10 @@ settings! {
         only_cgroup: Vec<String> as List<Text> = Vec::new(), &[Flag::Takes("only-cgroup", "CGROUP")];
         /// Not tasks inside these cgroups or below.
         except_cgroup: Vec<String> as List<Text> = Vec::new(), &[Flag::Takes("except-cgroup", "CGROUP")];
-        /// Of the events that have a path, only those whose path begins with one of these texts (`/etc/` with the slash
-        /// means what is below the directory).
+        /// Of class `file`, only events with a path that is one of these or below it: `/etc` is the directory and all in it,
+        /// and not `/etcetera`. Of two paths (rename, link) one is enough.
         only_path: Vec<String> as List<Text> = Vec::new(), &[Flag::Takes("only-path", "PREFIX")];
-        /// Not events whose path begins with one of these texts.
+        /// Not events of class `file` whose path is one of these or below it; of two paths both have to be.
         except_path: Vec<String> as List<Text> = Vec::new(), &[Flag::Takes("except-path", "PREFIX")];
         /// Tasks in containers: `any`, `only` them, or `none` of them.
         containers: Containers as Choice = Containers::Any, &[
@@ -191,7 +191,8 @@ settings! {
         format: PayloadFormat as Choice = PayloadFormat::Json;
         /// Compression inside the Arrow messages.
         arrow_compression: Compression as Choice = Compression::Lz4;
-        /// Bytes of one message before compression. A single row that is larger goes to the dead letters.
+        /// Bytes of one message before compression. A single row that is larger goes alone; what the broker refuses goes to the
+        /// dead letters.
         message_bytes_max: u64 as Size = 900_000;
         /// Lines of one message of JSON lines.
         lines_max: usize as Count = 1000;
@@ -290,8 +291,8 @@ settings! {
         format: PayloadFormat as Choice = PayloadFormat::JsonLines;
         /// Compression inside the Arrow messages.
         arrow_compression: Compression as Choice = Compression::Lz4;
-        /// Bytes of one message; never more than the server's `max_payload`. A single row that is larger goes to the dead
-        /// letters.
+        /// Bytes of one message; never more than the server's `max_payload`. A single row that is larger goes alone, and what
+        /// is larger than the server allows to the dead letters.
         message_bytes_max: u64 as Size = 1 << 20;
         /// Lines of one message of JSON lines.
         lines_max: usize as Count = 1000;
@@ -356,7 +357,7 @@ settings! {
     }
     /// The log on disk that keeps what sinks have not taken yet.
     spool: Spool, "Spool" {
-        /// Directory of the spool. Not set: none.
+        /// Directory of the spool. Not set: none, and `weir-spool` in the current directory in mode `crash`.
         dir: Option<PathBuf> as Optional<File> = None, &[Flag::Takes("spool", "DIR")];
         /// What must be on disk: `none` (the spool is used only for a sink that lags), or `crash` (a record leaves the
         /// kernel's ring only once it is in the spool, so that a killed weir goes on where it stopped).

@@ -30,9 +30,9 @@ pub fn start(log: &Log) {
     };
 }
 
-/// Client libraries tell every step at `info`; the sinks say in their own words what matters.
+/// Client libraries tell every step and every attempt; the sinks say in their own words what matters, once.
 fn directives(level: LevelFilter) -> String {
-    if level == LevelFilter::INFO { format!("{level},async_nats=warn") } else { level.to_string() }
+    if level <= LevelFilter::INFO { format!("{level},async_nats=off") } else { level.to_string() }
 }
 
 /// Stands in front of the further lines of a message (a verifier's log), so that none can pass for a message.

@@ -23,6 +23,9 @@ pub const CMDLINE_BYTES_MAX: usize = 4096;
 
 /// A jump of the wall clock against CLOCK_BOOTTIME that counts as a step, ns.
 const CLOCK_STEP_NS: i64 = 1_000_000;
+/// How far the wall clock may be from what rows say before the offset is taken anew, ns: no more often, so that an event has the
+/// same `time` in every output although their cuts close at other moments.
+const CLOCK_DRIFT_NS: i64 = 100_000;
 
 /// When a group of lanes gets its cuts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -426,10 +429,13 @@ impl Pipeline {
 
     fn look_at_clock(&mut self) {
         let offset = wall_offset_ns();
-        if (offset - self.clock_offset_ns).abs() > CLOCK_STEP_NS {
+        let off = (offset - self.clock_offset_ns).abs();
+        if off > CLOCK_STEP_NS {
             self.counts.clock_steps += 1;
         }
-        self.clock_offset_ns = offset;
+        if off > CLOCK_DRIFT_NS {
+            self.clock_offset_ns = offset;
+        }
     }
 
     /// Forgets all texts that no known process uses. Open rows hold numbers of texts, so their cuts close first.

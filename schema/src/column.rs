@@ -137,7 +137,7 @@ pub const TEXT_ESCAPED: Column = column(
     "text_escaped",
     ColumnType::Bool,
     Source::Collector,
-    "true if a text of the row had invalid UTF-8: such bytes stand as `\\xNN`, and a backslash is doubled",
+    "true if a text of the row had invalid UTF-8: in that text such bytes stand as `\\xNN`, and a backslash is doubled",
 );
 
 use ColumnType::{Int32, Int64, Text, Time};

@@ -4,20 +4,16 @@
 //! of the first row, so the same rows refused again are the same files. The reason is written first: a payload is never
 //! without one.
 
-use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
+use std::fs::{self, File};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
 use crate::file_names::{BOOT_DIGITS, HOST_BYTES_MAX, safe};
 use crate::payload::{PayloadFormat, RowIdentity};
+use crate::private;
 
-/// Mode of the directory.
-const DIR_MODE: u32 = 0o750;
-/// Mode of the files.
-const FILE_MODE: u32 = 0o640;
 /// Ending of files in the making.
 const UNFINISHED: &str = ".unfinished";
 /// Ending of the files with reasons.
@@ -130,27 +126,16 @@ impl DeadLetters {
         if self.dir.is_dir() {
             return Ok(());
         }
-        DirBuilder::new().recursive(true).mode(DIR_MODE).create(&self.dir)?;
-        self.give(&File::open(&self.dir)?, DIR_MODE)
+        private::create_dir_all(&self.dir, self.owner)
     }
 
     /// Whole or not at all, in place of what has the name.
     fn write(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
         let mut unfinished = path.as_os_str().to_owned();
         unfinished.push(UNFINISHED);
-        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(FILE_MODE).open(&unfinished)?;
-        let written = self
-            .give(&file, FILE_MODE)
-            .and_then(|()| file.write_all(bytes))
-            .and_then(|()| file.sync_all())
-            .and_then(|()| fs::rename(&unfinished, path));
+        let mut file = private::create(Path::new(&unfinished), self.owner)?;
+        let written = file.write_all(bytes).and_then(|()| file.sync_all()).and_then(|()| fs::rename(&unfinished, path));
         written.inspect_err(|_| drop(fs::remove_file(&unfinished)))
-    }
-
-    /// The mode is set once more because the umask may have taken bits away.
-    fn give(&self, file: &File, mode: u32) -> io::Result<()> {
-        file.set_permissions(Permissions::from_mode(mode))?;
-        self.owner.map_or(Ok(()), |(uid, gid)| fchown(file, Some(uid), Some(gid)))
     }
 }
 

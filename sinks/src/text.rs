@@ -4,12 +4,12 @@ use crate::json::Page;
 
 /// Whether a character could steer a terminal, or hide or turn around the text beside it.
 ///
-/// Controls (C0, DEL, C1), line and paragraph separators, the controls of bidirectional text (Unicode UAX 9), the byte
-/// order mark, interlinear annotations and tags.
+/// Controls (C0, DEL, C1), line and paragraph separators, the controls of bidirectional text (Unicode UAX 9), characters
+/// without width, the byte order mark, interlinear annotations and tags.
 pub fn is_unsafe(c: char) -> bool {
     matches!(c,
         '\0'..='\x1f' | '\x7f'..='\u{9f}'
-        | '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
+        | '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}'
         | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
 }
 

@@ -236,7 +236,7 @@ pub(super) fn spool(command: Spool) -> u8 {
             Err(error) => at(&dir)(error),
         },
         Spool::Repair { dir } => {
-            let options = LogOptions { dir: dir.clone(), segment_bytes: u64::MAX, keep: true };
+            let options = LogOptions { dir: dir.clone(), segment_bytes: u64::MAX, keep: true, owner: None };
             Log::open(options).map_or_else(at(&dir), |log| {
                 let found = log.recovered();
                 print(&format!("{} whole cuts stay, {} bytes were cut off\n", found.cuts, found.torn_bytes))

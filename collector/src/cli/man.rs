@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail};
 use clap::Command;
 use clap_mangen::Man;
 
-/// The page of weir, or of one command, as roff.
+/// The page of weir, or of one command (`run`, `capture-info`), as roff.
 pub(super) fn page(name: Option<&str>) -> Result<String> {
     let root = super::command();
     let Some(name) = name else {
@@ -31,15 +31,17 @@ pub(super) fn write_all(directory: &Path) -> Result<()> {
     Ok(())
 }
 
-/// The commands that are not hidden, named as their pages are. Flags that the help hides are hidden there too.
+/// The commands that are not hidden and theirs, named as their pages are: `weir-capture`, `weir-capture-info`. Flags that the
+/// help hides are hidden there too.
 fn commands(root: &Command) -> Vec<Command> {
-    let visible = root.get_subcommands().filter(|command| !command.is_hide_set());
-    visible
-        .map(|command| {
-            let name = format!("weir-{}", command.get_name());
-            command.clone().name(name).version(env!("CARGO_PKG_VERSION"))
-        })
-        .collect()
+    let mut pages = vec![];
+    for command in root.get_subcommands().filter(|command| !command.is_hide_set()) {
+        let name = format!("{}-{}", root.get_name(), command.get_name());
+        let page = command.clone().name(name).version(env!("CARGO_PKG_VERSION")).disable_help_subcommand(true);
+        pages.extend(commands(&page));
+        pages.push(page);
+    }
+    pages
 }
 
 fn render(command: Command) -> Result<String> {

@@ -24,6 +24,11 @@ impl Caller {
         Caller::of(rustix::process::geteuid().is_root(), variable("SUDO_UID"), variable("SUDO_GID"))
     }
 
+    /// Who gets files and directories that are made; `None`: who makes them.
+    pub fn owner() -> Option<(u32, u32)> {
+        Caller::of_process().map(|caller| (caller.uid, caller.gid))
+    }
+
     fn of(is_root: bool, uid: Option<String>, gid: Option<String>) -> Option<Caller> {
         let caller = Caller { uid: uid?.parse().ok()?, gid: gid?.parse().ok()? };
         (is_root && caller.uid != 0).then_some(caller)

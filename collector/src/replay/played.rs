@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use arrow_array::{ArrayRef, DictionaryArray, Int32Array, Int64Array, RecordBatch, StringArray};
-use weir_sinks::{Backlog, Batch, Cut, Identity, Progress};
+use weir_sinks::{Backlog, Batch, Cut, Identity, Progress, private};
 
 use super::progress::Counters;
 use super::{Options, Span, anew};
@@ -92,7 +92,9 @@ impl Backlog for Played {
 
     fn passed(&mut self, progress: &Progress) -> io::Result<()> {
         let stored = serde_json::to_vec(progress).map_err(io::Error::from).and_then(|bytes| {
-            self.cursor.parent().map_or(Ok(()), std::fs::create_dir_all)?;
+            self.cursor
+                .parent()
+                .map_or(Ok(()), |dir| private::create_dir_all(dir, private::owner_of_directory(dir)?))?;
             write_whole(&self.cursor, &bytes)
         });
         if let Err(error) = stored

@@ -1,15 +1,17 @@
 //! The final ledger: what the kernel numbered, what every sink has, and that both agree.
 
 use std::fmt::Write as _;
-use std::fs;
+use std::io::Write as _;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
-use weir_sinks::{Identity, LaneReport};
+use weir_sinks::lane::LaneState;
+use weir_sinks::{Identity, LaneReport, private};
 
 use super::EXIT_OWN;
-use crate::config::{Config, SinkKind};
+use crate::config::{Config, LogFormat, SinkKind};
+use crate::host::Caller;
 use crate::order::OrderCounters;
 use crate::pipeline::Counts;
 
@@ -47,11 +49,18 @@ fn lane_line(lane: &LaneReport) -> String {
     if ledger.withheld_total() > 0 {
         let _ = write!(text, ", {} not selected", ledger.withheld_total());
     }
-    if lane.kept && ledger.pending_total() > 0 {
-        let _ = write!(text, ", {} numbers wait in the spool", ledger.pending_total());
+    let pending = ledger.pending_total();
+    if pending > 0 && lane.kept {
+        let _ = write!(text, ", {pending} numbers wait in the spool");
+    } else if pending > 0 {
+        let _ = write!(text, ", {pending} NUMBERS NOT DELIVERED");
+    } else if !(lane.kept || lane.ended) {
+        let _ = write!(text, ", its data has no end rows");
     }
-    if let Some(why) = lane.fatal() {
-        let _ = write!(text, "; it could not go on: {why}");
+    match &ledger.state {
+        LaneState::Working => {}
+        LaneState::Failing(why) => drop(write!(text, "; it does not work: {why}")),
+        LaneState::Fatal(why) => drop(write!(text, "; it could not go on: {why}")),
     }
     text
 }
@@ -139,11 +148,18 @@ impl Report {
     /// # Errors
     /// When the report cannot be written.
     pub fn report(self, config: &Config) -> Result<ExitCode> {
-        eprintln!("{}", self.summary());
+        match config.log.format {
+            LogFormat::Text => eprintln!("{}", self.summary()),
+            LogFormat::Json => {
+                eprintln!("{}", json!({ "level": "INFO", "message": "the run has ended", "report": self.json() }))
+            }
+        }
         if let Some(path) = &config.report {
             let mut text = serde_json::to_string_pretty(&self.json())?;
             text.push('\n');
-            fs::write(path, text).with_context(|| format!("write the report to {}", path.display()))?;
+            private::create(path, Caller::owner())
+                .and_then(|mut file| file.write_all(text.as_bytes()))
+                .with_context(|| format!("write the report to {}", path.display()))?;
         }
         let is_stdout = |name: &str| config.sinks.iter().any(|s| s.name == name && s.kind() == SinkKind::Stdout);
         let excused = |lane: &LaneReport| self.reader_left && is_stdout(&lane.name);

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 use weir_bpf::ring::Ring;
 use weir_bpf::shared::Shared;
@@ -16,13 +16,13 @@ use weir_bpf::{Loaded, Pins, Settings, object_hash};
 use weir_sinks::{Cut, Identity, Position};
 
 use super::driver::{marks, read_round};
-use super::spool::Spool;
+use super::spool::{SPOOL_DIR, Spool};
 use crate::assemble::Limits;
-use crate::config::Config;
+use crate::config::{Config, SpoolMode};
 use crate::order::{RingState, Sequencer, Source};
 use crate::pipeline::{Pace, Pipeline, Selected};
 use crate::rings::CpuRing;
-use crate::spool::log::write_whole;
+use crate::spool::log::{is_log, write_whole};
 
 /// Where pins stand.
 const BPF_FS: &str = "/sys/fs/bpf";
@@ -178,6 +178,16 @@ pub struct OldRings {
 }
 
 impl OldRings {
+    /// Detaches a load that is not taken over; its rings stay.
+    ///
+    /// # Errors
+    /// When pins cannot be opened or removed.
+    pub fn detach(pinned: &Pinned) -> Result<OldRings> {
+        let old = OldRings::open(pinned).context("open the rings of the load before")?;
+        pinned.pins().remove().context("remove the pins of the load before")?;
+        Ok(old)
+    }
+
     /// Opens what is pinned.
     ///
     /// # Errors
@@ -265,20 +275,29 @@ pub fn pin(
 /// # Errors
 /// When the spool or the pins cannot be opened.
 pub fn detach(config: &Config, boot_id: &str) -> Result<Option<u64>> {
+    // Only this mode leaves anything attached, whether it is named here or not.
+    let mut config = config.clone();
+    config.spool.mode = SpoolMode::Crash;
+    let dir = config.spool.dir.clone().unwrap_or_else(|| SPOOL_DIR.into());
+    if !is_log(&dir) {
+        bail!("{} is no spool: name the one that the collector had, by `--spool DIR`", dir.display());
+    }
+    let config = &config;
     let spool = Spool::open(config)?.context("name the spool: `--spool DIR`")?;
     match Pinned::find(spool.dir(), boot_id)? {
-        Some(pinned) => drain(config, &pinned, spool).map(Some),
+        Some(pinned) => {
+            let old = OldRings::detach(&pinned)?;
+            drain(config, &pinned, old, spool).map(Some)
+        }
         None => Ok(None),
     }
 }
 
-/// Detaches a load that is not taken over, and brings what its rings hold into the log, to the end of its stream.
+/// Brings what the rings of a detached load hold into the log, to the end of its stream. Returns how many records.
 ///
 /// # Errors
-/// When pins cannot be opened, or the log cannot be written.
-pub fn drain(config: &Config, pinned: &Pinned, spool: Spool) -> Result<u64> {
-    let old = OldRings::open(pinned).context("open the rings of the load before")?;
-    pinned.pins().remove().context("remove the pins of the load before")?;
+/// When the log cannot be written.
+pub fn drain(config: &Config, pinned: &Pinned, old: OldRings, spool: Spool) -> Result<u64> {
     if pinned.records != records() {
         tracing::warn!("what the load before left in its rings is lost: another version wrote it");
         return Ok(0);

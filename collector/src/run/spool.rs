@@ -12,6 +12,7 @@ use weir_sinks::{BacklogOptions, Lane};
 use super::resume::pins_of;
 
 use crate::config::{Config, SinkStart, SpoolFull, SpoolMode};
+use crate::host::Caller;
 use crate::outlet::Outlet;
 use crate::privilege;
 use crate::spool::committer::{CommitOptions, Committer};
@@ -19,7 +20,7 @@ use crate::spool::log::{Log, LogOptions};
 use crate::spool::{Spooled, WhenFull, cursor};
 
 /// Where the spool stands when only the durability was asked for.
-const SPOOL_DIR: &str = "weir-spool";
+pub const SPOOL_DIR: &str = "weir-spool";
 
 /// The log of a run.
 pub struct Spool {
@@ -40,9 +41,10 @@ impl Spool {
             return Ok(None);
         };
         let complete = is_durable || config.capture.is_some();
+        let keep = config.capture.is_some();
         let options =
-            LogOptions { dir: dir.clone(), segment_bytes: config.spool.segment_bytes, keep: config.capture.is_some() };
-        let open = || format!("open the spool {}", dir.display());
+            LogOptions { dir: dir.clone(), segment_bytes: config.spool.segment_bytes, keep, owner: Caller::owner() };
+        let open = || format!("open the {} {}", if keep { "capture" } else { "spool" }, dir.display());
         let mut log = Log::open(options).with_context(open)?;
         if !complete {
             log.begin_empty().with_context(open)?;

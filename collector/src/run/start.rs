@@ -17,7 +17,7 @@ use super::in_force::InForce;
 use super::orders::orders;
 use super::reload::{self, Reload, Reread, Retired};
 use super::report::Report;
-use super::resume::{self, Before, Pinned};
+use super::resume::{self, Before, OldRings, Pinned};
 use super::signals::Listener;
 use super::sinks;
 use super::spool::Spool;
@@ -133,28 +133,54 @@ fn cmdline_of(pid: u32) -> Vec<u8> {
     fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default()
 }
 
-/// Programs and spool: a load before that can be taken over is, any other one is read to its end first.
+/// What there is of a load before.
+enum Begin {
+    /// Nothing.
+    Anew,
+    /// It is taken over.
+    Over(Before),
+    /// It is read to its end, under its own epoch.
+    Behind(Pinned),
+}
+
+/// Programs and spool.
 fn load(
     config: &Config,
     host: &Host,
     settings: &Settings,
     may_take_over: bool,
-) -> Result<(Loaded, Option<Spool>, Option<Before>)> {
-    let Some(spool) = Spool::open(config)? else { return Ok((Loaded::load(settings)?, None, None)) };
+) -> Result<(Loaded, Option<Spool>, Begin)> {
+    let Some(spool) = Spool::open(config)? else { return Ok((Loaded::load(settings)?, None, Begin::Anew)) };
     let found = if spool.is_durable() { Pinned::find(spool.dir(), &host.boot_id)? } else { None };
-    let Some(pinned) = found else { return Ok((Loaded::load(settings)?, Some(spool), None)) };
+    let Some(pinned) = found else { return Ok((Loaded::load(settings)?, Some(spool), Begin::Anew)) };
     if may_take_over && pinned.fingerprint == resume::fingerprint(settings) {
         match Loaded::take_over(settings, pinned.pins()) {
             Ok(loaded) => {
                 let before = Before::of(&spool, &pinned)?;
                 tracing::info!(epoch = pinned.epoch, "going on where the collector before stopped");
-                return Ok((loaded, Some(spool), Some(before)));
+                return Ok((loaded, Some(spool), Begin::Over(before)));
             }
             Err(error) => tracing::warn!("the load before cannot be taken over: {error}"),
         }
     }
-    resume::drain(config, &pinned, spool)?;
-    Ok((Loaded::load(settings)?, Spool::open(config)?, None))
+    Ok((Loaded::load(settings)?, Some(spool), Begin::Behind(pinned)))
+}
+
+/// Puts new programs, whose rings are there, in the place of the old ones: these go when the new ones are ready, so that little
+/// happens unseen in between. What the old rings hold is in the log before anything of the new ones.
+fn hand_over(
+    config: &Config,
+    settings: &Settings,
+    loaded: &mut Loaded,
+    pinned: &Pinned,
+    spool: Option<Spool>,
+) -> Result<Option<Spool>> {
+    let old = OldRings::detach(pinned)?;
+    attach(loaded, settings)?;
+    if let Some(spool) = spool {
+        resume::drain(config, pinned, old, spool)?;
+    }
+    Spool::open(config)
 }
 
 /// Attaches, and follows what is there already; nothing of it happens before the programs let children join.
@@ -181,15 +207,23 @@ pub fn start(config: &Config, reread: Reread, command: Option<Vec<OsString>>) ->
     filters.trees.only.extend(gate.as_ref().map(Gate::pid));
     let settings = settings(config, &host, filters)?;
 
-    let (mut loaded, spool, before) = load(config, &host, &settings, gate.is_none())?;
-    let identity = before.as_ref().map_or_else(
-        || Identity {
+    let (mut loaded, mut spool, begin) = load(config, &host, &settings, gate.is_none())?;
+    let identity = match &begin {
+        Begin::Over(before) => before.identity.clone(),
+        _ => Identity {
             host: config.host.clone().unwrap_or(host.node.name.clone()).into(),
             boot_id: host.boot_id.as_str().into(),
             epoch: boottime_ns(),
         },
-        |before| before.identity.clone(),
-    );
+    };
+    let waiter = Waiter::new().context("make the reader's wait")?;
+    waiter.add(stop.fd())?;
+    let shared = loaded.shared();
+    let mut sequencer = rings(&loaded, &shared, &host, config.clock_slack_ns, &waiter)?;
+    let mut before_attach_ns = boottime_ns();
+    if let Begin::Behind(pinned) = &begin {
+        spool = hand_over(config, &settings, &mut loaded, pinned, spool)?;
+    }
     let selected = Selected {
         actions: selected_bits(&settings),
         only_paths: settings.filters.paths.only.clone(),
@@ -205,10 +239,6 @@ pub fn start(config: &Config, reread: Reread, command: Option<Vec<OsString>>) ->
     let holds = spool.as_ref().is_some_and(Spool::is_durable);
     let (reader_left, spooled) = sinks::add(&mut pipeline, &sinks, spool)?;
 
-    let waiter = Waiter::new().context("make the reader's wait")?;
-    waiter.add(stop.fd())?;
-    let shared = loaded.shared();
-    let mut sequencer = rings(&loaded, &shared, &host, config.clock_slack_ns, &waiter)?;
     if holds {
         sequencer.hold();
     }
@@ -216,12 +246,14 @@ pub fn start(config: &Config, reread: Reread, command: Option<Vec<OsString>>) ->
     waiter.add(inbox.fd())?;
     let pinned = pins.as_ref().map(|(_, spool)| spool.clone());
     let mut have_rows = true;
-    let before_attach_ns = boottime_ns();
-    if let Some(before) = before {
+    if let Begin::Over(before) = begin {
         have_rows = before.stood.own.is_none();
         before.go_on(&mut sequencer, &mut pipeline);
     } else {
-        attach(&mut loaded, &settings)?;
+        if matches!(begin, Begin::Anew) {
+            before_attach_ns = boottime_ns();
+            attach(&mut loaded, &settings)?;
+        }
         if let Some((pins, spool)) = pins {
             resume::pin(&mut loaded, &sequencer, pins, &spool, &settings, &identity)?;
         }

@@ -1,26 +1,35 @@
 //! New captures from old ones, and what other programs read.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, BufWriter};
 use std::path::Path;
 use std::sync::Arc;
 
 use arrow_ipc::writer::StreamWriter;
 use weir_schema::{CLASSES, ClassId};
-use weir_sinks::{ClassSet, Cut, Tally};
+use weir_sinks::{ClassSet, Cut, Tally, private};
 
 use super::info::for_each;
 use super::log::{Log, LogOptions, Shared};
+use crate::host::Caller;
 use crate::replay::Span;
 
 /// Bytes of a segment of a new capture.
 const SEGMENT_BYTES: u64 = 64 << 20;
 
 fn new_log(dir: &Path) -> io::Result<Log> {
-    let log = Log::open(LogOptions { dir: dir.to_owned(), segment_bytes: SEGMENT_BYTES, keep: true })?;
+    let log = Log::open(LogOptions {
+        dir: dir.to_owned(),
+        segment_bytes: SEGMENT_BYTES,
+        keep: true,
+        owner: Caller::owner(),
+    })?;
     if log.next() > 0 {
-        return Err(io::Error::new(io::ErrorKind::AlreadyExists, "there is a capture already: name another directory"));
+        return Err(io::Error::new(
+            io::ErrorKind::AlreadyExists,
+            format!("{} is a capture already: name another directory", dir.display()),
+        ));
     }
     Ok(log)
 }
@@ -88,7 +97,7 @@ fn append_all(shared: &Arc<Shared>, log: &mut Log, span: Span, classes: ClassSet
 /// When the capture cannot be read, or a file cannot be written.
 pub fn export(from: &Path, to: &Path) -> io::Result<BTreeMap<&'static str, u64>> {
     let (shared, _) = Shared::open_to_read(from)?;
-    fs::create_dir_all(to)?;
+    private::create_dir_all(to, Caller::owner())?;
     let mut writers: Vec<Option<StreamWriter<BufWriter<File>>>> = CLASSES.iter().map(|_| None).collect();
     let mut rows = BTreeMap::new();
     for_each(&shared, |cut| {
@@ -110,6 +119,6 @@ pub fn export(from: &Path, to: &Path) -> io::Result<BTreeMap<&'static str, u64>>
 }
 
 fn stream(dir: &Path, class: ClassId, name: &str) -> io::Result<StreamWriter<BufWriter<File>>> {
-    let file = BufWriter::new(File::create(dir.join(format!("{name}.arrows")))?);
+    let file = BufWriter::new(private::create(&dir.join(format!("{name}.arrows")), Caller::owner())?);
     StreamWriter::try_new(file, &weir_schema::arrow::schema(class)).map_err(io::Error::other)
 }

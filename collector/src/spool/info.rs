@@ -6,10 +6,13 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
+use arrow_array::ArrayRef;
+use arrow_array::cast::AsArray;
+use arrow_array::types::Int64Type;
 use chrono::DateTime;
 use serde::Serialize;
 use weir_schema::CLASSES;
-use weir_sinks::Cut;
+use weir_sinks::{Batch, Cut};
 
 use super::cursor;
 use super::log::{Recovered, Shared};
@@ -26,8 +29,8 @@ pub struct Stream {
     pub epoch: i64,
     /// Numbers of its first and last cut.
     pub cuts: (u64, u64),
-    /// Time of its first and last cut, RFC 3339.
-    pub time: (String, String),
+    /// Time of its first and last row, RFC 3339; `None` without rows.
+    pub time: Option<(String, String)>,
     /// Rows by class.
     pub rows: BTreeMap<&'static str, u64>,
     /// Gaps that rows of class `loss` tell.
@@ -57,11 +60,17 @@ pub struct Info {
     pub next: u64,
 }
 
-/// Time of a cut's end.
-fn time(cut: &Cut) -> String {
-    let ktime_ns = cut.positions.iter().map(|p| p.ktime_ns).max().unwrap_or(0);
-    let us = ktime_ns.saturating_add(cut.clock_offset_ns).div_euclid(1_000);
-    DateTime::from_timestamp_micros(us).unwrap_or_default().format("%Y-%m-%dT%H:%M:%S%.6fZ").to_string()
+/// Times of the first and the last row of a cut.
+fn times(cut: &Cut) -> Option<(String, String)> {
+    let column = |batch: &Batch| batch.rows.column_by_name("ktime_ns").cloned();
+    let columns: Vec<ArrayRef> = cut.batches.iter().filter_map(column).collect();
+    let ktimes = columns.iter().filter_map(|c| c.as_primitive_opt::<Int64Type>()).flat_map(|c| c.values().iter());
+    let (first, last) = (ktimes.clone().min()?, ktimes.max()?);
+    let text = |ktime_ns: &i64| {
+        let us = ktime_ns.saturating_add(cut.clock_offset_ns).div_euclid(1_000);
+        DateTime::from_timestamp_micros(us).unwrap_or_default().format("%Y-%m-%dT%H:%M:%S%.6fZ").to_string()
+    };
+    Some((text(first), text(last)))
 }
 
 impl Stream {
@@ -71,7 +80,7 @@ impl Stream {
             boot_id: cut.identity.boot_id.to_string(),
             epoch: cut.identity.epoch,
             cuts: (cut.number, cut.number),
-            time: (time(cut), time(cut)),
+            time: None,
             rows: BTreeMap::new(),
             gaps: 0,
             dropped: 0,
@@ -81,7 +90,12 @@ impl Stream {
 
     fn add(&mut self, cut: &Cut) {
         self.cuts.1 = cut.number;
-        self.time.1 = time(cut);
+        if let Some((first, last)) = times(cut) {
+            // Texts of this form sort as their times do.
+            let known = self.time.get_or_insert_with(|| (first.clone(), last.clone()));
+            known.0 = first.min(std::mem::take(&mut known.0));
+            known.1 = last.max(std::mem::take(&mut known.1));
+        }
         for batch in &cut.batches {
             *self.rows.entry(batch.class.name).or_default() += batch.rows.num_rows() as u64;
         }
@@ -142,7 +156,9 @@ impl fmt::Display for Info {
             let end = if s.ended { "ended" } else { "open end" };
             writeln!(f, "stream         host {}, boot {}, epoch {}: {end}", s.host, s.boot_id, s.epoch)?;
             writeln!(f, "  cuts         {} to {}", s.cuts.0, s.cuts.1)?;
-            writeln!(f, "  time         {} to {}", s.time.0, s.time.1)?;
+            if let Some((first, last)) = &s.time {
+                writeln!(f, "  time         {first} to {last}")?;
+            }
             let rows: Vec<String> = s.rows.iter().map(|(class, rows)| format!("{class} {rows}")).collect();
             writeln!(f, "  rows         {}", rows.join(", "))?;
             writeln!(f, "  gaps         {}", s.gaps)?;

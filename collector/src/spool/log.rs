@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
 use weir_schema::SCHEMA_VERSION;
+use weir_sinks::private::{self, Owner};
 use weir_sinks::{Cut, Identity};
 
 use super::frame::Encoder;
@@ -32,6 +33,8 @@ pub struct LogOptions {
     pub segment_bytes: u64,
     /// Segments stay when all sinks have passed them.
     pub keep: bool,
+    /// Who gets a new directory; files in it belong to whom it belongs to.
+    pub owner: Owner,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -180,7 +183,7 @@ fn sync_dir(dir: &Path) -> io::Result<()> {
 /// Writes a small file so that it is there whole or as it was before, whatever happens.
 pub fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let temporary = path.with_extension("tmp");
-    let mut file = File::create(&temporary)?;
+    let mut file = private::create(&temporary, private::owner_of_directory(path)?)?;
     io::Write::write_all(&mut file, bytes)?;
     file.sync_all()?;
     fs::rename(&temporary, path)?;
@@ -207,8 +210,10 @@ impl Log {
     /// # Errors
     /// When another collector has it, or the directory cannot be read or written.
     pub fn open(options: LogOptions) -> io::Result<Log> {
-        fs::create_dir_all(options.dir.join(CURSORS))?;
-        let held = File::options().create(true).truncate(false).write(true).open(options.dir.join(LOCK_FILE))?;
+        private::create_dir_all(&options.dir, options.owner)?;
+        let owner = private::owner_of_directory(&options.dir.join(CURSORS))?;
+        private::create_dir_all(&options.dir.join(CURSORS), owner)?;
+        let held = private::create(&options.dir.join(LOCK_FILE), owner)?;
         flock(&held, FlockOperation::NonBlockingLockExclusive)
             .map_err(|_| io::Error::new(io::ErrorKind::ResourceBusy, "another weir uses it"))?;
         let log_id = match log_file(&options.dir)? {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use arrow_buffer::{Buffer, MutableBuffer};
 use serde::{Deserialize, Serialize};
-use weir_sinks::{Cut, Identity};
+use weir_sinks::{Cut, Identity, private};
 
 use super::frame::{Decoder, HEADER_BYTES, Header, Kind, Schemas};
 
@@ -242,7 +242,7 @@ impl SegmentWriter {
     pub fn create(dir: &Path, header: SegmentHeader) -> io::Result<SegmentWriter> {
         let path = dir.join(name(header.first_cut));
         let bytes = header.to_bytes()?;
-        let mut file = File::options().write(true).create_new(true).open(&path)?;
+        let mut file = private::create_new(&path, private::owner_of_directory(&path)?)?;
         if let Err(error) = file.write_all(&bytes) {
             // Nothing may stay that looks like a segment and is none.
             let _ = std::fs::remove_file(&path);

@@ -19,7 +19,7 @@ fn identity(epoch: i64) -> Identity {
 }
 
 fn options(dir: &std::path::Path, segment_bytes: u64) -> LogOptions {
-    LogOptions { dir: dir.to_owned(), segment_bytes, keep: false }
+    LogOptions { dir: dir.to_owned(), segment_bytes, keep: false, owner: None }
 }
 
 /// A cut with `rows` rows of class loss and as many numbers of class file.

@@ -25,7 +25,8 @@ pub fn c_header() -> String {
     let mut out = String::from(
         "/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */\n\
          /* Rendered from the definition in schema/ by `weir schema --format c`. */\n\
-         #ifndef WEIR_RECORDS_H\n#define WEIR_RECORDS_H\n\n",
+         #ifndef WEIR_RECORDS_H\n#define WEIR_RECORDS_H\n\n\
+         #ifndef __bpf__ /* the probes have the types of kernel.h */\n#include <linux/types.h>\n#endif\n\n",
     );
     let _ = writeln!(out, "#define WEIR_RECORD_BYTES_MAX {RECORD_BYTES_MAX}");
     let _ = writeln!(out, "#define WEIR_CONTEXT_TASK {CONTEXT_TASK}\n");

@@ -75,6 +75,8 @@ pub struct Ledger {
     pub retries: u64,
     /// Kernel time of the last cut that is durable at the sink, ns; 0 before the first.
     pub delivered_ktime_ns: i64,
+    /// Kernel time of the first cut that was handed to the lane, ns; 0 before it.
+    pub offered_ktime_ns: i64,
     /// How the lane is.
     pub state: LaneState,
 }
@@ -105,6 +107,9 @@ impl Ledger {
     /// with this cut does not know that, and takes the cut's own word for its numbers.
     pub(super) fn offered(&mut self, cut: &Cut, split: &Split, before: Option<&Frontier>, joins: bool) {
         self.cuts += 1;
+        if self.offered_ktime_ns == 0 {
+            self.offered_ktime_ns = cut.positions.iter().map(|p| p.ktime_ns).max().unwrap_or(0);
+        }
         let before = before.filter(|f| f.identity == cut.identity);
         for p in &cut.positions {
             self.cpu(p.cpu).produced += match before {

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::file_names::safe;
-use crate::{Progress, SinkError};
+use crate::{Progress, SinkError, private};
 
 /// Longest part of the file's name that is the sink's.
 const NAME_BYTES_MAX: usize = 64;
@@ -40,7 +40,7 @@ pub(super) fn store(
     let path = path(dir, sink);
     let temporary = path.with_extension("tmp");
     let generation = Generation { progress: progress.clone(), files, published };
-    let mut file = File::create(&temporary)?;
+    let mut file = private::create(&temporary, private::owner_of_directory(&path)?)?;
     file.write_all(&serde_json::to_vec(&generation)?)?;
     file.sync_all()?;
     fs::rename(&temporary, &path)?;

@@ -6,9 +6,9 @@
 //! rows are above the last checkpoint.
 
 use std::collections::BTreeSet;
-use std::fs::{DirBuilder, File, OpenOptions, Permissions};
+use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, ErrorKind, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{CWD, FlockOperation, RenameFlags, flock, renameat_with};
@@ -16,13 +16,10 @@ use rustix::io::Errno;
 
 use super::failure::Failure;
 use super::names::{FINISHED, UNFINISHED};
+use crate::private::{self, DIR_MODE, FILE_MODE};
 
 /// Directory of files in the making, below the data directory.
 const UNFINISHED_DIR: &str = ".unfinished";
-/// Mode of directories.
-const DIR_MODE: u32 = 0o750;
-/// Mode of files.
-const FILE_MODE: u32 = 0o640;
 /// Bytes written to try a directory out: a full disk may still have room for a name.
 const TRIAL_BYTES: usize = 16 * 1024;
 /// Names tried for one file before giving up.
@@ -119,13 +116,8 @@ impl Target {
         self.hand_over(file, path, FILE_MODE)
     }
 
-    /// The mode is set once more because the umask may have taken bits away.
     fn hand_over(&self, file: &File, path: &Path, mode: u32) -> Result<(), Failure> {
-        file.set_permissions(Permissions::from_mode(mode)).map_err(Failure::io("change the mode of", path))?;
-        match self.owner {
-            Some((uid, gid)) => fchown(file, Some(uid), Some(gid)).map_err(Failure::io("change the owner of", path)),
-            None => Ok(()),
-        }
+        private::give(file, mode, self.owner).map_err(Failure::io("change mode and owner of", path))
     }
 
     /// The first free name of `stem`s, below the data directory.
