@@ -382,8 +382,12 @@ fn recover(dir: &Path, mends: bool) -> io::Result<(Vec<Segment>, Recovered)> {
         let at = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
         let mut reader = match SegmentReader::open(&path) {
             Ok(reader) => reader,
-            // A file that was made and not filled before the power went.
-            Err(_) if fs::metadata(&path)?.len() == 0 => {
+            Err(_) if segment::ends_in_header(&path)? => {
+                let len = fs::metadata(&path)?.len();
+                if len > 0 {
+                    recovered.torn_bytes += len;
+                    recovered.torn.push((path.clone(), 0, "the file ends inside its header"));
+                }
                 if mends {
                     fs::remove_file(&path)?;
                 }

@@ -88,6 +88,23 @@ impl SegmentHeader {
     }
 }
 
+/// Whether a file ends inside the header of a segment: it was made and not filled before the power or the room went, and no
+/// frame can be in it.
+///
+/// # Errors
+/// When the file cannot be read.
+pub fn ends_in_header(path: &Path) -> io::Result<bool> {
+    let file = File::open(path)?;
+    let mut prefix = [0; PREFIX_BYTES];
+    let read = read_up_to(&file, &mut prefix, 0)?;
+    let magic = read.min(MAGIC.len());
+    if prefix[..magic] != MAGIC[..magic] {
+        return Ok(false);
+    }
+    let text_bytes = u32::from_le_bytes([prefix[8], prefix[9], prefix[10], prefix[11]]);
+    Ok(read < PREFIX_BYTES || file.metadata()?.len() < PREFIX_BYTES as u64 + u64::from(text_bytes))
+}
+
 /// The name of the segment that begins with a cut.
 pub fn name(first_cut: u64) -> String {
     format!("{first_cut:020}.{EXTENSION}")

@@ -5,6 +5,7 @@
 #![allow(dead_code)]
 
 pub mod build;
+pub mod delivery;
 pub mod http;
 pub mod load;
 pub mod metrics;
