@@ -76,14 +76,14 @@ pub fn config(scratch: &Path, more: &str) -> PathBuf {
     path
 }
 
-/// The table of a Kafka sink.
-pub fn kafka_sink(broker: &kafka::Broker) -> String {
-    format!("[[sink]]\ntype = \"kafka\"\nbrokers = [\"{}\"]\ncreate_topics = true\n", broker.address())
+/// The table of a Kafka sink; `more` are further lines of it.
+pub fn kafka_sink(broker: &kafka::Broker, more: &str) -> String {
+    format!("[[sink]]\ntype = \"kafka\"\nbrokers = [\"{}\"]\ncreate_topics = true\n{more}", broker.address())
 }
 
-/// The table of a NATS sink.
-pub fn nats_sink(server: &nats::Server) -> String {
-    format!("[[sink]]\ntype = \"nats\"\nservers = [\"{}\"]\ncreate_stream = true\n", server.url())
+/// The table of a NATS sink; `more` are further lines of it.
+pub fn nats_sink(server: &nats::Server, more: &str) -> String {
+    format!("[[sink]]\ntype = \"nats\"\nservers = [\"{}\"]\ncreate_stream = true\n{more}", server.url())
 }
 
 /// Starts a collector with these settings.
@@ -128,9 +128,10 @@ pub fn python() -> Option<PathBuf> {
     std::env::var_os("WEIR_TEST_PYTHON").map(PathBuf::from)
 }
 
-/// Runs one of the example consumers until nothing comes any more.
-pub fn consume(script: &str, arguments: &[&str], out: &Path) {
+/// Runs one of the example consumers until nothing comes any more; returns what it says about rows and repeated rows.
+pub fn consume(script: &str, arguments: &[&str], out: &Path) -> String {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/consumers").join(script);
     let Some(python) = python() else { panic!("WEIR_TEST_PYTHON is not set, although brokers are there") };
-    run(command(python).arg(script).args(arguments).args(["--idle", IDLE_S, "--out"]).arg(out)).expect_code(0);
+    let ended = run(command(python).arg(script).args(arguments).args(["--idle", IDLE_S, "--out"]).arg(out));
+    String::from_utf8_lossy(&ended.expect_code(0).stdout).into_owned()
 }

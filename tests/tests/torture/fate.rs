@@ -96,7 +96,9 @@ impl Fate {
         for (harm, one_in) in HARMS {
             let comes = random.below(*one_in) == 0;
             let at = Duration::from_millis(random.below(life_ms.max(1)));
-            let lasts = Duration::from_millis(random.below(BROKEN_MS_MAX));
+            // A collector wakes up in the same life, or never.
+            let longest_ms = if *harm == Harm::CollectorFrozen { life_ms.max(1) } else { BROKEN_MS_MAX };
+            let lasts = Duration::from_millis(random.below(longest_ms));
             harms.extend(comes.then_some((at, *harm, lasts)));
         }
         harms.sort_by_key(|(at, _, _)| *at);

@@ -26,6 +26,8 @@ const MARKERS: u64 = 40;
 const DISK_BYTES: u64 = 8 << 20;
 /// One series in so many has its spool there.
 const DISK_ONE_IN: u64 = 3;
+/// One series in so many asks its brokers how far they are, so that consumers get nothing twice.
+const ONCE_ONE_IN: u64 = 2;
 /// Longest garbage, bytes.
 const GARBAGE_BYTES_MAX: u64 = 4_096;
 
@@ -49,6 +51,8 @@ pub struct Series {
     kafka: Option<(kafka::Broker, Is)>,
     nats: Option<(nats::Server, Is)>,
     disk: Option<Tmpfs>,
+    /// Nothing may come twice.
+    once: bool,
     running: Option<Running>,
     /// What is broken, and when it is mended.
     broken: Vec<(Instant, Harm)>,
@@ -61,8 +65,13 @@ impl Series {
         let mut random = Random::of(seed);
         let kafka = kafka::jars(what).map(|jars| kafka::Broker::start(&jars, &kafka::Options::default()));
         let nats = nats::Server::start(what, "");
-        let sinks = [kafka.as_ref().map(kafka_sink), nats.as_ref().map(nats_sink)].into_iter().flatten();
-        let config = config(scratch, &sinks.collect::<String>());
+        let once = random.below(ONCE_ONE_IN) == 0;
+        let (for_kafka, for_nats) = if once { ("transactions = true\n", "read_back = true\n") } else { ("", "") };
+        let sinks = [
+            kafka.as_ref().map(|broker| kafka_sink(broker, for_kafka)),
+            nats.as_ref().map(|server| nats_sink(server, for_nats)),
+        ];
+        let config = config(scratch, &sinks.into_iter().flatten().collect::<String>());
         let spool = scratch.join("spool");
         fs::create_dir(&spool).expect("the spool's directory");
         let has_disk = random.below(DISK_ONE_IN) == 0;
@@ -75,6 +84,7 @@ impl Series {
             kafka: kafka.map(|broker| (broker, Is::Well)),
             nats: nats.map(|server| (server, Is::Well)),
             disk,
+            once,
             running: None,
             broken: vec![],
             counts: Counts::new(),
@@ -272,14 +282,21 @@ impl Series {
         assert!(!ended.stderr.contains("wait in the spool"), "{}", ended.stderr);
         self.judge_parquet();
         if let Some((broker, _)) = &self.kafka {
-            consume("kafka_consumer.py", &["--brokers", &broker.address()], &self.at("from-kafka"));
-            expect_all(&self.at("from-kafka"), &self.markers, "kafka");
+            let said = consume("kafka_consumer.py", &["--brokers", &broker.address()], &self.at("from-kafka"));
+            self.judge_consumer("kafka", &said);
         }
         if let Some((server, _)) = &self.nats {
-            consume("nats_consumer.py", &["--server", &server.url()], &self.at("from-nats"));
-            expect_all(&self.at("from-nats"), &self.markers, "nats");
+            let said = consume("nats_consumer.py", &["--server", &server.url()], &self.at("from-nats"));
+            self.judge_consumer("nats", &said);
         }
         self.counts.insert("markers".into(), self.markers.made());
+        self.counts.insert("series with a small disk".into(), self.disk.is_some().into());
+        self.counts.insert("series with each row sent once".into(), self.once.into());
+    }
+
+    fn judge_consumer(&self, name: &str, said: &str) {
+        expect_all(&self.at(&format!("from-{name}")), &self.markers, name);
+        assert!(!self.once || said.contains(", 0 repeated rows"), "{name}: {said}");
     }
 
     fn judge_parquet(&self) {
