@@ -11,7 +11,7 @@ use weir_tests::brokers::{kafka, nats};
 
 use super::program::{Running, command, files, run, start, weir};
 use super::skip::skip;
-use super::verified::verify;
+use super::verified::{Verified, verify};
 
 /// How long a consumer waits for another message, s.
 const IDLE_S: &str = "5";
@@ -64,11 +64,17 @@ pub fn has_bpf_fs(what: &str) -> bool {
     is_there()
 }
 
-/// The setting file of a collector with a spool in mode crash and a Parquet sink; `more` are further lines.
-pub fn config(scratch: &Path, more: &str) -> PathBuf {
+/// The setting file of a collector with a spool in mode crash and a Parquet sink; `sinks` are further tables.
+pub fn config(scratch: &Path, sinks: &str) -> PathBuf {
+    let spool = format!("[spool]\ndir = \"{}/spool\"\nmode = \"crash\"\n", scratch.display());
+    settings(scratch, "classes = [\"file\"]\n", &spool, sinks)
+}
+
+/// The setting file of a collector with a Parquet sink: `top` begins it, `tables` and `sinks` are further tables.
+pub fn settings(scratch: &Path, top: &str, tables: &str, sinks: &str) -> PathBuf {
     let text = format!(
-        "classes = [\"file\"]\n[filter]\nonly_path = [\"{0}/markers/\"]\n[spool]\ndir = \"{0}/spool\"\nmode = \"crash\"\n\
-         [[sink]]\ntype = \"parquet\"\ndir = \"{0}/parquet\"\nfile_age = \"300ms\"\n{more}",
+        "{top}[filter]\nonly_path = [\"{0}/markers/\"]\n{tables}\
+         [[sink]]\ntype = \"parquet\"\ndir = \"{0}/parquet\"\nfile_age = \"300ms\"\n{sinks}",
         scratch.display()
     );
     let path = scratch.join("weir.toml");
@@ -121,6 +127,22 @@ pub fn expect_all(dir: &Path, markers: &Markers, name: &str) {
     markers.expect_among(&paths, name);
     let verified = verify(&path);
     assert_eq!(verified.code, 0, "{name}: {:?}", verified.problems());
+}
+
+/// Everything that the Parquet sink has: complete, without a gap, each row once, every marker among them.
+pub fn expect_all_in_parquet(dir: &Path, markers: &Markers) -> Verified {
+    let parquet = verify(dir);
+    assert_eq!(parquet.code, 0, "parquet: {:?}", parquet.problems());
+    assert!(parquet.gaps().is_empty(), "parquet: {:?}", parquet.gaps());
+    assert!(parquet.rows("file") >= markers.made());
+    if let Some(python) = python() {
+        let script = "import duckdb,sys;[print(path) for path, in duckdb.sql(f\"select distinct path from \
+                      read_parquet('{sys.argv[1]}/class=file/**/*.parquet') where path is not null\").fetchall()]";
+        let listed = run(command(python).args(["-c", script]).arg(dir)).expect_code(0);
+        let paths = String::from_utf8_lossy(&listed.stdout).lines().map(String::from).collect();
+        markers.expect_among(&paths, "parquet");
+    }
+    parquet
 }
 
 /// The Python of the tests.

@@ -1,6 +1,6 @@
 //! A series of lives on one spool, with its brokers, and the judgement at its end.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -13,7 +13,7 @@ use weir_tests::brokers::{kafka, nats};
 
 use crate::fate::{Fate, Harm, Torn};
 use crate::support::delivery::{
-    Markers, collector, config, consume, expect_all, kafka_sink, nats_sink, python, wait_for_start,
+    Markers, collector, config, consume, expect_all, expect_all_in_parquet, kafka_sink, nats_sink, wait_for_start,
 };
 use crate::support::program::{Running, command, files, parquet_files, run, weir};
 use crate::support::seed::Random;
@@ -280,7 +280,8 @@ impl Series {
         let ended = ended.expect_code(0);
         assert!(ended.stderr.contains("every number is accounted for"), "{}", ended.stderr);
         assert!(!ended.stderr.contains("wait in the spool"), "{}", ended.stderr);
-        self.judge_parquet();
+        let parquet = expect_all_in_parquet(&self.at("parquet"), &self.markers);
+        assert_eq!(parquet.runs().len(), 1, "one epoch from the first start to the stop");
         if let Some((broker, _)) = &self.kafka {
             let said = consume("kafka_consumer.py", &["--brokers", &broker.address()], &self.at("from-kafka"));
             self.judge_consumer("kafka", &said);
@@ -297,20 +298,6 @@ impl Series {
     fn judge_consumer(&self, name: &str, said: &str) {
         expect_all(&self.at(&format!("from-{name}")), &self.markers, name);
         assert!(!self.once || said.contains(", 0 repeated rows"), "{name}: {said}");
-    }
-
-    fn judge_parquet(&self) {
-        let dir = self.at("parquet");
-        let parquet = verify(&dir);
-        assert_eq!(parquet.code, 0, "parquet: {:?}", parquet.problems());
-        assert_eq!(parquet.runs().len(), 1, "one epoch from the first start to the stop");
-        assert!(parquet.rows("file") >= self.markers.made());
-        let Some(python) = python() else { return };
-        let script = "import duckdb,sys;[print(path) for path, in duckdb.sql(f\"select distinct path from \
-                      read_parquet('{sys.argv[1]}/class=file/**/*.parquet')\").fetchall()]";
-        let listed = run(command(python).args(["-c", script]).arg(&dir)).expect_code(0);
-        let paths: BTreeSet<String> = String::from_utf8_lossy(&listed.stdout).lines().map(String::from).collect();
-        self.markers.expect_among(&paths, "parquet");
     }
 
     /// Behind a failure: nothing stays attached, frozen or mounted, and the scratch directory has all there is to look at.
