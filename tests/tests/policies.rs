@@ -130,7 +130,8 @@ fn a_lane_that_drops_loses_its_own_rows_and_says_so_in_its_data_when_the_server_
     let running = trial.start(&config);
     server.signal(Signal::STOP);
     let address = address_in(&running.stderr_so_far());
-    let lost = |m: &Metrics| m.value("weir_sink_lost_total", &[("sink", "nats"), ("reason", "lane_full")]).unwrap_or(0.0);
+    let lost =
+        |m: &Metrics| m.value("weir_sink_lost_total", &[("sink", "nats"), ("reason", "lane_full")]).unwrap_or(0.0);
     trial.make_until(address, |metrics| lost(metrics) > 0.0);
     server.signal(Signal::CONT);
     trial.stop(running);
