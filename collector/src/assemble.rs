@@ -167,6 +167,7 @@ impl Assembly {
             clock_offset_ns,
             last,
             dropped: vec![],
+            damaged: false,
             resume: marks.resume,
         })
     }
