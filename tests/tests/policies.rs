@@ -106,10 +106,10 @@ impl Trial {
     }
 }
 
-/// The spool of a collector in mode crash, as small as it can be.
-fn small_spool(scratch: &Path, when_full: &str) -> String {
+/// The spool of a collector in mode crash, of a few segments that are as small as they can be.
+fn small_spool(scratch: &Path, mib: u64, when_full: &str) -> String {
     format!(
-        "[spool]\ndir = \"{}/spool\"\nmode = \"crash\"\nbytes_max = \"2MiB\"\nsegment_bytes = \"1MiB\"\n\
+        "[spool]\ndir = \"{}/spool\"\nmode = \"crash\"\nbytes_max = \"{mib}MiB\"\nsegment_bytes = \"1MiB\"\n\
          when_full = \"{when_full}\"\n",
         scratch.display()
     )
@@ -193,7 +193,9 @@ fn a_full_spool_drops_by_class_what_matters_least_and_the_sinks_that_miss_it_say
     // Short waits: what was on its way is sent again, although the spool has given up rows meanwhile.
     let for_nats = format!("{SMALL_WINDOW}ack_wait = \"1s\"\n");
     let sinks = kafka_sink(&broker, "queue_bytes_max = \"2MiB\"\n") + &nats_sink(&server, &for_nats);
-    let config = settings(trial.scratch.path(), &top, &small_spool(trial.scratch.path(), "drop_by_class"), &sinks);
+    // Room for what is left of segments without class file.
+    let spool = small_spool(trial.scratch.path(), 8, "drop_by_class");
+    let config = settings(trial.scratch.path(), &top, &spool, &sinks);
     let running = trial.start(&config);
     server.signal(Signal::STOP);
     broker.pause();
@@ -223,7 +225,7 @@ fn a_full_spool_that_blocks_makes_the_rings_wait_and_loses_nothing() {
     }
     let Some(server) = nats::Server::start(what, "") else { return };
     let mut trial = Trial::new();
-    let spool = small_spool(trial.scratch.path(), "block");
+    let spool = small_spool(trial.scratch.path(), 2, "block");
     let config = settings(trial.scratch.path(), "classes = [\"file\"]\n", &spool, &nats_sink(&server, ""));
     let mut running = trial.start(&config);
     server.signal(Signal::STOP);
