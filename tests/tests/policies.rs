@@ -76,7 +76,7 @@ impl Trial {
 
     /// Opens files until the metrics show it.
     fn make_until(&mut self, address: SocketAddr, holds: impl Fn(&Metrics) -> bool) {
-        while !holds(&Metrics::parse(&get(address, "/metrics").body)) {
+        while !holds(&metrics(address)) {
             self.markers.make(PORTION);
         }
     }
@@ -104,6 +104,10 @@ impl Trial {
         let (_, path) = merged(&self.at(name));
         verify(&path).expect_code(0)
     }
+}
+
+fn metrics(address: SocketAddr) -> Metrics {
+    Metrics::parse(&get(address, "/metrics").body)
 }
 
 /// The spool of a collector in mode crash, of a few segments that are as small as they can be.
@@ -196,7 +200,7 @@ fn a_full_spool_drops_by_class_what_matters_least_and_the_sinks_that_miss_it_say
     // Room for what is left of segments without class file.
     let spool = small_spool(trial.scratch.path(), 8, "drop_by_class");
     let config = settings(trial.scratch.path(), &top, &spool, &sinks);
-    let running = trial.start(&config);
+    let mut running = trial.start(&config);
     server.signal(Signal::STOP);
     broker.pause();
     // The lanes' own memory has the first cuts of the stand-still, whatever the spool gives up.
@@ -206,6 +210,13 @@ fn a_full_spool_drops_by_class_what_matters_least_and_the_sinks_that_miss_it_say
     }
     server.signal(Signal::CONT);
     broker.go_on();
+    let address = address_in(&running.stderr_so_far());
+    for sink in ["nats", "kafka"] {
+        // Counted once what stands behind is durable.
+        let lost = [("sink", sink), ("reason", "spool_full")];
+        let told = running.wait_until(|| metrics(address).value("weir_sink_lost_total", &lost).unwrap_or(0.0) > 0.0);
+        assert!(told, "{sink} does not catch up: {}", running.stderr_so_far());
+    }
     trial.stop(running);
     for (name, found) in [("nats", trial.nats(&server)), ("kafka", trial.kafka(&broker))] {
         let actions = found.lost_by_action();
