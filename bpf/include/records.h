@@ -77,6 +77,7 @@ enum weir_reason {
 	WEIR_LOST_NOT_SELECTED = 10,
 	WEIR_LOST_NO_RING = 11,
 	WEIR_LOST_FILTER_FULL = 12,
+	WEIR_LOST_SPOOL_DAMAGED = 13,
 };
 
 struct weir_header {

@@ -172,6 +172,7 @@ impl Assembly {
             clock_offset_ns,
             last,
             dropped: vec![],
+            damaged: false,
             resume: marks.resume,
         })
     }

@@ -52,9 +52,9 @@ fn place(sink: &str) -> String {
 /// # Errors
 /// When there is no capture, or a sink cannot be opened.
 pub fn replay(config: &Config, options: &Options) -> Result<Vec<LaneReport>> {
-    let (shared, recovered) =
-        Shared::open_to_read(&options.dir).with_context(|| format!("open the capture {}", options.dir.display()))?;
-    if recovered.cuts == 0 {
+    let shared =
+        Shared::open_whole(&options.dir).with_context(|| format!("open the capture {}", options.dir.display()))?;
+    if shared.segments().is_empty() {
         bail!("the capture {} is empty", options.dir.display());
     }
     let host = Host::read()?;

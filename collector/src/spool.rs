@@ -10,7 +10,9 @@ pub mod edit;
 pub mod frame;
 pub mod info;
 pub mod log;
+pub mod mend;
 pub mod reader;
+mod recover;
 pub mod room;
 pub mod segment;
 

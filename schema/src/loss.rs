@@ -34,6 +34,8 @@ pub enum Reason {
     NoRing = 11,
     /// A filter's table was full, so a child process could not be followed.
     FilterFull = 12,
+    /// The spool's files were damaged, and what the rows were cannot be read.
+    SpoolDamaged = 13,
 }
 
 /// Reasons and their names in column `reason`.
@@ -50,6 +52,7 @@ pub static REASONS: &[(Reason, &str)] = &[
     (Reason::NotSelected, "not_selected"),
     (Reason::NoRing, "no_ring"),
     (Reason::FilterFull, "filter_full"),
+    (Reason::SpoolDamaged, "spool_damaged"),
 ];
 
 impl Reason {

@@ -3,10 +3,14 @@
 use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
+use arrow_array::types::Int64Type;
 use arrow_array::{Array, ArrayRef, RecordBatch};
 use arrow_schema::DataType;
 use serde::{Deserialize, Serialize};
 use weir_schema::Class;
+
+use crate::lane::ClassSet;
+use crate::lane::account::Split;
 
 /// Names one load of the programs on one boot of one host.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -82,6 +86,9 @@ pub struct Cut {
     /// Rows that were in the cut until the spool gave them up for room: they are in no tally, and lost to every lane that
     /// reads the cut now.
     pub dropped: Vec<Tally>,
+    /// It stands for one that the log has lost by damage: it has nothing but positions. All numbers from where a lane stood up
+    /// to these are lost to it.
+    pub damaged: bool,
     /// Where every CPU stands behind this cut.
     pub positions: Vec<Position>,
     /// Wall clock minus CLOCK_BOOTTIME at the cut, ns.
@@ -99,10 +106,30 @@ impl Cut {
         self.batches.iter().flat_map(|b| b.rows.columns()).map(bytes_of).sum()
     }
 
+    /// Where every CPU stood in front of this cut: behind it, less the numbers that it accounts for. The times are those of
+    /// its first row.
+    pub fn begins_at(&self) -> Vec<Position> {
+        let split = Split::of(self, ClassSet::all(), None);
+        let accounts = [&split.selected, &split.withheld, &split.spool.spool_full];
+        let spans = || accounts.into_iter().flat_map(|account| account.spans());
+        let first_ktime_ns = self.batches.iter().filter_map(first_ktime_ns).min().unwrap_or(i64::MAX);
+        let before = |p: &Position| Position {
+            cpu: p.cpu,
+            next_seq: p.next_seq - spans().filter(|s| s.cpu == p.cpu).map(|s| s.count).sum::<i64>(),
+            ktime_ns: p.ktime_ns.min(first_ktime_ns),
+        };
+        self.positions.iter().map(before).collect()
+    }
+
     /// Rows of all classes.
     pub fn rows(&self) -> usize {
         self.batches.iter().map(|b| b.rows.num_rows()).sum()
     }
+}
+
+/// Kernel time of the first row, ns.
+fn first_ktime_ns(batch: &Batch) -> Option<i64> {
+    batch.rows.column_by_name("ktime_ns")?.as_primitive_opt::<Int64Type>()?.values().first().copied()
 }
 
 /// Bytes of an array's own rows. Arrays in which every row is the same are shared by many batches, as slices: the buffers

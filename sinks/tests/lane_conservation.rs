@@ -243,6 +243,7 @@ impl Stream {
             clock_offset_ns: 1_000,
             last,
             dropped: vec![],
+            damaged: false,
             resume: String::new(),
         }
     }

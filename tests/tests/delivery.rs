@@ -1,175 +1,24 @@
-//! Delivery that survives: a collector killed again and again, brokers killed under it, disks that fill up, captures that are
-//! played again. What the consumers hold is judged by `weir verify`.
+//! Delivery that survives: settings that change, disks that fill up, captures that are played again. What the sinks hold is
+//! judged by `weir verify`. Kills without end: `torture`.
 
 mod support;
 
-use std::collections::BTreeSet;
 use std::fs::{self, File};
-use std::io::{BufRead, BufReader, Write};
-use std::path::{Path, PathBuf};
+use std::io::Write;
+use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
 use rustix::process::Signal;
 use serde_json::Value;
-use support::bpf_fs::has_bpf_fs;
-use support::program::{Running, command, files, run, start, weir};
-use support::seed::Random;
-use support::skip::{is_root, note, skip};
+use support::delivery::{Markers, collector, config, has_bpf_fs, python, wait_for_start};
+use support::program::{command, run, weir};
+use support::skip::{is_root, skip};
 use support::tmpfs::Tmpfs;
 use support::verified::verify;
-use weir_tests::brokers::{kafka, nats};
 
-/// Collectors that are killed in the usual run; `WEIR_TEST_KILLS` asks for more.
-const KILLS: u64 = 25;
-/// Files opened in the life of each, and again while nobody reads.
+/// Files opened at a time.
 const MARKERS: u64 = 40;
-/// Longest life before the kill, ms.
-const LIFE_MS_MAX: u64 = 700;
-/// How long a consumer waits for another message.
-const IDLE_S: &str = "5";
-
-/// Files whose opening is recorded.
-struct Markers {
-    dir: PathBuf,
-    made: u64,
-}
-
-impl Markers {
-    fn new(scratch: &Path) -> Markers {
-        let dir = scratch.join("markers");
-        fs::create_dir(&dir).expect("a directory of markers");
-        Markers { dir, made: 0 }
-    }
-
-    fn make(&mut self, count: u64) {
-        for n in self.made..self.made + count {
-            File::create(self.dir.join(format!("m{n}"))).expect("a marker");
-        }
-        self.made += count;
-    }
-
-    fn all(&self) -> BTreeSet<String> {
-        (0..self.made).map(|n| self.dir.join(format!("m{n}")).display().to_string()).collect()
-    }
-}
-
-/// The setting file of a collector with a spool in mode crash, and its sinks.
-fn config(scratch: &Path, sinks: &str) -> PathBuf {
-    let text = format!(
-        "classes = [\"file\"]\n[filter]\nonly_path = [\"{0}/markers/\"]\n[spool]\ndir = \"{0}/spool\"\nmode = \"crash\"\n\
-         [[sink]]\ntype = \"parquet\"\ndir = \"{0}/parquet\"\nfile_age = \"300ms\"\n{sinks}",
-        scratch.display()
-    );
-    let path = scratch.join("weir.toml");
-    fs::write(&path, text).expect("the settings");
-    path
-}
-
-fn collector(config: &Path, more: &[&str]) -> Running {
-    start(weir(&["run", "--status", "never"]).arg("--config").arg(config).args(more))
-}
-
-/// Waits until the collector records.
-fn wait_for_start(running: &mut Running, scratch: &Path) {
-    let pins = scratch.join("spool/pinned.json");
-    assert!(running.wait_until(|| pins.exists()), "{}", running.stderr_so_far());
-}
-
-/// The rows of JSON lines.
-fn rows(dir: &Path) -> Vec<Value> {
-    let lines = |path: PathBuf| BufReader::new(File::open(path).expect("a file of rows")).lines();
-    let of = |path| lines(path).map(|line| serde_json::from_str(&line.expect("a line")).expect("a row"));
-    files(dir, ".jsonl").into_iter().flat_map(of).collect()
-}
-
-/// Everything that a consumer wrote down: complete, each row once, every marker among them.
-fn expect_all(dir: &Path, markers: &Markers, name: &str) {
-    let merged = dir.join("all.json");
-    let rows = rows(dir);
-    let paths: BTreeSet<String> = rows.iter().filter_map(|r| r["path"].as_str()).map(String::from).collect();
-    let missing: Vec<String> = markers.all().difference(&paths).take(5).cloned().collect();
-    assert!(missing.is_empty(), "{name}: {} of {} markers, missing {missing:?}", paths.len(), markers.made);
-    let mut sorted = rows;
-    sorted.sort_by_key(|r| (r["ktime_ns"].as_i64(), r["cpu"].as_i64(), r["seq"].as_i64()));
-    let mut out = File::create(&merged).expect("the merged file");
-    sorted.iter().for_each(|row| writeln!(out, "{row}").expect("a line"));
-    let verified = verify(&merged);
-    assert_eq!(verified.code, 0, "{name}: {:?}", verified.problems());
-}
-
-fn python() -> Option<PathBuf> {
-    std::env::var_os("WEIR_TEST_PYTHON").map(PathBuf::from)
-}
-
-fn consume(script: &str, arguments: &[&str], out: &Path) {
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/consumers").join(script);
-    let Some(python) = python() else { panic!("WEIR_TEST_PYTHON is not set, although brokers are there") };
-    run(command(python).arg(script).args(arguments).args(["--idle", IDLE_S, "--out"]).arg(out)).expect_code(0);
-}
-
-fn kills() -> u64 {
-    std::env::var("WEIR_TEST_KILLS").ok().and_then(|n| n.parse().ok()).unwrap_or(KILLS)
-}
-
-#[test]
-fn a_killed_collector_goes_on_where_it_stopped_and_every_sink_has_every_event_once() {
-    let what = "a collector that is killed again and again";
-    if !is_root(what) || !has_bpf_fs(what) {
-        return;
-    }
-    let scratch = tempfile::tempdir().expect("a scratch directory");
-    let mut markers = Markers::new(scratch.path());
-    let mut random = Random::from_environment(what);
-    let mut broker = kafka::jars(what).map(|jars| kafka::Broker::start(&jars, &kafka::Options::default()));
-    let mut server = nats::Server::start(what, "");
-    let mut sinks = String::new();
-    if let Some(broker) = &broker {
-        sinks += &format!("[[sink]]\ntype = \"kafka\"\nbrokers = [\"{}\"]\ncreate_topics = true\n", broker.address());
-    }
-    if let Some(server) = &server {
-        sinks += &format!("[[sink]]\ntype = \"nats\"\nservers = [\"{}\"]\ncreate_stream = true\n", server.url());
-    }
-    let config = config(scratch.path(), &sinks);
-    for n in 0..kills() {
-        let mut running = collector(&config, &[]);
-        wait_for_start(&mut running, scratch.path());
-        markers.make(MARKERS);
-        // One in five times a broker dies in between, and comes back for the next collector.
-        let broker_dies = random.below(5) == 0;
-        if broker_dies {
-            broker.iter_mut().for_each(kafka::Broker::kill);
-            server.iter_mut().for_each(nats::Server::kill);
-        }
-        thread::sleep(Duration::from_millis(random.below(LIFE_MS_MAX)));
-        running.signal(Signal::KILL);
-        running.wait();
-        markers.make(MARKERS);
-        if broker_dies {
-            broker.iter_mut().for_each(kafka::Broker::restart);
-            server.iter_mut().for_each(nats::Server::run);
-        }
-        assert!(n > 0 || verify(&scratch.path().join("spool")).code == 3, "the spool has an open end");
-    }
-    markers.make(MARKERS);
-    let ended = collector(&config, &["--duration", "3s"]).wait().expect_code(0);
-    assert!(ended.stderr.contains("every number is accounted for"), "{}", ended.stderr);
-    assert!(!ended.stderr.contains("wait in the spool"), "{}", ended.stderr);
-    let parquet = verify(&scratch.path().join("parquet"));
-    assert_eq!(parquet.code, 0, "{:?}", parquet.problems());
-    assert_eq!(parquet.runs().len(), 1, "one epoch from the first start to the stop");
-    assert!(parquet.rows("file") >= markers.made);
-    let out = |name: &str| scratch.path().join(name);
-    if let Some(broker) = &broker {
-        consume("kafka_consumer.py", &["--brokers", &broker.address()], &out("from-kafka"));
-        expect_all(&out("from-kafka"), &markers, "kafka");
-    }
-    if let Some(server) = &server {
-        consume("nats_consumer.py", &["--server", &server.url()], &out("from-nats"));
-        expect_all(&out("from-nats"), &markers, "nats");
-    }
-    note(format_args!("{} collectors killed, {} markers", kills(), markers.made));
-}
 
 #[test]
 fn what_is_pinned_can_be_detached_and_other_settings_begin_a_new_epoch_behind_the_old_ones_end() {
@@ -194,15 +43,17 @@ fn what_is_pinned_can_be_detached_and_other_settings_begin_a_new_epoch_behind_th
     collector(&config, &["--args-bytes-max", "1KiB", "--duration", "1s"]).wait().expect_code(0);
     let verified = verify(&scratch.path().join("parquet"));
     assert_eq!((verified.code, verified.runs().len()), (0, 2), "{:?}", verified.problems());
-    assert!(verified.rows("file") >= markers.made, "what happened while nobody read belongs to the old epoch");
+    assert!(verified.rows("file") >= markers.made(), "what happened while nobody read belongs to the old epoch");
     kill_one(&mut markers, &[]);
-    let detach = || run(weir(&["detach"]).arg("--config").arg(&config)).expect_code(0);
+    let missing = run(&mut weir(&["detach", "--spool", &scratch.path().join("spol").display().to_string()]));
+    assert!(missing.expect_code(1).stderr.contains("is no spool"), "a wrong name makes nothing");
+    let detach = || run(weir(&["detach", "--spool"]).arg(scratch.path().join("spool"))).expect_code(0);
     assert!(String::from_utf8_lossy(&detach().stdout).contains("detached"));
     assert!(String::from_utf8_lossy(&detach().stdout).contains("nothing is attached"));
     collector(&config, &["--duration", "1s"]).wait().expect_code(0);
     let verified = verify(&scratch.path().join("parquet"));
     assert_eq!((verified.code, verified.runs().len()), (0, 4), "{:?}", verified.problems());
-    assert!(verified.rows("file") >= markers.made);
+    assert!(verified.rows("file") >= markers.made());
 }
 
 #[test]
@@ -244,7 +95,7 @@ fn a_full_disk_under_the_spool_makes_the_rings_wait_and_loses_nothing() {
     let verified = verify(&scratch.path().join("parquet"));
     assert_eq!(verified.code, 0, "{:?}", verified.problems());
     assert!(verified.gaps().is_empty(), "{:?}", verified.gaps());
-    assert!(verified.rows("file") >= markers.made);
+    assert!(verified.rows("file") >= markers.made());
 }
 
 /// The rows of a directory of Parquet files, without what a sink says itself, as sorted text.

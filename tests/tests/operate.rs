@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 use serde_json::Value;
-use support::http::get;
+use support::http::{address_in, get};
 use support::metrics::Metrics;
 use support::program::{Ended, Running, run, start, weir};
 use support::skip::is_root;
@@ -68,13 +68,6 @@ impl Operated {
         fs::write(self.scratch.path().join("go"), "").expect("let it go");
         self.weir.wait()
     }
-}
-
-/// The port that weir was given stands in its message.
-fn address_in(stderr: &str) -> SocketAddr {
-    let line = stderr.lines().find(|line| line.contains("listening")).unwrap_or_else(|| panic!("{stderr}"));
-    let (_, rest) = line.split_once("address=").unwrap_or_else(|| panic!("{line}"));
-    rest.split_whitespace().next().and_then(|text| text.parse().ok()).unwrap_or_else(|| panic!("{line}"))
 }
 
 /// Waits until a condition holds, or panics with what was seen last.

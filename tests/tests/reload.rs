@@ -12,7 +12,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
-use support::bpf_fs::has_bpf_fs;
+use support::delivery::has_bpf_fs;
 use support::program::{Ended, Running, command, run, start, weir};
 use support::skip::{is_root, note, skip};
 use support::verified::verify;

@@ -13,7 +13,7 @@ use crate::host::Host;
 use crate::logging;
 use crate::replay::{self, Options, Pace, Span};
 use crate::run::resume;
-use crate::spool::{Log, LogOptions, edit, info};
+use crate::spool::{Log, LogOptions, Recovered, edit, info};
 
 #[derive(Debug, Args)]
 pub(super) struct SpanArgs {
@@ -101,7 +101,7 @@ pub(super) enum Spool {
         /// The spool
         dir: PathBuf,
     },
-    /// Cut off what is torn; whole frames stay
+    /// Cut off what is torn and bridge what is damaged; whole frames stay
     Repair {
         /// The spool
         dir: PathBuf,
@@ -222,27 +222,38 @@ pub(super) fn spool(command: Spool) -> u8 {
         Spool::Info(args) => show(&args),
         Spool::Check { dir } => match info::info(&dir) {
             Ok((info, recovered)) => {
-                let torn = |(path, at, why): &(PathBuf, u64, &str)| {
-                    format!("torn           {}: byte {at}: {why}\n", path.display())
-                };
-                let text: String = recovered.torn.iter().map(torn).collect();
-                let verdict = if recovered.torn.is_empty() {
-                    "whole\n"
-                } else {
-                    "DAMAGED: `weir spool repair` keeps what is whole\n"
-                };
-                print(&format!("{info}{text}{verdict}")).max(u8::from(!recovered.torn.is_empty()))
+                let found = found(&recovered);
+                let verdict =
+                    if found.is_empty() { "whole\n" } else { "DAMAGED: `weir spool repair` keeps what is whole\n" };
+                print(&format!("{info}{found}{verdict}")).max(u8::from(!found.is_empty()))
             }
             Err(error) => at(&dir)(error),
         },
         Spool::Repair { dir } => {
             let options = LogOptions { dir: dir.clone(), segment_bytes: u64::MAX, keep: true, owner: None };
-            Log::open(options).map_or_else(at(&dir), |log| {
-                let found = log.recovered();
-                print(&format!("{} whole cuts stay, {} bytes were cut off\n", found.cuts, found.torn_bytes))
-            })
+            Log::repair(options).map_or_else(at(&dir), |log| print(&mended(log.recovered())))
         }
     }
+}
+
+/// What is wrong with a log, a line each; empty if nothing is.
+fn found(recovered: &Recovered) -> String {
+    let place = |what: &'static str| {
+        move |(path, at, why): &(PathBuf, u64, &str)| format!("{what:<14} {}: byte {at}: {why}\n", path.display())
+    };
+    let torn = recovered.torn.iter().map(place("torn"));
+    torn.chain(recovered.damaged.iter().map(place("damaged"))).chain(recovered.lost.iter().map(missing)).collect()
+}
+
+fn missing((first, last): &(u64, u64)) -> String {
+    format!("{:<14} cuts {first} to {last}\n", "lost")
+}
+
+/// What a repair did.
+fn mended(recovered: &Recovered) -> String {
+    let bytes = recovered.torn_bytes + recovered.damaged_bytes;
+    let lost: String = recovered.lost.iter().map(missing).collect();
+    format!("{lost}{} whole cuts stay, {bytes} bytes were cut off\n", recovered.cuts)
 }
 
 pub(super) fn detach(settings: SettingFlags) -> u8 {

@@ -116,6 +116,7 @@ fn renamed(cut: &Cut, epoch: i64) -> Cut {
         identity,
         tallies: cut.tallies.clone(),
         dropped: cut.dropped.clone(),
+        damaged: cut.damaged,
         positions: cut.positions.clone(),
         clock_offset_ns: cut.clock_offset_ns,
         last: cut.last,

@@ -45,6 +45,7 @@ impl Span {
             batches,
             tallies: all,
             dropped: cut.dropped.clone(),
+            damaged: cut.damaged,
             positions: cut.positions.clone(),
             clock_offset_ns: cut.clock_offset_ns,
             last: cut.last,

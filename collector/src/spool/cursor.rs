@@ -32,6 +32,15 @@ pub fn read(dir: &Path, sink: &str) -> io::Result<Option<Progress>> {
     }
 }
 
+/// Number of the first cut of a log that no sink has.
+///
+/// # Errors
+/// When the directory cannot be listed, or a position cannot be read.
+pub fn furthest(dir: &Path, log_id: &str) -> io::Result<u64> {
+    let own = all(dir)?.into_iter().filter(|(_, progress)| progress.log_id == log_id);
+    Ok(own.map(|(_, progress)| progress.next_cut).max().unwrap_or(0))
+}
+
 /// Names of the sinks that have a position, with it.
 ///
 /// # Errors

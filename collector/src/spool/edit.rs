@@ -46,6 +46,7 @@ fn taken(cut: &Cut, number: u64, classes: ClassSet) -> Cut {
         batches: cut.batches.iter().filter(|b| classes.contains(b.class.id)).cloned().collect(),
         tallies: kept.into_iter().chain(withheld).collect(),
         dropped: cut.dropped.clone(),
+        damaged: cut.damaged,
         positions: cut.positions.clone(),
         clock_offset_ns: cut.clock_offset_ns,
         last: cut.last,
@@ -58,7 +59,7 @@ fn taken(cut: &Cut, number: u64, classes: ClassSet) -> Cut {
 /// # Errors
 /// When a capture cannot be read or written.
 pub fn cut(from: &Path, to: &Path, span: Span, classes: ClassSet) -> io::Result<u64> {
-    let (shared, _) = Shared::open_to_read(from)?;
+    let shared = Shared::open_whole(from)?;
     let mut log = new_log(to)?;
     let rows = append_all(&shared, &mut log, span, classes)?;
     log.publish(true)?;
@@ -74,7 +75,7 @@ pub fn merge<'a>(from: impl IntoIterator<Item = &'a Path>, to: &Path) -> io::Res
     let mut rows = 0;
     for dir in from {
         let at = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", dir.display()));
-        let (shared, _) = Shared::open_to_read(dir).map_err(at)?;
+        let shared = Shared::open_whole(dir).map_err(at)?;
         rows += append_all(&shared, &mut log, Span::default(), ClassSet::all()).map_err(at)?;
     }
     log.publish(true)?;
@@ -96,7 +97,7 @@ fn append_all(shared: &Arc<Shared>, log: &mut Log, span: Span, classes: ClassSet
 /// # Errors
 /// When the capture cannot be read, or a file cannot be written.
 pub fn export(from: &Path, to: &Path) -> io::Result<BTreeMap<&'static str, u64>> {
-    let (shared, _) = Shared::open_to_read(from)?;
+    let shared = Shared::open_whole(from)?;
     private::create_dir_all(to, Caller::owner())?;
     let mut writers: Vec<Option<StreamWriter<BufWriter<File>>>> = CLASSES.iter().map(|_| None).collect();
     let mut rows = BTreeMap::new();

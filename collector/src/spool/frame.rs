@@ -32,6 +32,8 @@ use weir_sinks::{Batch, Cut, Identity, Position, Tally};
 pub const HEADER_BYTES: usize = 24;
 /// Longest body that is believed: a batch has at most `batch_bytes_max` of a GiB.
 pub const BODY_BYTES_MAX: u32 = 3 << 30;
+/// Schemas of one segment: far more than the sets of columns that cuts have.
+const SCHEMAS_MAX: usize = 1 << 16;
 const MAGIC: u32 = u32::from_le_bytes(*b"FRAM");
 
 /// What a frame is.
@@ -128,6 +130,8 @@ struct Meta {
     tallies: Vec<(i32, u16, i64, i64, i64)>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     dropped: Vec<(i32, u16, i64, i64, i64)>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    damaged: bool,
     /// cpu, next number, kernel time
     positions: Vec<(i32, i64, i64)>,
     clock_offset_ns: i64,
@@ -135,6 +139,43 @@ struct Meta {
     last: bool,
     #[serde(default, skip_serializing_if = "String::is_empty")]
     resume: String,
+}
+
+impl Meta {
+    fn into_cut(self, number: u64, identity: &Identity, batches: Vec<Batch>) -> Cut {
+        let position = |(cpu, next_seq, ktime_ns)| Position { cpu, next_seq, ktime_ns };
+        Cut {
+            number,
+            identity: identity.clone(),
+            batches,
+            tallies: unpacked(self.tallies),
+            dropped: unpacked(self.dropped),
+            damaged: self.damaged,
+            positions: self.positions.into_iter().map(position).collect(),
+            clock_offset_ns: self.clock_offset_ns,
+            last: self.last,
+            resume: self.resume,
+        }
+    }
+}
+
+/// What the frame of a cut says besides its rows, and where its batches begin.
+fn meta(header: &Header, frame: &[u8]) -> io::Result<(Meta, usize)> {
+    let torn = || bad(format!("frame {} ends too early", header.number));
+    let from = HEADER_BYTES + 4;
+    let to = from + u32_at(frame, HEADER_BYTES).ok_or_else(torn)? as usize;
+    let meta = serde_json::from_slice(frame.get(from..to).ok_or_else(torn)?)?;
+    Ok((meta, to.next_multiple_of(8)))
+}
+
+/// A cut that stands for the one of this frame, whose rows cannot be read.
+///
+/// # Errors
+/// When the body is not what was written.
+pub fn stand_in(header: &Header, frame: &[u8], identity: &Identity) -> io::Result<Cut> {
+    let (meta, _) = meta(header, frame)?;
+    let meta = Meta { tallies: vec![], dropped: vec![], damaged: true, ..meta };
+    Ok(meta.into_cut(header.number, identity, vec![]))
 }
 
 fn packed(tallies: &[Tally]) -> Vec<(i32, u16, i64, i64, i64)> {
@@ -153,14 +194,15 @@ struct Known {
     message: Buffer,
 }
 
-/// The schemas of one segment, in the order of their numbers.
+/// The schemas of one segment by their numbers; one that damage took is missing.
 #[derive(Default)]
-pub struct Schemas(Vec<Known>);
+pub struct Schemas(Vec<Option<Known>>);
 
 impl Schemas {
     /// Number of the schema with these columns; a new one is written in front.
     fn number(&mut self, class: &'static Class, columns: &[u32], message: &[u8], out: &mut Vec<u8>) -> io::Result<u32> {
-        if let Some(at) = self.0.iter().position(|known| known.class.id == class.id && known.columns == columns) {
+        let is_it = |known: &Known| known.class.id == class.id && known.columns == columns;
+        if let Some(at) = self.0.iter().position(|known| known.as_ref().is_some_and(is_it)) {
             return Ok(at as u32);
         }
         let start = begin(Kind::Schema, self.0.len() as u64, out);
@@ -170,7 +212,7 @@ impl Schemas {
         pad(out);
         out.extend_from_slice(message);
         end(start, out)?;
-        self.0.push(Known { class, columns: columns.to_vec(), message: Buffer::from(message) });
+        self.0.push(Some(Known { class, columns: columns.to_vec(), message: Buffer::from(message) }));
         Ok(self.0.len() as u32 - 1)
     }
 
@@ -188,9 +230,13 @@ impl Schemas {
             Some(Known { class, columns, message: Buffer::from(message) })
         };
         let known = part().ok_or_else(|| bad("a schema of a segment is not what was written"))?;
-        if number as usize == self.0.len() {
-            self.0.push(known);
+        let at = usize::try_from(number).ok().filter(|at| *at < SCHEMAS_MAX);
+        let at = at.ok_or_else(|| bad("a segment has more schemas than there can be"))?;
+        if self.0.len() <= at {
+            // Those between are lost by damage.
+            self.0.resize_with(at + 1, || None);
         }
+        self.0[at].get_or_insert(known);
         Ok(())
     }
 }
@@ -219,6 +265,7 @@ impl Encoder {
         let meta = Meta {
             tallies: packed(&cut.tallies),
             dropped: packed(&cut.dropped),
+            damaged: cut.damaged,
             positions: cut.positions.iter().map(|p| (p.cpu, p.next_seq, p.ktime_ns)).collect(),
             clock_offset_ns: cut.clock_offset_ns,
             last: cut.last,
@@ -283,30 +330,20 @@ impl Decoder {
         let bytes = frame.as_slice();
         let stop = HEADER_BYTES + header.len as usize;
         let torn = || bad(format!("frame {} ends too early", header.number));
-        let meta_len = u32_at(bytes, HEADER_BYTES).ok_or_else(torn)? as usize;
-        let meta_at = HEADER_BYTES + 4;
-        let meta: Meta = serde_json::from_slice(bytes.get(meta_at..meta_at + meta_len).ok_or_else(torn)?)?;
-        let mut at = (meta_at + meta_len).next_multiple_of(8);
+        let (meta, mut at) = meta(header, bytes)?;
         let mut batches = vec![];
         while at < stop {
             let (schema, len) = u32_at(bytes, at).zip(u64_at(bytes, at + 8)).ok_or_else(torn)?;
             let len = usize::try_from(len).ok().filter(|len| at + 16 + len <= stop).ok_or_else(torn)?;
-            let known = schemas.0.get(schema as usize).ok_or_else(|| bad("a batch has a schema that nobody wrote"))?;
+            let known = schemas
+                .0
+                .get(schema as usize)
+                .and_then(Option::as_ref)
+                .ok_or_else(|| bad("a batch has a schema that nobody wrote"))?;
             batches.push(self.batch(known, frame.slice_with_length(at + 16, len))?);
             at = (at + 16 + len).next_multiple_of(8);
         }
-        let position = |(cpu, next_seq, ktime_ns)| Position { cpu, next_seq, ktime_ns };
-        Ok(Cut {
-            number: header.number,
-            identity: identity.clone(),
-            batches,
-            tallies: unpacked(meta.tallies),
-            dropped: unpacked(meta.dropped),
-            positions: meta.positions.into_iter().map(position).collect(),
-            clock_offset_ns: meta.clock_offset_ns,
-            last: meta.last,
-            resume: meta.resume,
-        })
+        Ok(meta.into_cut(header.number, identity, batches))
     }
 
     fn batch(&mut self, known: &Known, mut messages: Buffer) -> io::Result<Batch> {

@@ -37,6 +37,8 @@ pub struct Stream {
     pub gaps: u64,
     /// Rows that the full spool gave up.
     pub dropped: i64,
+    /// Cuts that damage took.
+    pub damaged: u64,
     /// It ends with an ordered stop.
     pub ended: bool,
 }
@@ -84,6 +86,7 @@ impl Stream {
             rows: BTreeMap::new(),
             gaps: 0,
             dropped: 0,
+            damaged: 0,
             ended: false,
         }
     }
@@ -102,6 +105,7 @@ impl Stream {
         let gap = |t: &&weir_sinks::Tally| t.action >> 8 == CLASSES.len() as u16;
         self.gaps += cut.tallies.iter().filter(gap).map(|t| t.count as u64).sum::<u64>();
         self.dropped += cut.dropped.iter().map(|t| t.count).sum::<i64>();
+        self.damaged += u64::from(cut.damaged);
         self.ended |= cut.last;
     }
 }
@@ -164,6 +168,9 @@ impl fmt::Display for Info {
             writeln!(f, "  gaps         {}", s.gaps)?;
             if s.dropped > 0 {
                 writeln!(f, "  given up     {} rows, because the spool was full", s.dropped)?;
+            }
+            if s.damaged > 0 {
+                writeln!(f, "  damaged      {} cuts were lost to damage", s.damaged)?;
             }
         }
         for (sink, next) in &self.cursors {

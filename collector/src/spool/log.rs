@@ -13,9 +13,11 @@ use weir_schema::SCHEMA_VERSION;
 use weir_sinks::private::{self, Owner};
 use weir_sinks::{Cut, Identity};
 
+use super::cursor;
 use super::frame::Encoder;
 use super::reader::LogReader;
-use super::segment::{self, Found, SegmentHeader, SegmentReader, SegmentWriter};
+use super::recover::{give_up_headless, recover, recover_and_mend};
+use super::segment::{self, SegmentHeader, SegmentWriter};
 
 /// Says which log a directory holds.
 const LOG_FILE: &str = "log.json";
@@ -86,9 +88,22 @@ impl Shared {
     pub fn open_to_read(dir: &Path) -> io::Result<(Arc<Shared>, Recovered)> {
         let none = || io::Error::new(io::ErrorKind::NotFound, "it is no spool and no capture: there is no log.json");
         let file = log_file(dir)?.ok_or_else(none)?;
-        let (segments, recovered) = recover(dir, false)?;
+        let (segments, recovered) = recover(dir)?;
         let next = recovered.last.map_or(0, |last| last + 1);
         Ok((Arc::new(Shared::new(file.log_id, segments, next)), recovered))
+    }
+
+    /// The same, for those who must not miss a cut without a word.
+    ///
+    /// # Errors
+    /// The same, or when it is damaged.
+    pub fn open_whole(dir: &Path) -> io::Result<Arc<Shared>> {
+        let (shared, recovered) = Shared::open_to_read(dir)?;
+        if recovered.is_damaged() {
+            let text = "it is damaged: `weir spool check` says where, `weir spool repair` keeps what is whole";
+            return Err(io::Error::new(io::ErrorKind::InvalidData, text));
+        }
+        Ok(shared)
     }
 
     /// Number behind the last cut that readers may see.
@@ -143,8 +158,21 @@ pub struct Recovered {
     pub torn_bytes: u64,
     /// Of each such file: path, where it is torn, why.
     pub torn: Vec<(PathBuf, u64, &'static str)>,
+    /// Bytes of damage that has whole frames behind it.
+    pub damaged_bytes: u64,
+    /// Of each such damage: path, where it is, why.
+    pub damaged: Vec<(PathBuf, u64, &'static str)>,
+    /// Cuts that damage took: numbers of the first and the last.
+    pub lost: Vec<(u64, u64)>,
     /// The last cut, if any.
     pub last: Option<u64>,
+}
+
+impl Recovered {
+    /// Whether cuts are missing between others: a torn end alone is no damage, it was never acknowledged.
+    pub fn is_damaged(&self) -> bool {
+        !(self.damaged.is_empty() && self.lost.is_empty())
+    }
 }
 
 /// The writing end of a log.
@@ -205,17 +233,31 @@ fn log_file(dir: &Path) -> io::Result<Option<LogFile>> {
 }
 
 impl Log {
-    /// Opens or makes the log of a directory: every whole frame stays, what is torn behind the last one is cut off.
+    /// Opens or makes the log of a directory: every whole frame stays, what is torn behind the last one is cut off, and cuts
+    /// that damage took are replaced by such that say so.
     ///
     /// # Errors
     /// When another collector has it, or the directory cannot be read or written.
     pub fn open(options: LogOptions) -> io::Result<Log> {
+        Log::open_with(options, |_| Ok(()))
+    }
+
+    /// The same; and what no start may decide is given up: the cuts of a segment whose header is damaged.
+    ///
+    /// # Errors
+    /// The same.
+    pub fn repair(options: LogOptions) -> io::Result<Log> {
+        Log::open_with(options, give_up_headless)
+    }
+
+    fn open_with(options: LogOptions, prepare: impl FnOnce(&Path) -> io::Result<()>) -> io::Result<Log> {
         private::create_dir_all(&options.dir, options.owner)?;
         let owner = private::owner_of_directory(&options.dir.join(CURSORS))?;
         private::create_dir_all(&options.dir.join(CURSORS), owner)?;
         let held = private::create(&options.dir.join(LOCK_FILE), owner)?;
         flock(&held, FlockOperation::NonBlockingLockExclusive)
             .map_err(|_| io::Error::new(io::ErrorKind::ResourceBusy, "another weir uses it"))?;
+        prepare(&options.dir)?;
         let log_id = match log_file(&options.dir)? {
             Some(LogFile { log_id, overflow: false }) => log_id,
             Some(LogFile { overflow: true, .. }) => {
@@ -224,8 +266,11 @@ impl Log {
             }
             None => begin_file(&options.dir, false)?,
         };
-        let (segments, recovered) = recover(&options.dir, true)?;
+        let (segments, recovered) = recover_and_mend(&options.dir, &log_id)?;
         let next = recovered.last.map_or(0, |last| last + 1);
+        // In a log without any cut the positions of sinks mean nothing: it is another log.
+        let is_lost = segments.is_empty() && cursor::furthest(&options.dir, &log_id)? > 0;
+        let log_id = if is_lost { begin_file(&options.dir, false)? } else { log_id };
         let shared = Arc::new(Shared::new(log_id, segments, next));
         let (encoder, frames) = (Encoder::default(), vec![]);
         Ok(Log {
@@ -402,50 +447,4 @@ impl Log {
             segment.bytes = bytes;
         }
     }
-}
-
-/// Looks through all segments: whole cuts stay, and what is no segment is an error. With `mends` torn ends are cut off.
-fn recover(dir: &Path, mends: bool) -> io::Result<(Vec<Segment>, Recovered)> {
-    let (mut segments, mut recovered) = (vec![], Recovered::default());
-    for (first, path) in segment::list(dir)? {
-        let at = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
-        let mut reader = match SegmentReader::open(&path) {
-            Ok(reader) => reader,
-            // A file that was made and not filled before the power went.
-            Err(_) if fs::metadata(&path)?.len() == 0 => {
-                if mends {
-                    fs::remove_file(&path)?;
-                }
-                continue;
-            }
-            Err(error) => return Err(at(error)),
-        };
-        let mut next = first;
-        loop {
-            match reader.advance().map_err(at)? {
-                Found::Cut(number) => {
-                    next = number + 1;
-                    recovered.cuts += 1;
-                    recovered.last = Some(number);
-                }
-                Found::End => break,
-                Found::Torn(why) => {
-                    let len = fs::metadata(&path)?.len();
-                    recovered.torn_bytes += len - reader.at();
-                    recovered.torn.push((path.clone(), reader.at(), why));
-                    if mends {
-                        tracing::warn!(path = %path.display(), bytes = len - reader.at(), "cut off: {why}");
-                        File::options().write(true).open(&path)?.set_len(reader.at())?;
-                    }
-                    break;
-                }
-            }
-        }
-        if next > first {
-            segments.push(Segment { first, next, bytes: reader.at(), path });
-        } else if mends {
-            fs::remove_file(&path)?;
-        }
-    }
-    Ok((segments, recovered))
 }

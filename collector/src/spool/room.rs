@@ -96,7 +96,12 @@ fn strip(segment: &Segment, classes: &[ClassId]) -> io::Result<u64> {
     let mut bytes = reader.header.to_bytes()?;
     let (mut encoder, mut schemas) = (Encoder::default(), Schemas::default());
     let mut rows = 0;
-    while let Found::Cut(_) = reader.advance()? {
+    loop {
+        match reader.advance()? {
+            Found::Cut(_) => {}
+            Found::End => break,
+            Found::Torn(why) => return Err(io::Error::new(io::ErrorKind::InvalidData, why)),
+        }
         let cut = without(reader.cut()?, classes, &mut rows);
         encoder.encode(&cut, &mut schemas, &mut bytes)?;
     }
@@ -117,6 +122,7 @@ fn without(cut: Arc<Cut>, classes: &[ClassId], rows: &mut u64) -> Cut {
         batches,
         tallies,
         dropped,
+        damaged: cut.damaged,
         positions: cut.positions.clone(),
         clock_offset_ns: cut.clock_offset_ns,
         last: cut.last,

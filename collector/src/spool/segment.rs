@@ -10,7 +10,7 @@ use arrow_buffer::{Buffer, MutableBuffer};
 use serde::{Deserialize, Serialize};
 use weir_sinks::{Cut, Identity, private};
 
-use super::frame::{Decoder, HEADER_BYTES, Header, Kind, Schemas};
+use super::frame::{self, Decoder, HEADER_BYTES, Header, Kind, Schemas};
 
 /// First bytes of a segment; the last one is the version of the format.
 const MAGIC: &[u8; 8] = b"WEIRLOG1";
@@ -18,6 +18,8 @@ const MAGIC: &[u8; 8] = b"WEIRLOG1";
 const PREFIX_BYTES: usize = 16;
 /// Longest header that is believed.
 const HEADER_TEXT_BYTES_MAX: u32 = 64 << 10;
+/// Bytes that are looked through at a time for a frame behind damage.
+const SCAN_BYTES: usize = 1 << 20;
 /// Ends the name of a segment.
 pub const EXTENSION: &str = "weirlog";
 
@@ -77,15 +79,42 @@ impl SegmentHeader {
         let word = |at: usize| u32::from_le_bytes([prefix[at], prefix[at + 1], prefix[at + 2], prefix[at + 3]]);
         let len = word(8);
         if len > HEADER_TEXT_BYTES_MAX {
-            return Err(bad("its header is damaged"));
+            return Err(bad("its header is damaged: `weir spool repair` gives its events up"));
         }
         let mut text = vec![0; len as usize];
         file.read_exact_at(&mut text, PREFIX_BYTES as u64).map_err(|_| bad("its header is cut off"))?;
         if crc32c::crc32c(&text) != word(12) {
-            return Err(bad("its header is damaged"));
+            return Err(bad("its header is damaged: `weir spool repair` gives its events up"));
         }
         Ok((serde_json::from_slice(&text)?, (PREFIX_BYTES as u64 + u64::from(len)).next_multiple_of(8)))
     }
+}
+
+/// Whether a file ends inside the header of a segment: it was made and not filled before the power or the room went, and no
+/// frame can be in it.
+///
+/// # Errors
+/// When the file cannot be read.
+pub fn ends_in_header(path: &Path) -> io::Result<bool> {
+    let file = File::open(path)?;
+    let mut prefix = [0; PREFIX_BYTES];
+    let read = read_up_to(&file, &mut prefix, 0)?;
+    let magic = read.min(MAGIC.len());
+    if prefix[..magic] != MAGIC[..magic] {
+        return Ok(false);
+    }
+    let text_bytes = u32::from_le_bytes([prefix[8], prefix[9], prefix[10], prefix[11]]);
+    Ok(read < PREFIX_BYTES || file.metadata()?.len() < PREFIX_BYTES as u64 + u64::from(text_bytes))
+}
+
+/// Whether a file begins like a segment of this version: then it is one, and what is wrong with it is damage.
+///
+/// # Errors
+/// When the file cannot be read.
+pub fn is_damaged(path: &Path) -> io::Result<bool> {
+    let mut magic = [0; MAGIC.len()];
+    let read = read_up_to(&File::open(path)?, &mut magic, 0)?;
+    Ok(read == MAGIC.len() && magic == *MAGIC)
 }
 
 /// The name of the segment that begins with a cut.
@@ -194,6 +223,51 @@ impl SegmentReader {
             }
             self.at += header.frame_bytes();
         }
+    }
+
+    /// Goes on at the next whole frame behind what is torn. Returns how many bytes that are; `None` if there is none.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn skip(&mut self) -> io::Result<Option<u64>> {
+        let from = self.at;
+        let mut window = vec![0; SCAN_BYTES];
+        let mut at = from;
+        loop {
+            let read = read_up_to(&self.file, &mut window, at)?;
+            if read < HEADER_BYTES {
+                return Ok(None);
+            }
+            // Frames begin at multiples of 8, and so does every window.
+            for start in (0..=read - HEADER_BYTES).step_by(8) {
+                if Header::read(&window[start..]).is_some_and(|header| self.has_whole(at + start as u64, &header)) {
+                    self.at = at + start as u64;
+                    return Ok(Some(self.at - from));
+                }
+            }
+            at += ((read - HEADER_BYTES) / 8 * 8 + 8) as u64;
+        }
+    }
+
+    /// Whether a whole frame with this header stands there.
+    fn has_whole(&self, at: u64, header: &Header) -> bool {
+        let whole = HEADER_BYTES as u64 + u64::from(header.len);
+        // A length that is damage itself is not worth the memory.
+        if self.file.metadata().map_or(0, |file| file.len()) < at + whole {
+            return false;
+        }
+        let mut frame = vec![0; whole as usize];
+        read_up_to(&self.file, &mut frame, at).is_ok_and(|read| read == frame.len()) && header.is_whole(&frame)
+    }
+
+    /// What stands for the cut that was found last, if its rows cannot be read: where it ends is known.
+    ///
+    /// # Errors
+    /// When not even that can be read.
+    pub fn stand_in(&self) -> io::Result<Cut> {
+        let (header, frame) =
+            self.frame.as_ref().ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "no frame was read"))?;
+        frame::stand_in(header, frame, &self.identity)
     }
 
     /// The cut that was found last.

@@ -1,5 +1,7 @@
 //! The log on real files.
 
+mod damage;
+
 use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::sync::Arc;
@@ -52,6 +54,7 @@ fn cut(number: u64, epoch: i64, rows: i64) -> Arc<Cut> {
         batches: vec![loss_batch(&identity(epoch), 5, &rows)],
         tallies: vec![tally(0x0201, 9), tally(0, 1)],
         dropped: vec![],
+        damaged: false,
         positions: vec![Position { cpu: 0, next_seq: number as i64 * 10 + 10, ktime_ns: 1_000 + number as i64 }],
         clock_offset_ns: -4,
         last: number == 3,
@@ -120,6 +123,23 @@ fn a_torn_end_is_cut_off_at_any_byte_and_every_whole_cut_stays() {
         let log = Log::open(options(dir.path(), 1 << 20)).unwrap();
         // The padding behind a frame has no meaning, so a change there is none.
         assert!(log.next() == 2 || log.next() == 3, "changed at {at}");
+    }
+}
+
+#[test]
+fn a_segment_that_was_made_and_not_filled_is_a_torn_end_too() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut log = Log::open(options(dir.path(), 1 << 20)).unwrap();
+    log.append(&cut(0, 1, 2)).unwrap();
+    log.publish(true).unwrap();
+    let whole = fs::read(&log.shared().segments()[0].path).unwrap();
+    drop(log);
+    let next = dir.path().join(super::segment::name(1));
+    for len in [0, 1, 7, 8, 15, 16, 60] {
+        fs::write(&next, &whole[..len]).unwrap();
+        let log = Log::open(options(dir.path(), 1 << 20)).unwrap();
+        assert_eq!((log.next(), log.recovered().torn_bytes), (1, len as u64));
+        assert!(!next.exists());
     }
 }
 

@@ -99,7 +99,7 @@ impl Reader {
     }
 
     fn try_log(&mut self, dir: &Path) -> anyhow::Result<()> {
-        let (shared, _) = Shared::open_to_read(dir)?;
+        let shared = Shared::open_whole(dir)?;
         let (lines, out) = io::pipe()?;
         let sink = StdoutSink::new(Format::Json, Box::new(out));
         let lane = Lane::start_with(LaneOptions::default(), Box::new(sink), Some(crate::replay::whole(&shared)))?;

@@ -72,6 +72,7 @@ fn cut(number: usize, last: bool, rows: Vec<&Row>) -> Cut {
         positions: own().filter(|(action, _)| *action == "checkpoint").map(|(_, loss)| position(loss)).collect(),
         clock_offset_ns: OFFSET_NS,
         dropped: vec![],
+        damaged: false,
         resume: String::new(),
         last,
     }

@@ -106,8 +106,8 @@ pub(crate) struct Split {
     pub selected: Account,
     /// Numbers that the sink's selection leaves out, void ones included.
     pub withheld: Account,
-    /// Rows for the sink that the spool gave up.
-    pub dropped: Account,
+    /// What the spool does not have any more.
+    pub spool: Losses,
     /// Numbers before the cut that the lane never had, because it joined the stream behind them.
     pub before: Account,
 }
@@ -115,8 +115,9 @@ pub(crate) struct Split {
 impl Split {
     /// Numbers of a CPU.
     pub fn numbers_of(&self, cpu: i32) -> i64 {
-        let accounts = [&self.selected, &self.withheld, &self.dropped];
-        accounts.iter().flat_map(|a| a.spans()).filter(|s| s.cpu == cpu).map(|s| s.count).sum()
+        let spool = self.spool.by_reason().into_iter().map(|(_, account)| account);
+        let accounts = [&self.selected, &self.withheld].into_iter().chain(spool);
+        accounts.flat_map(|a| a.spans()).filter(|s| s.cpu == cpu).map(|s| s.count).sum()
     }
 
     /// A cut has every number from where the one before it ended: what is between that and `frontier` is not known.
@@ -141,12 +142,15 @@ impl Split {
                 let account = match (classes.has_action(t.action), is_there) {
                     (false, _) => &mut split.withheld,
                     (true, true) => &mut split.selected,
-                    (true, false) => &mut split.dropped,
+                    (true, false) => &mut split.spool.spool_full,
                 };
                 let (cpu, first_seq, last_seq, count) = (t.cpu, t.first_seq, t.last_seq, t.count);
                 let span = Span { cpu, first_seq, last_seq, count, since_ktime_ns: since(cpu) };
                 account.add(span, Counted::Action(t.action));
             }
+        }
+        if cut.damaged {
+            split.spool.spool_damaged = passed_over(cut, before);
         }
         for batch in cut.batches.iter().filter(|b| b.class.id == ClassId::Loss) {
             for gap in exact_gaps(&batch.rows) {
@@ -162,6 +166,19 @@ impl Split {
         }
         split
     }
+}
+
+/// The numbers between where the stream stood and a cut that nobody can read.
+fn passed_over(cut: &Cut, before: Option<&Frontier>) -> Account {
+    let mut account = Account::default();
+    for p in &cut.positions {
+        let known = before.and_then(|f| f.position(p.cpu));
+        let (first_seq, last_seq) = (known.map_or(0, |known| known.next_seq), p.next_seq - 1);
+        let count = p.next_seq - first_seq;
+        let span = Span { cpu: p.cpu, first_seq, last_seq, count, since_ktime_ns: known.map(|known| known.ktime_ns) };
+        account.add(span, Counted::Gap(Reason::SpoolDamaged));
+    }
+    account
 }
 
 /// Where the stream stands.
@@ -231,6 +248,8 @@ pub(crate) struct Losses {
     pub sink_refused: Account,
     #[serde(default)]
     pub spool_full: Account,
+    #[serde(default)]
+    pub spool_damaged: Account,
 }
 
 impl Losses {
@@ -238,19 +257,25 @@ impl Losses {
         self.by_reason().iter().all(|(_, account)| account.is_empty())
     }
 
-    pub fn by_reason(&self) -> [(Reason, &Account); 3] {
+    pub fn by_reason(&self) -> [(Reason, &Account); 4] {
         [
             (Reason::LaneFull, &self.lane_full),
             (Reason::SinkRefused, &self.sink_refused),
             (Reason::SpoolFull, &self.spool_full),
+            (Reason::SpoolDamaged, &self.spool_damaged),
         ]
+    }
+
+    pub fn merge(&mut self, other: &Losses) {
+        self.lane_full.merge(&other.lane_full);
+        self.sink_refused.merge(&other.sink_refused);
+        self.spool_full.merge(&other.spool_full);
+        self.spool_damaged.merge(&other.spool_damaged);
     }
 
     /// Moves everything to `to`.
     pub fn drain_into(&mut self, to: &mut Losses) {
-        to.lane_full.merge(&self.lane_full);
-        to.sink_refused.merge(&self.sink_refused);
-        to.spool_full.merge(&self.spool_full);
+        to.merge(self);
         self.clear();
     }
 

@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use weir_schema::loss::{CPU_SINK, REASONS};
 use weir_schema::{CLASSES, Reason};
 
-use super::account::{Account, Frontier, Split};
+use super::account::{Account, Frontier, Losses, Split};
 use crate::loss_rows::Counted;
 use crate::{Cut, Progress};
 
@@ -117,7 +117,8 @@ impl Ledger {
                 _ => p.next_seq - before.and_then(|f| f.position(p.cpu)).map_or(0, |p| p.next_seq),
             };
         }
-        for account in [&split.selected, &split.withheld, &split.dropped] {
+        let spool = split.spool.by_reason().into_iter().map(|(_, account)| account);
+        for account in [&split.selected, &split.withheld].into_iter().chain(spool) {
             account.spans().iter().for_each(|s| self.cpu(s.cpu).pending += s.count);
         }
     }
@@ -138,6 +139,11 @@ impl Ledger {
             cpu.pending -= s.count;
             cpu.lost[reason as usize - 1] += s.count;
         }
+    }
+
+    /// The same, each for its own reason.
+    pub(super) fn lost_by_reason(&mut self, losses: &Losses) {
+        losses.by_reason().into_iter().for_each(|(reason, account)| self.lost(account, reason));
     }
 
     /// Pending numbers that are durable now, as rows or inside exact gaps.

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use weir_schema::ClassId;
+use weir_schema::{ClassId, Reason};
 
 use super::account::{Frontier, Split};
 use super::worker::{Item, Setup, Shared, Worker};
@@ -75,7 +75,7 @@ fn item(ledger: &Shared, seq: i64, last: bool) -> Item {
         last_ktime_ns: None,
         count: 3,
         by_action: String::new(),
-        reason: Some(weir_schema::Reason::ProbeReentered),
+        reason: Some(Reason::ProbeReentered),
     };
     let cut = Cut {
         number: seq as u64,
@@ -86,6 +86,7 @@ fn item(ledger: &Shared, seq: i64, last: bool) -> Item {
         clock_offset_ns: 0,
         last,
         dropped: vec![],
+        damaged: false,
         resume: String::new(),
     };
     let split = Split::of(&cut, ClassSet::all(), None);
@@ -98,12 +99,16 @@ fn item(ledger: &Shared, seq: i64, last: bool) -> Item {
 }
 
 fn worker() -> (Scripted, Shared, Worker) {
+    worker_that(false)
+}
+
+fn worker_that(rewinds: bool) -> (Scripted, Shared, Worker) {
     let (sink, ledger) = (Scripted::default(), Shared::default());
     let setup = Setup {
         classes: ClassSet::of([ClassId::File]),
         ledger: Arc::clone(&ledger),
         retry: (WAIT, WAIT),
-        rewinds: false,
+        rewinds,
         log_id: String::new(),
         next_cut: 0,
         stand: Stand::default(),
@@ -188,4 +193,35 @@ fn a_stop_without_a_last_cut_flushes_and_writes_no_end() {
     worker.finish(now);
     assert_eq!(sink.0.lock().unwrap().flushes, 1);
     assert!(!worker.ended());
+}
+
+#[test]
+fn numbers_that_damage_of_the_log_took_are_lost_from_where_the_lane_stood() {
+    let (sink, ledger, mut worker) = worker_that(true);
+    let now = Instant::now();
+    let first = item(&ledger, 0, false);
+    let cut = first.cut.clone().expect("a cut");
+    worker.handle(&mut Item { missed: None, cut: Some(Arc::clone(&cut)), bytes: 0 }, now);
+    let before = Frontier::behind(&cut, None);
+    let damaged = Cut {
+        number: 1,
+        identity: cut.identity.clone(),
+        batches: vec![],
+        tallies: vec![],
+        dropped: vec![],
+        damaged: true,
+        positions: vec![Position { cpu: -1, next_seq: 7, ktime_ns: 101 }],
+        clock_offset_ns: 0,
+        last: false,
+        resume: String::new(),
+    };
+    lock(&ledger).offered(&damaged, &Split::of(&damaged, ClassSet::all(), Some(&before)), Some(&before), false);
+    worker.handle(&mut Item { missed: None, cut: Some(Arc::new(damaged)), bytes: 0 }, now);
+    worker.handle(&mut item(&ledger, 7, false), now);
+    worker.finish(now);
+    let written = sink.0.lock().unwrap().written;
+    let ledger = lock(&ledger);
+    assert_eq!((ledger.lost_for(Reason::SpoolDamaged), ledger.cpus[&-1].delivered, ledger.pending_total()), (6, 2, 0));
+    assert!(written > 3, "the gap, and a checkpoint");
+    assert_eq!(ledger.balance(), []);
 }

@@ -90,8 +90,8 @@ struct Open {
     written: Account,
     /// Numbers left out.
     withheld: Account,
-    /// Numbers that the spool gave up.
-    dropped: Account,
+    /// Numbers that the spool does not have any more.
+    spool: Losses,
     /// Rows that the sink took.
     classes: [ClassCount; CLASSES.len()],
     /// Losses that rows written since then show.
@@ -256,10 +256,10 @@ impl Worker {
             return self.fail_write(error, now);
         }
         self.open.withheld.merge(&split.withheld);
-        self.open.dropped.merge(&split.dropped);
+        self.open.spool.merge(&split.spool);
         self.stand.withheld.merge(&split.before);
         self.stand.withheld.merge(&split.withheld);
-        self.stand.owed.spool_full.merge(&split.dropped);
+        self.stand.owed.merge(&split.spool);
         self.advance(cut, now);
         let due = self.flush_at.is_some_and(|at| now >= at);
         if cut.last || self.retrying || due || self.sink.wants_flush(now) { self.flush(now) } else { After::Done }
@@ -476,7 +476,7 @@ impl Worker {
         ledger.flushes += 1;
         ledger.delivered(&open.written);
         ledger.withheld(&open.withheld);
-        ledger.lost(&open.dropped, Reason::SpoolFull);
+        ledger.lost_by_reason(&open.spool);
         for (total, open) in ledger.classes.iter_mut().zip(&open.classes) {
             total.rows_delivered += open.rows_delivered;
             total.bytes_delivered += open.bytes_delivered;
@@ -547,7 +547,7 @@ impl Worker {
         self.lose(&open.written);
         let mut ledger = lock(&self.setup.ledger);
         ledger.withheld(&open.withheld);
-        ledger.lost(&open.dropped, Reason::SpoolFull);
+        ledger.lost_by_reason(&open.spool);
         drop(ledger);
         open.shown.drain_into(&mut self.stand.owed);
         self.stand.withheld.merge(&open.told);

@@ -177,6 +177,12 @@ impl Broker {
 
     /// Starts it, for the first time or on the data that it left, and waits until it answers.
     pub fn restart(&mut self) {
+        self.restart_soon();
+        self.wait_until_it_answers();
+    }
+
+    /// Starts it; it answers some time later.
+    pub fn restart_soon(&mut self) {
         assert!(self.child.is_none(), "the broker runs");
         let log = File::options().create(true).append(true).open(self.path("log")).expect("a log");
         let properties = self.path("kraft.properties");
@@ -188,6 +194,10 @@ impl Broker {
             .spawn()
             .expect("java runs");
         self.child = Some(child);
+    }
+
+    /// Waits until it answers.
+    pub fn wait_until_it_answers(&mut self) {
         let started = Instant::now();
         while !self.answers() {
             let ended = self.child.as_mut().and_then(|child| child.try_wait().expect("a child"));

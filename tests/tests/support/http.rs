@@ -26,3 +26,10 @@ pub fn get(address: SocketAddr, path: &str) -> Answer {
     let code = head.split(' ').nth(1).and_then(|code| code.parse().ok()).unwrap_or_else(|| panic!("no code: {head}"));
     Answer { code, head: head.to_lowercase(), body: body.to_owned() }
 }
+
+/// The port that weir was given stands in its message.
+pub fn address_in(stderr: &str) -> SocketAddr {
+    let line = stderr.lines().find(|line| line.contains("listening")).unwrap_or_else(|| panic!("{stderr}"));
+    let (_, rest) = line.split_once("address=").unwrap_or_else(|| panic!("{line}"));
+    rest.split_whitespace().next().and_then(|text| text.parse().ok()).unwrap_or_else(|| panic!("{line}"))
+}

@@ -4,8 +4,8 @@
 // Every test file is a crate of its own and uses a part of this.
 #![allow(dead_code)]
 
-pub mod bpf_fs;
 pub mod build;
+pub mod delivery;
 pub mod http;
 pub mod load;
 pub mod metrics;

@@ -4,20 +4,34 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::skip::note;
 
+/// The seed of `WEIR_TEST_SEED`.
+pub fn given() -> Option<u64> {
+    std::env::var("WEIR_TEST_SEED").ok().and_then(|text| text.parse().ok())
+}
+
+/// Another seed every time.
+pub fn from_clock() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(1, |d| d.as_nanos() as u64)
+}
+
 /// SplitMix64: a public-domain generator, good enough to choose moments.
 pub struct Random(u64);
 
 impl Random {
     /// From `WEIR_TEST_SEED`, else from the clock; printed either way.
     pub fn from_environment(what: &str) -> Random {
-        let given = std::env::var("WEIR_TEST_SEED").ok().and_then(|text| text.parse().ok());
-        let clock = || SystemTime::now().duration_since(UNIX_EPOCH).map_or(1, |d| d.as_nanos() as u64);
-        let seed = given.unwrap_or_else(clock);
+        let seed = given().unwrap_or_else(from_clock);
         note(format_args!("{what}: WEIR_TEST_SEED={seed}"));
         Random(seed)
     }
 
-    fn next(&mut self) -> u64 {
+    /// From a seed that is printed elsewhere.
+    pub fn of(seed: u64) -> Random {
+        Random(seed)
+    }
+
+    /// Any number.
+    pub fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
