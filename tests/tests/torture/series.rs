@@ -248,7 +248,9 @@ impl Series {
 
     /// Adds to the spool what was never acknowledged; a full disk takes nothing, or less.
     fn tear(&mut self, torn: Torn) {
-        let Some(segment) = files(&self.at("spool"), ".weirlog").pop() else { return };
+        // A collector that died before it opened the spool left what was torn before: nothing is written behind that.
+        let is_whole = run(weir(&["spool", "check"]).arg(self.at("spool"))).code() == Some(0);
+        let Some(segment) = files(&self.at("spool"), ".weirlog").pop().filter(|_| is_whole) else { return };
         let bytes = fs::read(&segment).expect("the open segment");
         let (path, added) = match torn {
             Torn::Garbage => {
