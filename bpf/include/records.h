@@ -3,6 +3,10 @@
 #ifndef WEIR_RECORDS_H
 #define WEIR_RECORDS_H
 
+#ifndef __bpf__ /* the probes have the types of kernel.h */
+#include <linux/types.h>
+#endif
+
 #define WEIR_RECORD_BYTES_MAX 65536
 #define WEIR_CONTEXT_TASK 1
 

@@ -134,10 +134,10 @@ fn the_short_help_stays_short_enough_to_read() {
               --only-cgroup <CGROUP>    Only tasks inside these cgroups or below: a path under the cgroup v2
                                         mount, or an id as in `cgroup_id`
               --except-cgroup <CGROUP>  Not tasks inside these cgroups or below
-              --only-path <PREFIX>      Of the events that have a path, only those whose path begins with
-                                        one of these texts (`/etc/` with the slash means what is below the
-                                        directory)
-              --except-path <PREFIX>    Not events whose path begins with one of these texts
+              --only-path <PREFIX>      Of class `file`, only events with a path that is one of these or
+                                        below it: `/etc` is the directory and all in it, and not `/etcetera`
+              --except-path <PREFIX>    Not events of class `file` whose path is one of these or below it;
+                                        of two paths both have to be
               --containers              Only tasks inside containers
               --no-containers           No tasks inside containers
               --failed                  Only attempts that failed
