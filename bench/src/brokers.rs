@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use weir_tests::brokers;
 
 /// Why a figure is left out.
-pub const MISSING: &str = "no broker here: `./x bench` fetches both; WEIR_TEST_KAFKA and WEIR_TEST_NATS_SERVER name them";
+pub const MISSING: &str =
+    "no broker here: `./x bench` fetches both; WEIR_TEST_KAFKA and WEIR_TEST_NATS_SERVER name them";
 
 /// The jars of a Kafka broker.
 pub fn kafka() -> Option<PathBuf> {

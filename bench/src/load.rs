@@ -9,8 +9,8 @@ use anyhow::{Context, Result, ensure};
 
 /// Below this a system has most of its files.
 const ROOT: &str = "/usr";
-/// Files that are opened in turn.
-pub const FILES_MAX: usize = 20_000;
+/// Files that are opened in turn: about as many as a build reads.
+const FILES_MAX: usize = 2_000;
 /// Between two bursts of a paced load: short against the age at which a batch closes.
 const BURST_EVERY: Duration = Duration::from_millis(2);
 

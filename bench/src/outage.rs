@@ -23,8 +23,8 @@ use watch::{Sample, Watch, most, rate};
 
 /// Processes of the load: a process's events go to one partition.
 const PRODUCERS: usize = 4;
-/// An open and a close each: 100,000 events per second of all of them.
-const OPENS_PER_SECOND: f64 = 50_000.0 / PRODUCERS as f64;
+/// One event each; a close is one only if something was written.
+const OPENS_PER_SECOND: f64 = 100_000.0 / PRODUCERS as f64;
 const PARTITIONS: &str = "4";
 /// Before anything is measured.
 const WARM_UP: Duration = Duration::from_secs(10);
@@ -199,7 +199,13 @@ fn kept(figures: &mut Figures, dir: &Path, broker: &Broker, shape: &Shape) -> Re
     let verify = weir::command()?.arg("verify").arg(dir.join("data")).status()?;
     let status = f64::from(verify.code().unwrap_or(-1));
     let balanced = ledger["balanced"].as_bool().unwrap_or(false);
-    figures.at_most("outage: status of `weir verify`, Parquet", status, 0.0, "", format!("ledger balances: {balanced}"));
+    figures.at_most(
+        "outage: status of `weir verify`, Parquet",
+        status,
+        0.0,
+        "",
+        format!("ledger balances: {balanced}"),
+    );
     if shape.format == "arrow" {
         return Ok(());
     }

@@ -41,8 +41,9 @@ fn record(capture: &Path) -> Result<()> {
 fn rows_of(capture: &Path) -> Result<f64> {
     let output = weir::command()?.args(["capture", "info", "--json"]).arg(capture).stdout(Stdio::piped()).output()?;
     let info: serde_json::Value = serde_json::from_slice(&output.stdout).context("`weir capture info --json`")?;
-    let by_class = info["rows"].as_object().context("rows by class in `weir capture info --json`")?;
-    Ok(by_class.values().filter_map(serde_json::Value::as_f64).sum())
+    let streams = info["streams"].as_array().context("the streams in `weir capture info --json`")?;
+    let by_class = streams.iter().filter_map(|stream| stream["rows"].as_object()).flat_map(|rows| rows.values());
+    Ok(by_class.filter_map(serde_json::Value::as_f64).sum())
 }
 
 /// One replay: CPU time and wall time, seconds.

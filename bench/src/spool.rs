@@ -23,11 +23,8 @@ use crate::weir;
 /// Runs with and without the spool, in turn.
 const ROUNDS: usize = 5;
 const NAME: &str = "discard";
-const COMMIT: CommitOptions = CommitOptions {
-    interval: Duration::from_millis(25),
-    bytes_max: 3 << 30,
-    when_full: WhenFull::Block,
-};
+const COMMIT: CommitOptions =
+    CommitOptions { interval: Duration::from_millis(25), bytes_max: 3 << 30, when_full: WhenFull::Block };
 const SEGMENT_BYTES: u64 = 64 << 20;
 /// How long the syncs of a running weir are counted.
 const COUNTED: Duration = Duration::from_secs(15);
@@ -113,7 +110,8 @@ pub fn syncs(figures: &mut Figures) -> Result<()> {
     let watching = std::thread::spawn(move || watched(&pid));
     let offered = flood::produce(&target, 2, false, COUNTED + flood::START)?;
     let after = Metrics::read(&address)?;
-    let commits = (after.sum("weir_spool_syncs_total", &[]) - before.sum("weir_spool_syncs_total", &[])) / offered.seconds;
+    let commits =
+        (after.sum("weir_spool_syncs_total", &[]) - before.sum("weir_spool_syncs_total", &[])) / offered.seconds;
     let calls = watching.join().map_err(|_| anyhow::anyhow!("the thread that counts syncs ended early"))??;
     child.stop()?;
     let load = format!("{:.0} k opens/s offered", offered.opens as f64 / offered.seconds / 1000.0);

@@ -207,7 +207,8 @@ fn alternate(kind: &Kind, address: &str, dir: &Path, batches: &[Batch], bytes: &
 fn say(figures: &mut Figures, kind: &Kind, size: usize, paces: &[Vec<Pace>; 3]) {
     let [sink, bare, transactions] = paces.each_ref().map(|p| median(p.iter().map(|p| p.events_per_s).collect()));
     let cpu = paces.each_ref().map(|p| median(p.iter().map(|p| p.cpu_ns).collect()));
-    let ratios = |a: &[Pace], b: &[Pace]| median(a.iter().zip(b).map(|(a, b)| a.events_per_s / b.events_per_s).collect());
+    let ratios =
+        |a: &[Pace], b: &[Pace]| median(a.iter().zip(b).map(|(a, b)| a.events_per_s / b.events_per_s).collect());
     let note = format!("{size} bytes and {:.0} ns of client CPU per event", cpu[0]);
     figures.judge(&format!("Kafka, {}", kind.name), sink / 1000.0, kind.pace.map(|p| p / 1000.0), "k events/s", note);
     let note = format!("which makes {:.0} k events/s at {:.0} ns", bare / 1000.0, cpu[1]);

@@ -12,8 +12,8 @@ use weir_schema::{CLASSES, ClassId};
 use weir_sinks::parquet::{ParquetOptions, ParquetSink};
 use weir_sinks::stdout::Closed;
 use weir_sinks::{
-    BacklogOptions, ClassSet, Discard, Format, Identity, KafkaSink, Lane, LaneOptions, LaneReport, NatsSink, Sink, SinkError,
-    StdoutSink,
+    BacklogOptions, ClassSet, Discard, Format, Identity, KafkaSink, Lane, LaneOptions, LaneReport, NatsSink, Sink,
+    SinkError, StdoutSink,
 };
 
 use super::spool::Spool;
