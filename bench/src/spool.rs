@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 use weir_collector::outlet::Outlet;
 use weir_collector::spool::committer::CommitOptions;
 use weir_collector::spool::{Committer, Log, LogOptions, SinkLog, WhenFull, cursor};
-use weir_sinks::{BacklogOptions, Batch, Discard, Lane, Progress, Receipt, Sink, SinkError};
+use weir_sinks::{BacklogOptions, Batch, Discard, Lane, LaneOptions, Progress, Receipt, Sink, SinkError};
 
 use crate::figures::Figures;
 use crate::flood;
@@ -67,7 +67,9 @@ fn to_log(dir: &Path) -> Result<Outlet> {
         first_sent: 0,
         complete: true,
     };
-    let lane = Lane::start_with(lane_options(), Box::new(Flushed::default()), Some(backlog))?;
+    // Large enough for a whole group: what is measured is the spool, not a lane that lags and reads it.
+    let options = LaneOptions { cuts_max: 1 << 16, bytes_max: 1 << 30, ..lane_options() };
+    let lane = Lane::start_with(options, Box::new(Flushed::default()), Some(backlog))?;
     Ok(Outlet::Log(Committer::start(log, COMMIT, vec![lane])?))
 }
 
