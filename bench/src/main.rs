@@ -80,8 +80,8 @@ struct Args {
     /// Seconds before that, to compare with.
     #[arg(long, default_value_t = 60)]
     baseline_seconds: u64,
-    /// Limit of the spool in the outage.
-    #[arg(long, default_value = "3GB")]
+    /// Limit of the spool in the outage; 2861MiB are 3 GB.
+    #[arg(long, default_value = "2861MiB")]
     outage_spool: String,
     /// Form of Kafka's messages in the outage: json, json_lines, arrow.
     #[arg(long, default_value = "json")]

@@ -41,7 +41,7 @@ pub struct Shape {
     pub baseline: Duration,
     /// The outage.
     pub outage: Duration,
-    /// Limit of the spool, such as `3GB`.
+    /// Limit of the spool, such as `4GiB`.
     pub spool: String,
     /// Form of Kafka's messages.
     pub format: String,

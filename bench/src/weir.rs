@@ -80,6 +80,8 @@ pub struct Durable {
 impl Durable {
     /// Starts `weir run` with these arguments and this spool.
     pub fn start(spool: &Path, command: &mut Command) -> Result<Durable> {
+        // What it says of its brokers, and why if it does not start.
+        command.stderr(Stdio::inherit());
         command.args(["--durability", "crash", "--spool"]).arg(spool);
         Ok(Durable { child: Some(spawn(command)?), spool: spool.to_owned() })
     }

@@ -26,7 +26,7 @@ use arrow_schema::ArrowError;
 use serde::{Deserialize, Serialize};
 
 pub use decode::Decoder;
-pub use encode::Encoder;
+pub use encode::encode;
 pub use schemas::Schemas;
 
 /// Bytes before the body.

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use weir_schema::SCHEMA_VERSION;
 use weir_sinks::{Cut, Identity};
 
-use super::frame::Encoder;
+use super::frame::encode;
 use super::reader::LogReader;
 use super::segment::{self, Found, SegmentHeader, SegmentReader, SegmentWriter};
 
@@ -144,7 +144,6 @@ pub struct Log {
     options: LogOptions,
     shared: Arc<Shared>,
     open: Option<SegmentWriter>,
-    encoder: Encoder,
     frames: Vec<u8>,
     next: u64,
     recovered: Recovered,
@@ -216,8 +215,8 @@ impl Log {
         let (segments, recovered) = recover(&options.dir, true)?;
         let next = recovered.last.map_or(0, |last| last + 1);
         let shared = Arc::new(Shared::new(log_id, segments, next));
-        let (encoder, frames) = (Encoder::default(), vec![]);
-        Ok(Log { options, shared, open: None, encoder, frames, next, recovered, new_file: false, _lock: held })
+        let frames = vec![];
+        Ok(Log { options, shared, open: None, frames, next, recovered, new_file: false, _lock: held })
     }
 
     /// Makes it a log of what sinks have no room for: it begins empty, and the next start removes what is left of it.
@@ -278,7 +277,7 @@ impl Log {
         }
         let Some(open) = &mut self.open else { return Ok(0) };
         self.frames.clear();
-        self.encoder.encode(cut, &mut open.schemas, &mut self.frames)?;
+        encode(cut, &mut open.schemas, &mut self.frames)?;
         if let Err(error) = open.append(&self.frames) {
             // Schemas that were to stand in front of the cut are not there either: a new segment says them again.
             self.close()?;

@@ -15,10 +15,6 @@ fn packed(tallies: &[Tally]) -> Vec<(i32, u16, i64, i64, i64)> {
     tallies.iter().map(|t| (t.cpu, t.action, t.first_seq, t.last_seq, t.count)).collect()
 }
 
-/// Turns cuts into frames.
-#[derive(Default)]
-pub struct Encoder;
-
 /// A batch as Arrow IPC, in pieces that are still those of its columns: nothing is copied before the frame.
 struct Encoded {
     class: &'static Class,
@@ -71,41 +67,39 @@ impl Encoded {
     }
 }
 
-impl Encoder {
-    /// Appends the frame of `cut`, and those of schemas that the segment does not have yet in front of it.
-    ///
-    /// # Errors
-    /// When the cut is larger than a frame can be.
-    pub fn encode(&mut self, cut: &Cut, schemas: &mut Schemas, out: &mut Vec<u8>) -> io::Result<()> {
-        let mut batches = Vec::with_capacity(cut.batches.len());
-        for batch in cut.batches.iter().filter(|batch| batch.rows.num_rows() > 0) {
-            let encoded = Encoded::of(batch)?;
-            let schema = encoded.bytes(0..encoded.schema_bytes);
-            let number = schemas.number(encoded.class, &encoded.columns, &schema, out)?;
-            batches.push((number, encoded));
-        }
-        let meta = Meta {
-            tallies: packed(&cut.tallies),
-            dropped: packed(&cut.dropped),
-            positions: cut.positions.iter().map(|p| (p.cpu, p.next_seq, p.ktime_ns)).collect(),
-            clock_offset_ns: cut.clock_offset_ns,
-            last: cut.last,
-            resume: cut.resume.clone(),
-        };
-        let meta = serde_json::to_vec(&meta)?;
-        let start = begin(Kind::Cut, cut.number, out);
-        out.extend_from_slice(&(meta.len() as u32).to_le_bytes());
-        out.extend_from_slice(&meta);
-        pad(out);
-        for (number, encoded) in &batches {
-            let len = encoded.len();
-            out.reserve(len + 2 * size_of::<u64>());
-            out.extend_from_slice(&number.to_le_bytes());
-            out.extend_from_slice(&(encoded.class.id as u32).to_le_bytes());
-            out.extend_from_slice(&(len as u64).to_le_bytes());
-            encoded.for_each(encoded.schema_bytes..encoded.schema_bytes + len, |piece| out.extend_from_slice(piece));
-            pad(out);
-        }
-        end(start, out)
+/// Appends the frame of `cut`, and those of schemas that the segment does not have yet in front of it.
+///
+/// # Errors
+/// When the cut is larger than a frame can be.
+pub fn encode(cut: &Cut, schemas: &mut Schemas, out: &mut Vec<u8>) -> io::Result<()> {
+    let mut batches = Vec::with_capacity(cut.batches.len());
+    for batch in cut.batches.iter().filter(|batch| batch.rows.num_rows() > 0) {
+        let encoded = Encoded::of(batch)?;
+        let schema = encoded.bytes(0..encoded.schema_bytes);
+        let number = schemas.number(encoded.class, &encoded.columns, &schema, out)?;
+        batches.push((number, encoded));
     }
+    let meta = Meta {
+        tallies: packed(&cut.tallies),
+        dropped: packed(&cut.dropped),
+        positions: cut.positions.iter().map(|p| (p.cpu, p.next_seq, p.ktime_ns)).collect(),
+        clock_offset_ns: cut.clock_offset_ns,
+        last: cut.last,
+        resume: cut.resume.clone(),
+    };
+    let meta = serde_json::to_vec(&meta)?;
+    let start = begin(Kind::Cut, cut.number, out);
+    out.extend_from_slice(&(meta.len() as u32).to_le_bytes());
+    out.extend_from_slice(&meta);
+    pad(out);
+    for (number, encoded) in &batches {
+        let len = encoded.len();
+        out.reserve(len + 2 * size_of::<u64>());
+        out.extend_from_slice(&number.to_le_bytes());
+        out.extend_from_slice(&(encoded.class.id as u32).to_le_bytes());
+        out.extend_from_slice(&(len as u64).to_le_bytes());
+        encoded.for_each(encoded.schema_bytes..encoded.schema_bytes + len, |piece| out.extend_from_slice(piece));
+        pad(out);
+    }
+    end(start, out)
 }
