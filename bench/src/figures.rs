@@ -86,9 +86,10 @@ impl Figures {
 
     fn add(&mut self, figure: Figure) {
         let verdict = figure.aim.map_or(String::new(), |aim| {
-            let (limit, ratio) = (aim.limit(), figure.value / aim.limit());
+            let limit = aim.limit();
+            let ratio = if limit == 0.0 { String::new() } else { format!(" ({:.2})", figure.value / limit) };
             let word = if aim.is_reached(figure.value) { "reached" } else { "MISSED" };
-            format!("{} {limit} ({ratio:.2}) {word}", aim.words())
+            format!("{} {limit}{ratio} {word}", aim.words())
         });
         let Figure { name, value, unit, note, .. } = &figure;
         print(&format!("{name:52} {value:>12.2} {unit:10} {verdict:36} {note}\n"));

@@ -140,7 +140,7 @@ fn others(figures: &mut Figures, before: &[Sample], during: &[Sample]) {
     let offered = [before, during].map(|samples| rate(samples, |s| s.events));
     let note = format!("{:.0} k/s before", offered[0] / 1000.0);
     figures.say("outage: events offered during it", offered[1] / 1000.0, "k/s", note);
-    for at in 1..SINKS.len() {
+    for (at, sink) in SINKS.iter().enumerate().skip(1) {
         let [then, now] = [before, during].map(|samples| rate(samples, |s| s.rows[at]));
         let lag = [before, during].map(|samples| most(samples, |s| s.lag_s[at]));
         let note = format!(
@@ -150,7 +150,7 @@ fn others(figures: &mut Figures, before: &[Sample], during: &[Sample]) {
             lag[0],
             lag[1]
         );
-        figures.at_least(&format!("outage: pace of {} against before", SINKS[at]), now / then, 0.95, "", note);
+        figures.at_least(&format!("outage: pace of {sink} against before"), now / then, 0.95, "", note);
     }
 }
 
@@ -161,8 +161,13 @@ fn memory(figures: &mut Figures, rest: &Sample, before: &[Sample], during: &[Sam
         "MiB, most: {:.0} at the start, {then:.0} before, {now:.0} during, {later:.0} after; spool {spool:.0} MiB",
         rest.rss_mib
     );
-    // Flat: less than a tenth more, whatever the outage lasts.
+    // Flat: less than a tenth more, whatever the outage lasts. The first half shows how far queues fill, the second whether
+    // that was all.
     figures.at_most("outage: resident memory against before", now / then, 1.1, "", note);
+    let (first, second) = during.split_at(during.len() / 2);
+    let [first, second] = [first, second].map(|samples| most(samples, |s| s.rss_mib));
+    let note = format!("{first:.0} MiB, then {second:.0}");
+    figures.at_most("outage: resident memory, second half of first", second / first, 1.1, "", note);
 }
 
 fn returned(figures: &mut Figures, before: &[Sample], after: &[Sample]) {
@@ -184,12 +189,13 @@ fn returned(figures: &mut Figures, before: &[Sample], after: &[Sample]) {
 }
 
 fn lost(figures: &mut Figures, metrics: &Metrics) {
-    let by_sink = SINKS.map(|sink| {
-        let lost = metrics.sum("weir_sink_lost_total", &[("sink", sink)]);
-        lost - metrics.sum("weir_sink_lost_total", &[("sink", sink), ("reason", "not_selected")])
-    });
-    let note = format!("{by_sink:?} of {SINKS:?}; by the kernel {}", metrics.sum("weir_lost_total", &[]));
-    figures.at_most("outage: events lost", by_sink.iter().sum::<f64>(), 0.0, "", note);
+    let by_kernel = metrics.sum("weir_lost_total", &[]);
+    let of_sink =
+        |sink: &str, more: &[(&str, &str)]| metrics.sum("weir_sink_lost_total", &[&[("sink", sink)], more].concat());
+    // A sink also counts what no sink got, and what it was not to get.
+    let by_sink = SINKS.map(|sink| of_sink(sink, &[]) - of_sink(sink, &[("reason", "not_selected")]) - by_kernel);
+    figures.at_most("outage: events lost by sinks", by_sink.iter().sum(), 0.0, "", format!("{by_sink:?} of {SINKS:?}"));
+    figures.at_most("outage: events lost before any sink", by_kernel, 0.0, "", "full rings, all of the run");
 }
 
 /// What the destinations hold.
