@@ -1,10 +1,10 @@
 //! The schemas of one segment: each stands in it once, in front of the first batch that has it.
 
 use std::io;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use arrow_buffer::Buffer;
-use arrow_ipc::reader::StreamDecoder;
+use arrow_ipc::convert::try_schema_from_ipc_buffer;
 use arrow_schema::SchemaRef;
 use weir_schema::{CLASSES, Class};
 
@@ -29,10 +29,8 @@ impl Known {
         if let Some(known) = self.schema.get() {
             return Ok(known);
         }
-        let mut decoder = StreamDecoder::new();
-        decoder.decode(&mut self.message.clone()).map_err(arrow)?;
-        let schema = decoder.schema().ok_or_else(|| bad("a schema of a segment is not what was written"))?;
-        Ok(self.schema.get_or_init(|| schema))
+        let schema = try_schema_from_ipc_buffer(&self.message).map_err(arrow)?;
+        Ok(self.schema.get_or_init(|| Arc::new(schema)))
     }
 }
 
