@@ -7,48 +7,103 @@ use std::process::Command;
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
+/// What a figure should be.
+#[derive(Clone, Copy)]
+enum Aim {
+    AtMost(f64),
+    AtLeast(f64),
+}
+
+impl Aim {
+    fn limit(self) -> f64 {
+        match self {
+            Aim::AtMost(limit) | Aim::AtLeast(limit) => limit,
+        }
+    }
+
+    fn words(self) -> &'static str {
+        match self {
+            Aim::AtMost(_) => "at most",
+            Aim::AtLeast(_) => "at least",
+        }
+    }
+
+    fn is_reached(self, value: f64) -> bool {
+        match self {
+            Aim::AtMost(limit) => value <= limit,
+            Aim::AtLeast(limit) => value >= limit,
+        }
+    }
+}
+
 /// One measured figure.
 struct Figure {
     name: String,
     value: f64,
-    limit: Option<f64>,
+    aim: Option<Aim>,
     unit: &'static str,
     note: String,
 }
 
 /// All figures of a run.
 #[derive(Default)]
-pub struct Figures(Vec<Figure>);
+pub struct Figures {
+    measured: Vec<Figure>,
+    skipped: Vec<(String, String)>,
+}
+
+fn print(line: &str) {
+    // A reader that went away is no reason to stop measuring.
+    let _ = std::io::Write::write_all(&mut std::io::stdout(), line.as_bytes());
+}
 
 impl Figures {
     /// Adds a figure that should stay at or below its limit, and prints it.
     pub fn at_most(&mut self, name: &str, value: f64, limit: f64, unit: &'static str, note: impl Into<String>) {
-        self.add(Figure { name: name.into(), value, limit: Some(limit), unit, note: note.into() });
+        self.add(Figure { name: name.into(), value, aim: Some(Aim::AtMost(limit)), unit, note: note.into() });
+    }
+
+    /// Adds a figure that should reach its limit, and prints it.
+    pub fn at_least(&mut self, name: &str, value: f64, limit: f64, unit: &'static str, note: impl Into<String>) {
+        self.add(Figure { name: name.into(), value, aim: Some(Aim::AtLeast(limit)), unit, note: note.into() });
+    }
+
+    /// Adds a figure that should reach its limit, if there is one.
+    pub fn judge(&mut self, name: &str, value: f64, limit: Option<f64>, unit: &'static str, note: impl Into<String>) {
+        self.add(Figure { name: name.into(), value, aim: limit.map(Aim::AtLeast), unit, note: note.into() });
     }
 
     /// Adds a figure without a limit.
     pub fn say(&mut self, name: &str, value: f64, unit: &'static str, note: impl Into<String>) {
-        self.add(Figure { name: name.into(), value, limit: None, unit, note: note.into() });
+        self.add(Figure { name: name.into(), value, aim: None, unit, note: note.into() });
+    }
+
+    /// Says why something could not be measured here.
+    pub fn skip(&mut self, name: &str, reason: &str) {
+        print(&format!("{name:52} SKIPPED: {reason}\n"));
+        self.skipped.push((name.to_owned(), reason.to_owned()));
     }
 
     fn add(&mut self, figure: Figure) {
-        let verdict = figure.limit.map_or(String::new(), |limit| {
-            let ratio = figure.value / limit;
-            format!("of {limit} ({ratio:.2}) {}", if figure.value <= limit { "reached" } else { "MISSED" })
+        let verdict = figure.aim.map_or(String::new(), |aim| {
+            let limit = aim.limit();
+            let ratio = if limit == 0.0 { String::new() } else { format!(" ({:.2})", figure.value / limit) };
+            let word = if aim.is_reached(figure.value) { "reached" } else { "MISSED" };
+            format!("{} {limit}{ratio} {word}", aim.words())
         });
-        let line =
-            format!("{:46} {:>12.2} {:9} {:32} {}\n", figure.name, figure.value, figure.unit, verdict, figure.note);
-        let _ = std::io::Write::write_all(&mut std::io::stdout(), line.as_bytes());
-        self.0.push(figure);
+        let Figure { name, value, unit, note, .. } = &figure;
+        print(&format!("{name:52} {value:>12.2} {unit:10} {verdict:36} {note}\n"));
+        self.measured.push(figure);
     }
 
     /// Writes the figures as JSON.
     pub fn write(&self, path: &Path) -> Result<()> {
         let figure = |f: &Figure| {
-            json!({"name": f.name, "value": f.value, "limit": f.limit, "unit": f.unit, "note": f.note,
-                   "reached": f.limit.map(|limit| f.value <= limit)})
+            json!({"name": f.name, "value": f.value, "limit": f.aim.map(Aim::limit), "aim": f.aim.map(Aim::words),
+                   "unit": f.unit, "note": f.note, "reached": f.aim.map(|aim| aim.is_reached(f.value))})
         };
-        let all: Vec<Value> = self.0.iter().map(figure).collect();
+        let skipped = |(name, reason): &(String, String)| json!({"name": name, "skipped": reason});
+        let all: Vec<Value> = self.measured.iter().map(figure).chain(self.skipped.iter().map(skipped)).collect();
         if let Some(dir) = path.parent() {
             fs::create_dir_all(dir).with_context(|| format!("create {}", dir.display()))?;
         }

@@ -13,18 +13,20 @@ use crate::weir;
 
 const FLOOD: Duration = Duration::from_secs(10);
 /// Until programs are loaded and attached.
-const START: Duration = Duration::from_secs(6);
+pub const START: Duration = Duration::from_secs(6);
 
 /// What the producers did.
-struct Offered {
-    opens: u64,
-    seconds: f64,
+pub struct Offered {
+    /// Files opened, and closed.
+    pub opens: u64,
+    /// During this time.
+    pub seconds: f64,
     execs: u64,
 }
 
 /// Producers that open and close one file as fast as they can, each pinned to a CPU; beside them, if asked, processes that
 /// are started one after the other.
-fn produce(path: &Path, producers: usize, storm: bool, during: Duration) -> Result<Offered> {
+pub fn produce(path: &Path, producers: usize, storm: bool, during: Duration) -> Result<Offered> {
     let stop = AtomicBool::new(false);
     let (opens, execs) = (AtomicU64::new(0), AtomicU64::new(0));
     let begin = Instant::now();

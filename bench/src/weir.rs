@@ -1,6 +1,8 @@
 //! The real program under measurement.
 
 use std::env;
+use std::net::TcpListener;
+use std::path::Path;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
@@ -51,6 +53,68 @@ pub fn start(args: &[&str], stdout: Stdio) -> Result<Child> {
     Command::new(binary()?).args(args).stdout(stdout).stderr(Stdio::null()).spawn().context("start weir")
 }
 
+/// The program, to be given arguments.
+pub fn command() -> Result<Command> {
+    let mut command = Command::new(binary()?);
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    Ok(command)
+}
+
+/// Starts what [`command`] gave.
+pub fn spawn(command: &mut Command) -> Result<Child> {
+    command.spawn().context("start weir")
+}
+
+/// An address of this machine that nobody listens at.
+pub fn free_address() -> Result<String> {
+    let listener = TcpListener::bind("127.0.0.1:0").context("find a free port")?;
+    Ok(listener.local_addr()?.to_string())
+}
+
+/// A running weir whose probes would outlive it.
+pub struct Durable {
+    child: Option<Child>,
+    spool: PathBuf,
+}
+
+impl Durable {
+    /// Starts `weir run` with these arguments and this spool.
+    pub fn start(spool: &Path, command: &mut Command) -> Result<Durable> {
+        // What it says of its brokers, and why if it does not start.
+        command.stderr(Stdio::inherit());
+        command.args(["--durability", "crash", "--spool"]).arg(spool);
+        Ok(Durable { child: Some(spawn(command)?), spool: spool.to_owned() })
+    }
+
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
+        self.child.as_ref().map_or(0, Child::id)
+    }
+
+    /// Asks it to stop, which detaches the probes, and waits for it.
+    pub fn stop(mut self) -> Result<()> {
+        self.child.take().map_or(Ok(()), stop)
+    }
+}
+
+/// A measurement that failed leaves nothing attached.
+impl Drop for Durable {
+    fn drop(&mut self) {
+        let Some(mut child) = self.child.take() else { return };
+        let _ = child.kill();
+        let _ = child.wait();
+        if let Ok(mut detach) = command() {
+            let _ = detach.args(["detach", "--durability", "crash", "--spool"]).arg(&self.spool).status();
+        }
+    }
+}
+
+/// CPU time, user and system, of the children that were waited for, seconds.
+pub fn children_cpu_seconds() -> Result<f64> {
+    let stat = std::fs::read_to_string("/proc/self/stat").context("read /proc/self/stat")?;
+    cpu_ticks(&stat, 13).map(in_seconds).context("no times in /proc/self/stat")
+}
+
 /// Asks a running weir to stop and waits for it.
 pub fn stop(mut child: Child) -> Result<()> {
     let pid = rustix::process::Pid::from_child(&child);
@@ -69,7 +133,15 @@ pub fn status_kib(pid: u32, field: &str) -> Option<u64> {
 /// User and system time of a process, seconds.
 pub fn cpu_seconds(pid: u32) -> Option<f64> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    cpu_ticks(&stat, 11).map(in_seconds)
+}
+
+/// Two fields that follow each other, user and system time, counted from behind the name.
+fn cpu_ticks(stat: &str, at: usize) -> Option<f64> {
     let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
-    let ticks: f64 = fields.get(11)?.parse::<f64>().ok()? + fields.get(12)?.parse::<f64>().ok()?;
-    Some(ticks / rustix::param::clock_ticks_per_second() as f64)
+    Some(fields.get(at)?.parse::<f64>().ok()? + fields.get(at + 1)?.parse::<f64>().ok()?)
+}
+
+fn in_seconds(ticks: f64) -> f64 {
+    ticks / rustix::param::clock_ticks_per_second() as f64
 }

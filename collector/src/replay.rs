@@ -38,6 +38,8 @@ pub struct Options {
     pub new_epoch: bool,
     /// Go on where the replay before was interrupted.
     pub resume: bool,
+    /// Read everything and write nothing.
+    pub discard: bool,
     /// Show the progress on standard error.
     pub bar: bool,
 }
@@ -65,13 +67,26 @@ pub fn replay(config: &Config, options: &Options) -> Result<Vec<LaneReport>> {
     // Positions of a replay mean nothing to another one, nor to a live run into the same destination.
     let this = format!("{}:replay:{}", shared.log_id, std::process::id() as u128 + now_ns());
     let begun = Instant::now();
-    let lanes = sinks::from_log(&run, |sink| {
-        let stored = if options.resume { cursor::read(&options.dir, &place(sink))? } else { None };
-        let log_id = stored.as_ref().map_or_else(|| this.clone(), |p| p.log_id.clone());
-        let first = shared.first();
-        let log = Played::new(&shared, options, cursor::path(&options.dir, &place(sink)), Arc::clone(&counters));
-        Ok(BacklogOptions { log: Box::new(log), log_id, progress: stored, first, first_sent: u64::MAX, complete: true })
-    })?;
+    let first = shared.first();
+    let backlog = |log: Played, log_id: String, progress: Option<Progress>| BacklogOptions {
+        log: Box::new(log),
+        log_id,
+        progress,
+        first,
+        first_sent: u64::MAX,
+        complete: true,
+    };
+    let lanes = if options.discard {
+        let log = Played::new(&shared, options, None, Arc::clone(&counters));
+        vec![sinks::discard(&run, backlog(log, this, None))?]
+    } else {
+        sinks::from_log(&run, |sink| {
+            let stored = if options.resume { cursor::read(&options.dir, &place(sink))? } else { None };
+            let log_id = stored.as_ref().map_or_else(|| this.clone(), |p| p.log_id.clone());
+            let place = cursor::path(&options.dir, &place(sink));
+            Ok(backlog(Played::new(&shared, options, Some(place), Arc::clone(&counters)), log_id, stored))
+        })?
+    };
     let bar = options.bar.then(|| progress::Bar::start(&counters, &shared, lanes.len()));
     let deadline = begun + REPLAY_MAX;
     let reports = lanes.into_iter().map(|lane| lane.stop(deadline)).collect();

@@ -7,6 +7,7 @@ pub mod backlog;
 pub mod batch;
 pub mod dead_letters;
 mod digits;
+pub mod discard;
 pub mod error;
 mod file_names;
 pub mod json;
@@ -28,6 +29,7 @@ mod time;
 
 pub use backlog::{Backlog, BacklogOptions};
 pub use batch::{Batch, Cut, Identity, Position, Tally};
+pub use discard::Discard;
 pub use error::SinkError;
 pub use kafka::{KafkaCounts, KafkaOptions, KafkaSink};
 pub use lane::{ClassSet, Lane, LaneOptions, LaneReport, LaneWatch, Ledger, Policy, Seat, Sent};

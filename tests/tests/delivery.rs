@@ -123,6 +123,10 @@ fn a_capture_played_again_gives_the_same_tables_and_its_parts_stay_accounted_for
     ok(&["verify", &at("cap")]);
     ok(&["replay", &at("cap"), "--parquet", &at("again")]);
     ok(&["verify", &at("again")]);
+    let read = ok(&["replay", &at("cap"), "--discard"]);
+    assert!(read.stderr.contains("discard: "), "{}", read.stderr);
+    let stand = Path::new(&at("cap")).join("cursors/replay-discard.json");
+    assert!(!stand.exists(), "nobody goes on there");
     match tables(Path::new(&at("live"))).zip(tables(Path::new(&at("again")))) {
         Some((live, again)) => assert_eq!(live, again),
         None => skip(what, "WEIR_TEST_PYTHON is not set: the tables were not compared"),

@@ -96,4 +96,5 @@ Examples:
   weir replay /var/lib/weir/capture --parquet again      as fast as it goes, into Parquet files
   weir replay capture --kafka localhost:9092 --speed 1   at the speed at which it happened
   weir replay capture --stdout json --only-class process --since 2026-11-26T02:00:00Z --until 2026-11-26T03:00:00Z
-  weir replay capture --kafka localhost:9092 --resume    go on where the replay before was interrupted";
+  weir replay capture --kafka localhost:9092 --resume    go on where the replay before was interrupted
+  weir replay capture --discard                          read it to its end and write nothing";

@@ -58,6 +58,9 @@ pub(super) struct ReplayArgs {
     /// Go on where the replay before was interrupted
     #[arg(long)]
     resume: bool,
+    /// Read everything and write nothing: whether it can be played, how many rows, how fast
+    #[arg(long, conflicts_with_all = ["resume", "only_class"])]
+    discard: bool,
     #[command(flatten)]
     settings: SettingFlags,
 }
@@ -164,6 +167,7 @@ pub(super) fn replay(args: ReplayArgs) -> u8 {
         span: args.span.span(),
         new_epoch: args.new_epoch,
         resume: args.resume,
+        discard: args.discard,
         bar: io::stderr().is_terminal(),
     };
     match replay::replay(&config, &options) {

@@ -32,7 +32,8 @@ pub struct Played {
     pace: Pace,
     span: Span,
     epoch: Option<i64>,
-    cursor: PathBuf,
+    /// `None`: nobody goes on where this replay stops.
+    cursor: Option<PathBuf>,
     cursor_failed: bool,
     /// When the first cut was played, and its kernel time, of the stream with this identity.
     began: Option<(Identity, Instant, i64)>,
@@ -41,7 +42,7 @@ pub struct Played {
 
 impl Played {
     /// Begins at the beginning.
-    pub fn new(shared: &Arc<Shared>, options: &Options, cursor: PathBuf, counters: Arc<Counters>) -> Played {
+    pub fn new(shared: &Arc<Shared>, options: &Options, cursor: Option<PathBuf>, counters: Arc<Counters>) -> Played {
         Played {
             reader: LogReader::new(Arc::clone(shared)),
             end: shared.readable(),
@@ -91,16 +92,15 @@ impl Backlog for Played {
     }
 
     fn passed(&mut self, progress: &Progress) -> io::Result<()> {
+        let Some(cursor) = &self.cursor else { return Ok(()) };
         let stored = serde_json::to_vec(progress).map_err(io::Error::from).and_then(|bytes| {
-            self.cursor
-                .parent()
-                .map_or(Ok(()), |dir| private::create_dir_all(dir, private::owner_of_directory(dir)?))?;
-            write_whole(&self.cursor, &bytes)
+            cursor.parent().map_or(Ok(()), |dir| private::create_dir_all(dir, private::owner_of_directory(dir)?))?;
+            write_whole(cursor, &bytes)
         });
         if let Err(error) = stored
             && !std::mem::replace(&mut self.cursor_failed, true)
         {
-            tracing::warn!(path = %self.cursor.display(), "an interrupted replay cannot be resumed: {error}");
+            tracing::warn!(path = %cursor.display(), "an interrupted replay cannot be resumed: {error}");
         }
         Ok(())
     }

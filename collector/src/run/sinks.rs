@@ -12,8 +12,8 @@ use weir_schema::{CLASSES, ClassId};
 use weir_sinks::parquet::{ParquetOptions, ParquetSink};
 use weir_sinks::stdout::Closed;
 use weir_sinks::{
-    BacklogOptions, ClassSet, Format, Identity, KafkaSink, Lane, LaneOptions, LaneReport, NatsSink, Sink, SinkError,
-    StdoutSink,
+    BacklogOptions, ClassSet, Discard, Format, Identity, KafkaSink, Lane, LaneOptions, LaneReport, NatsSink, Sink,
+    SinkError, StdoutSink,
 };
 
 use super::spool::Spool;
@@ -228,6 +228,15 @@ pub fn from_log(run: &Run<'_>, log_of: impl Fn(&str) -> Result<BacklogOptions>) 
         lane(run.options(sink), made.sink, Some(log_of(&sink.name)?))
     };
     run.config.sinks.iter().map(start).collect()
+}
+
+/// A lane that reads a log to its end and writes nothing.
+///
+/// # Errors
+/// When the system refuses a thread.
+pub fn discard(run: &Run<'_>, log: BacklogOptions) -> Result<Lane> {
+    let options = LaneOptions { cuts_max: run.config.lane_cuts_max, ..LaneOptions::default() };
+    lane(options, Box::new(Discard), Some(log))
 }
 
 /// Waits until every lane has written its last rows, all together not longer than `wait`.

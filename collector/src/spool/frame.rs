@@ -16,17 +16,18 @@
 //! (u32), class (u32), bytes (u64), Arrow IPC messages (dictionaries, one record batch). A column without any value is not in a
 //! batch: schemas are those of the columns that are there, and stand in a segment before the first batch that has them.
 
-use std::io;
-use std::sync::Arc;
+mod decode;
+mod encode;
+mod schemas;
 
-use arrow_array::{Array, ArrayRef, RecordBatch, new_null_array};
-use arrow_buffer::Buffer;
-use arrow_ipc::reader::StreamDecoder;
-use arrow_ipc::writer::StreamWriter;
+use std::io;
+
 use arrow_schema::ArrowError;
 use serde::{Deserialize, Serialize};
-use weir_schema::{CLASSES, Class};
-use weir_sinks::{Batch, Cut, Identity, Position, Tally};
+
+pub use decode::{Decoder, stand_in};
+pub use encode::encode;
+pub use schemas::Schemas;
 
 /// Bytes before the body.
 pub const HEADER_BYTES: usize = 24;
@@ -141,226 +142,9 @@ struct Meta {
     resume: String,
 }
 
-impl Meta {
-    fn into_cut(self, number: u64, identity: &Identity, batches: Vec<Batch>) -> Cut {
-        let position = |(cpu, next_seq, ktime_ns)| Position { cpu, next_seq, ktime_ns };
-        Cut {
-            number,
-            identity: identity.clone(),
-            batches,
-            tallies: unpacked(self.tallies),
-            dropped: unpacked(self.dropped),
-            damaged: self.damaged,
-            positions: self.positions.into_iter().map(position).collect(),
-            clock_offset_ns: self.clock_offset_ns,
-            last: self.last,
-            resume: self.resume,
-        }
-    }
-}
-
-/// What the frame of a cut says besides its rows, and where its batches begin.
-fn meta(header: &Header, frame: &[u8]) -> io::Result<(Meta, usize)> {
-    let torn = || bad(format!("frame {} ends too early", header.number));
-    let from = HEADER_BYTES + 4;
-    let to = from + u32_at(frame, HEADER_BYTES).ok_or_else(torn)? as usize;
-    let meta = serde_json::from_slice(frame.get(from..to).ok_or_else(torn)?)?;
-    Ok((meta, to.next_multiple_of(8)))
-}
-
-/// A cut that stands for the one of this frame, whose rows cannot be read.
-///
-/// # Errors
-/// When the body is not what was written.
-pub fn stand_in(header: &Header, frame: &[u8], identity: &Identity) -> io::Result<Cut> {
-    let (meta, _) = meta(header, frame)?;
-    let meta = Meta { tallies: vec![], dropped: vec![], damaged: true, ..meta };
-    Ok(meta.into_cut(header.number, identity, vec![]))
-}
-
-fn packed(tallies: &[Tally]) -> Vec<(i32, u16, i64, i64, i64)> {
-    tallies.iter().map(|t| (t.cpu, t.action, t.first_seq, t.last_seq, t.count)).collect()
-}
-
-fn unpacked(tallies: Vec<(i32, u16, i64, i64, i64)>) -> Vec<Tally> {
-    let tally = |(cpu, action, first_seq, last_seq, count)| Tally { cpu, action, first_seq, last_seq, count };
-    tallies.into_iter().map(tally).collect()
-}
-
-/// A schema that a segment has.
-struct Known {
-    class: &'static Class,
-    columns: Vec<u32>,
-    message: Buffer,
-}
-
-/// The schemas of one segment by their numbers; one that damage took is missing.
-#[derive(Default)]
-pub struct Schemas(Vec<Option<Known>>);
-
-impl Schemas {
-    /// Number of the schema with these columns; a new one is written in front.
-    fn number(&mut self, class: &'static Class, columns: &[u32], message: &[u8], out: &mut Vec<u8>) -> io::Result<u32> {
-        let is_it = |known: &Known| known.class.id == class.id && known.columns == columns;
-        if let Some(at) = self.0.iter().position(|known| known.as_ref().is_some_and(is_it)) {
-            return Ok(at as u32);
-        }
-        let start = begin(Kind::Schema, self.0.len() as u64, out);
-        out.extend_from_slice(&(class.id as u32).to_le_bytes());
-        out.extend_from_slice(&(columns.len() as u32).to_le_bytes());
-        columns.iter().for_each(|column| out.extend_from_slice(&column.to_le_bytes()));
-        pad(out);
-        out.extend_from_slice(message);
-        end(start, out)?;
-        self.0.push(Some(Known { class, columns: columns.to_vec(), message: Buffer::from(message) }));
-        Ok(self.0.len() as u32 - 1)
-    }
-
-    /// Takes in the body of a frame of kind schema.
-    ///
-    /// # Errors
-    /// When it is none.
-    pub fn read(&mut self, number: u64, body: &[u8]) -> io::Result<()> {
-        let part = || {
-            let class = CLASSES.iter().find(|class| class.id as u32 == u32_at(body, 0).unwrap_or(u32::MAX))?;
-            let count = u32_at(body, 4)? as usize;
-            let columns: Option<Vec<u32>> = (0..count).map(|i| u32_at(body, 8 + 4 * i)).collect();
-            let columns = columns.filter(|c| c.iter().all(|c| (*c as usize) < class.all_columns().count()))?;
-            let message = body.get((8 + 4 * count).next_multiple_of(8)..)?;
-            Some(Known { class, columns, message: Buffer::from(message) })
-        };
-        let known = part().ok_or_else(|| bad("a schema of a segment is not what was written"))?;
-        let at = usize::try_from(number).ok().filter(|at| *at < SCHEMAS_MAX);
-        let at = at.ok_or_else(|| bad("a segment has more schemas than there can be"))?;
-        if self.0.len() <= at {
-            // Those between are lost by damage.
-            self.0.resize_with(at + 1, || None);
-        }
-        self.0[at].get_or_insert(known);
-        Ok(())
-    }
-}
-
-/// Turns cuts into frames, in buffers that are used again.
-#[derive(Default)]
-pub struct Encoder {
-    stream: Vec<u8>,
-    batches: Vec<u8>,
-}
+/// Bytes in front of the metadata of an Arrow IPC message: a mark, and how long it is.
+const MESSAGE_PREFIX_BYTES: usize = 8;
 
 fn arrow(error: ArrowError) -> io::Error {
     bad(format!("write or read a batch as Arrow IPC: {error}"))
-}
-
-impl Encoder {
-    /// Appends the frame of `cut`, and those of schemas that the segment does not have yet in front of it.
-    ///
-    /// # Errors
-    /// When the cut is larger than a frame can be.
-    pub fn encode(&mut self, cut: &Cut, schemas: &mut Schemas, out: &mut Vec<u8>) -> io::Result<()> {
-        self.batches.clear();
-        for batch in cut.batches.iter().filter(|batch| batch.rows.num_rows() > 0) {
-            self.batch(batch, schemas, out)?;
-        }
-        let meta = Meta {
-            tallies: packed(&cut.tallies),
-            dropped: packed(&cut.dropped),
-            damaged: cut.damaged,
-            positions: cut.positions.iter().map(|p| (p.cpu, p.next_seq, p.ktime_ns)).collect(),
-            clock_offset_ns: cut.clock_offset_ns,
-            last: cut.last,
-            resume: cut.resume.clone(),
-        };
-        let meta = serde_json::to_vec(&meta)?;
-        let start = begin(Kind::Cut, cut.number, out);
-        out.extend_from_slice(&(meta.len() as u32).to_le_bytes());
-        out.extend_from_slice(&meta);
-        pad(out);
-        out.extend_from_slice(&self.batches);
-        end(start, out)
-    }
-
-    /// Appends one batch to `self.batches`.
-    fn batch(&mut self, batch: &Batch, schemas: &mut Schemas, out: &mut Vec<u8>) -> io::Result<()> {
-        let has_values = |(_, column): &(usize, &ArrayRef)| column.null_count() < column.len();
-        let columns: Vec<usize> =
-            batch.rows.columns().iter().enumerate().filter(has_values).map(|(at, _)| at).collect();
-        let rows = batch.rows.project(&columns).map_err(arrow)?;
-        self.stream.clear();
-        let mut writer = StreamWriter::try_new(&mut self.stream, rows.schema_ref()).map_err(arrow)?;
-        let schema_bytes = writer.get_ref().len();
-        writer.write(&rows).map_err(arrow)?;
-        drop(writer);
-        let columns: Vec<u32> = columns.into_iter().map(|at| at as u32).collect();
-        let schema = schemas.number(batch.class, &columns, &self.stream[..schema_bytes], out)?;
-        let messages = &self.stream[schema_bytes..];
-        self.batches.extend_from_slice(&schema.to_le_bytes());
-        self.batches.extend_from_slice(&(batch.class.id as u32).to_le_bytes());
-        self.batches.extend_from_slice(&(messages.len() as u64).to_le_bytes());
-        self.batches.extend_from_slice(messages);
-        pad(&mut self.batches);
-        Ok(())
-    }
-}
-
-/// Makes cuts of frames; columns without values are slices of arrays that are kept.
-#[derive(Default)]
-pub struct Decoder {
-    nulls: Vec<(arrow_schema::DataType, ArrayRef)>,
-}
-
-/// Rows of the arrays that are kept.
-const NULL_ROWS_MIN: usize = 8192;
-
-impl Decoder {
-    fn null(&mut self, data_type: &arrow_schema::DataType, rows: usize) -> ArrayRef {
-        let known = self.nulls.iter().position(|(ty, array)| ty == data_type && array.len() >= rows);
-        let at = known.unwrap_or_else(|| {
-            self.nulls.push((data_type.clone(), new_null_array(data_type, rows.max(NULL_ROWS_MIN))));
-            self.nulls.len() - 1
-        });
-        self.nulls[at].1.slice(0, rows)
-    }
-
-    /// The cut of a whole frame.
-    ///
-    /// # Errors
-    /// When the body is not what was written.
-    pub fn cut(&mut self, header: &Header, frame: &Buffer, identity: &Identity, schemas: &Schemas) -> io::Result<Cut> {
-        let bytes = frame.as_slice();
-        let stop = HEADER_BYTES + header.len as usize;
-        let torn = || bad(format!("frame {} ends too early", header.number));
-        let (meta, mut at) = meta(header, bytes)?;
-        let mut batches = vec![];
-        while at < stop {
-            let (schema, len) = u32_at(bytes, at).zip(u64_at(bytes, at + 8)).ok_or_else(torn)?;
-            let len = usize::try_from(len).ok().filter(|len| at + 16 + len <= stop).ok_or_else(torn)?;
-            let known = schemas
-                .0
-                .get(schema as usize)
-                .and_then(Option::as_ref)
-                .ok_or_else(|| bad("a batch has a schema that nobody wrote"))?;
-            batches.push(self.batch(known, frame.slice_with_length(at + 16, len))?);
-            at = (at + 16 + len).next_multiple_of(8);
-        }
-        Ok(meta.into_cut(header.number, identity, batches))
-    }
-
-    fn batch(&mut self, known: &Known, mut messages: Buffer) -> io::Result<Batch> {
-        let mut decoder = StreamDecoder::new();
-        let mut schema = known.message.clone();
-        decoder.decode(&mut schema).map_err(arrow)?;
-        let rows = decoder.decode(&mut messages).map_err(arrow)?;
-        let rows = rows.ok_or_else(|| bad("a batch of a frame has no rows"))?;
-        let full = weir_schema::arrow::schema(known.class.id);
-        let mut columns = Vec::with_capacity(full.fields().len());
-        for (at, field) in full.fields().iter().enumerate() {
-            columns.push(match known.columns.iter().position(|column| *column as usize == at) {
-                Some(found) if found < rows.num_columns() => Arc::clone(rows.column(found)),
-                _ => self.null(field.data_type(), rows.num_rows()),
-            });
-        }
-        let rows = RecordBatch::try_new(full, columns).map_err(arrow)?;
-        Ok(Batch { class: known.class, rows })
-    }
 }

@@ -14,7 +14,7 @@ use weir_sinks::private::{self, Owner};
 use weir_sinks::{Cut, Identity};
 
 use super::cursor;
-use super::frame::Encoder;
+use super::frame::encode;
 use super::reader::LogReader;
 use super::recover::{give_up_headless, recover, recover_and_mend};
 use super::segment::{self, SegmentHeader, SegmentWriter};
@@ -180,7 +180,6 @@ pub struct Log {
     options: LogOptions,
     shared: Arc<Shared>,
     open: Option<SegmentWriter>,
-    encoder: Encoder,
     frames: Vec<u8>,
     next: u64,
     recovered: Recovered,
@@ -272,19 +271,8 @@ impl Log {
         let is_lost = segments.is_empty() && cursor::furthest(&options.dir, &log_id)? > 0;
         let log_id = if is_lost { begin_file(&options.dir, false)? } else { log_id };
         let shared = Arc::new(Shared::new(log_id, segments, next));
-        let (encoder, frames) = (Encoder::default(), vec![]);
-        Ok(Log {
-            options,
-            shared,
-            open: None,
-            encoder,
-            frames,
-            next,
-            recovered,
-            new_file: false,
-            complete: true,
-            _lock: held,
-        })
+        let frames = vec![];
+        Ok(Log { options, shared, open: None, frames, next, recovered, new_file: false, complete: true, _lock: held })
     }
 
     /// Makes it a log of what sinks have no room for: it begins empty, and the next start removes what is left of it.
@@ -352,7 +340,7 @@ impl Log {
         }
         let Some(open) = &mut self.open else { return Ok(0) };
         self.frames.clear();
-        self.encoder.encode(cut, &mut open.schemas, &mut self.frames)?;
+        encode(cut, &mut open.schemas, &mut self.frames)?;
         if let Err(error) = open.append(&self.frames) {
             // Schemas that were to stand in front of the cut are not there either: a new segment says them again.
             self.close()?;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use weir_sinks::{Cut, Position};
 
-use super::frame::{Encoder, Schemas};
+use super::frame::{Schemas, encode};
 use super::log::{Segment, write_whole};
 use super::segment::{Found, SegmentHeader, SegmentReader};
 
@@ -76,7 +76,6 @@ pub fn mend(segment: &mut Segment, behind: &Behind) -> io::Result<Vec<(u64, u64)
 struct Mended {
     header: SegmentHeader,
     bytes: Vec<u8>,
-    encoder: Encoder,
     schemas: Schemas,
     last: Option<Arc<Cut>>,
     /// Number of the next cut.
@@ -87,8 +86,8 @@ struct Mended {
 impl Mended {
     fn begin(reader: &SegmentReader, first: u64) -> io::Result<Mended> {
         let (header, bytes) = (reader.header.clone(), reader.header.to_bytes()?);
-        let (encoder, schemas) = (Encoder::default(), Schemas::default());
-        Ok(Mended { header, bytes, encoder, schemas, last: None, next: first, lost: vec![] })
+        let schemas = Schemas::default();
+        Ok(Mended { header, bytes, schemas, last: None, next: first, lost: vec![] })
     }
 
     fn keep(&mut self, cut: &Arc<Cut>) -> io::Result<()> {
@@ -106,7 +105,7 @@ impl Mended {
     }
 
     fn write(&mut self, cut: &Arc<Cut>) -> io::Result<()> {
-        self.encoder.encode(cut, &mut self.schemas, &mut self.bytes)?;
+        encode(cut, &mut self.schemas, &mut self.bytes)?;
         self.next = cut.number + 1;
         self.last = Some(Arc::clone(cut));
         Ok(())
@@ -130,7 +129,7 @@ impl Mended {
                 last: false,
                 resume: resume.to_owned(),
             };
-            self.encoder.encode(&cut, &mut self.schemas, &mut self.bytes)?;
+            encode(&cut, &mut self.schemas, &mut self.bytes)?;
             self.next += 1;
         }
         Ok(())

@@ -10,7 +10,7 @@ use weir_schema::ClassId;
 use weir_sinks::{Cut, Tally};
 
 use super::committer::CommitWatch;
-use super::frame::{Encoder, Schemas};
+use super::frame::{Schemas, encode};
 use super::log::{Log, Segment};
 use super::segment::{Found, SegmentReader};
 
@@ -94,7 +94,7 @@ impl Room {
 fn strip(segment: &Segment, classes: &[ClassId]) -> io::Result<u64> {
     let mut reader = SegmentReader::open(&segment.path)?;
     let mut bytes = reader.header.to_bytes()?;
-    let (mut encoder, mut schemas) = (Encoder::default(), Schemas::default());
+    let mut schemas = Schemas::default();
     let mut rows = 0;
     loop {
         match reader.advance()? {
@@ -103,7 +103,7 @@ fn strip(segment: &Segment, classes: &[ClassId]) -> io::Result<u64> {
             Found::Torn(why) => return Err(io::Error::new(io::ErrorKind::InvalidData, why)),
         }
         let cut = without(reader.cut()?, classes, &mut rows);
-        encoder.encode(&cut, &mut schemas, &mut bytes)?;
+        encode(&cut, &mut schemas, &mut bytes)?;
     }
     // The old file makes room for the new one only behind it; a log has more than one segment's worth of its limit to spare.
     super::log::write_whole(&segment.path, &bytes)?;

@@ -190,6 +190,18 @@ impl SegmentReader {
         self.schemas
     }
 
+    /// A buffer of this length: the one of the frame before, if its cut is gone. New memory costs more than reading into it.
+    fn room(&mut self, len: usize) -> MutableBuffer {
+        let before = self.frame.take().and_then(|(_, frame)| frame.into_mutable().ok());
+        before.map_or_else(
+            || MutableBuffer::from_len_zeroed(len),
+            |mut before| {
+                before.resize(len, 0);
+                before
+            },
+        )
+    }
+
     /// The next cut's frame.
     ///
     /// # Errors
@@ -206,7 +218,7 @@ impl SegmentReader {
                 return Ok(Found::Torn("what stands there is no frame"));
             };
             let whole = HEADER_BYTES + header.len as usize;
-            let mut frame = MutableBuffer::from_len_zeroed(whole);
+            let mut frame = self.room(whole);
             if read_up_to(&self.file, frame.as_slice_mut(), self.at)? < whole {
                 return Ok(Found::Torn("the file ends inside a frame"));
             }

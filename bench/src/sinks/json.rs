@@ -1,18 +1,22 @@
-//! What one row costs on its way into a message: process time, by `cargo run --release -p weir-sinks --example json_cost`.
+//! What one row costs on its way into a message: process time.
 //!
 //! All ways are measured in turns, so that a change of the machine's pace meets all of them; `serde_json` writes the same
-//! cells from ready structs, as a measure of the machine. Arguments: rounds (9), rows of a batch (8192).
-#![allow(clippy::print_stdout)] // a measurement prints
+//! cells from ready structs, as a measure of the machine.
 
-#[path = "../tests/lane_common/mod.rs"]
-mod lane_common;
-
-use lane_common::{Cell, Row, batch, row};
+use anyhow::{Context, Result};
+use rustix::time::ClockId;
 use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
 use weir_schema::ClassId;
 use weir_sinks::{Batch, Compression, PayloadFormat, PayloadOptions, Payloads, json};
 
+use crate::cells::{Cell, Row, batch, row};
+use crate::figures::Figures;
+use crate::median::median;
+use crate::play::cpu_ns;
+
+const ROUNDS: usize = 9;
+const BATCH_ROWS: usize = 8_192;
 /// Rows of all batches.
 const ROWS: usize = 160_000;
 /// Distinct values in a batch of 8,192.
@@ -21,11 +25,6 @@ const PROCESSES: i64 = 60;
 /// Below the usual largest message of Kafka and NATS.
 const MESSAGE_BYTES_MAX: usize = 1_000_000;
 const LINES_MAX: usize = 100;
-
-fn cpu_ns() -> u64 {
-    let t = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
-    t.tv_sec as u64 * 1_000_000_000 + t.tv_nsec as u64
-}
 
 /// Rows of file.open like those of a build; `wide` has every column that an open sets, else 21 columns have a value.
 fn open_row(n: i64, wide: bool) -> Row {
@@ -88,14 +87,14 @@ impl Serialize for Plain<'_> {
 }
 
 /// Writes the batch with this number; returns its bytes.
-type Write<'a> = Box<dyn FnMut(usize) -> usize + 'a>;
+type Write<'a> = Box<dyn FnMut(usize) -> Result<usize> + 'a>;
 
 fn payloads_of<'a>(batches: &'a [Batch], format: PayloadFormat, compression: Compression) -> Write<'a> {
     let options = PayloadOptions { format, compression, bytes_max: MESSAGE_BYTES_MAX, lines_max: LINES_MAX };
     let mut payloads = Payloads::new(options);
     Box::new(move |batch: usize| {
-        payloads.encode(&batches[batch]).expect("rows that can be written");
-        payloads.messages().iter().map(|m| payloads.bytes(m).len()).sum()
+        payloads.encode(&batches[batch])?;
+        Ok(payloads.messages().iter().map(|m| payloads.bytes(m).len()).sum())
     })
 }
 
@@ -104,12 +103,12 @@ fn ways<'a>(rows: &'a [Vec<Row>], batches: &'a [Batch]) -> Vec<(&'static str, Wr
     let stdout = move |batch: usize| {
         lines.clear();
         json::write_rows(&batches[batch], &mut lines);
-        lines.len()
+        Ok(lines.len())
     };
     let serde = move |batch: usize| {
         plain.clear();
-        rows[batch].iter().for_each(|row| serde_json::to_writer(&mut plain, &Plain(row)).expect("written"));
-        plain.len()
+        rows[batch].iter().try_for_each(|row| serde_json::to_writer(&mut plain, &Plain(row))).context("write a row")?;
+        Ok(plain.len())
     };
     use Compression::{Lz4, None, Zstd};
     use PayloadFormat::{Arrow, Json, JsonLines};
@@ -124,33 +123,35 @@ fn ways<'a>(rows: &'a [Vec<Row>], batches: &'a [Batch]) -> Vec<(&'static str, Wr
     ]
 }
 
-fn measure(rounds: usize, batch_rows: usize, wide: bool) {
-    let count = ROWS.div_ceil(batch_rows);
-    let first = |batch: usize| (batch * batch_rows) as i64;
-    let rows: Vec<Vec<Row>> =
-        (0..count).map(|b| (0..batch_rows as i64).map(|i| open_row(first(b) + i, wide)).collect()).collect();
+fn of_columns(figures: &mut Figures, wide: bool) -> Result<()> {
+    let count = ROWS.div_ceil(BATCH_ROWS);
+    let of_batch = |batch: usize| (0..BATCH_ROWS as i64).map(move |i| open_row((batch * BATCH_ROWS) as i64 + i, wide));
+    let rows: Vec<Vec<Row>> = (0..count).map(|b| of_batch(b).collect()).collect();
     let batches: Vec<Batch> = rows.iter().map(|rows| batch(ClassId::File, rows)).collect();
     let mut ways = ways(&rows, &batches);
     let mut found = vec![(Vec::new(), 0); ways.len()];
-    for _ in 0..rounds {
+    let all = (count * BATCH_ROWS) as f64;
+    for _ in 0..ROUNDS {
         for ((_, write), (times, bytes)) in ways.iter_mut().zip(&mut found) {
-            let start = cpu_ns();
-            *bytes = (0..count).map(&mut *write).sum();
-            times.push((cpu_ns() - start) as f64 / (count * batch_rows) as f64);
+            let start = cpu_ns(ClockId::ProcessCPUTime);
+            *bytes = (0..count).map(&mut *write).sum::<Result<usize>>()?;
+            times.push((cpu_ns(ClockId::ProcessCPUTime) - start) / all);
         }
     }
-    println!("{} columns, batches of {batch_rows} rows, {rounds} rounds", rows[0][0].len());
-    for ((name, _), (times, bytes)) in ways.iter().zip(&mut found) {
-        times.sort_by(f64::total_cmp);
-        let (least, median) = (times[0], times[times.len() / 2]);
-        let bytes = *bytes as f64 / (count * batch_rows) as f64;
-        println!("  {name:16} {median:7.1} ns per row (least {least:.1}), {bytes:.1} bytes");
+    let columns = rows[0][0].len();
+    for ((name, _), (times, bytes)) in ways.iter().zip(found) {
+        let limit = (*name == "JSON per event" && !wide).then_some(200.0);
+        let note = format!("{:.1} bytes; {columns} columns, batches of {BATCH_ROWS} rows", bytes as f64 / all);
+        let (name, cost) = (format!("encode, {name}, {columns} columns"), median(times));
+        match limit {
+            Some(limit) => figures.at_most(&name, cost, limit, "ns", note),
+            None => figures.say(&name, cost, "ns", note),
+        }
     }
+    Ok(())
 }
 
-fn main() {
-    let mut arguments = std::env::args().skip(1).map(|text| text.parse().expect("a number"));
-    let rounds = arguments.next().unwrap_or(9);
-    let batch_rows = arguments.next().unwrap_or(8_192);
-    [false, true].into_iter().for_each(|wide| measure(rounds, batch_rows, wide));
+/// Rows with 21 values, and with all that an open sets.
+pub fn measure(figures: &mut Figures) -> Result<()> {
+    [false, true].into_iter().try_for_each(|wide| of_columns(figures, wide))
 }
