@@ -50,9 +50,11 @@ fn selected(ledger: &serde_json::Value) -> u64 {
 }
 
 /// Opens inside gaps. Where the kernel's log of losses was overwritten before the reader saw it, a gap knows only how
-/// many; process events have room of their own, so those are opens.
+/// many; process events have room of their own, so those are opens. So are the numbers of a gap of full rings whose own row
+/// found no room in its lane: that lane's gap has them under the reason.
 fn lost_opens(verified: &Verified) -> u64 {
-    verified.lost_by_action().get("open").copied().unwrap_or(0) + verified.unnamed()
+    let lost = |what: &str| verified.lost_by_action().get(what).copied().unwrap_or(0);
+    lost("open") + lost("ring_full") + verified.unnamed()
 }
 
 /// Every open is a row or inside a gap, and nothing was made up.
