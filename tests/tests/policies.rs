@@ -10,11 +10,12 @@ use std::path::{Path, PathBuf};
 
 use rustix::process::Signal;
 use support::delivery::{
-    Markers, collector, consume, expect_all, expect_all_in_parquet, has_bpf_fs, kafka_sink, merged, nats_sink, settings,
+    Markers, collector, consume, expect_all, expect_all_in_parquet, has_bpf_fs, kafka_sink, merged, nats_sink,
+    settings, wait_for_a_file,
 };
 use support::http::{address_in, get};
 use support::metrics::Metrics;
-use support::program::{Ended, Running, command, parquet_files, run};
+use support::program::{Ended, Running, command, run};
 use support::skip::{is_root, note};
 use support::tmpfs::Tmpfs;
 use support::verified::{Verified, verify};
@@ -60,8 +61,7 @@ impl Trial {
     fn start(&mut self, config: &Path) -> Running {
         let mut running = collector(config, &[]);
         let parquet = self.at("parquet");
-        let is_up = running.wait_until(|| !parquet_files(&parquet).is_empty());
-        assert!(is_up, "no file became visible: {}", running.stderr_so_far());
+        wait_for_a_file(&mut running, &parquet, &mut self.markers);
         self.markers.make(SOME);
         running
     }

@@ -9,7 +9,8 @@ use std::path::{Path, PathBuf};
 use rustix::process::Signal;
 use serde_json::Value;
 use support::delivery::{
-    Markers, collector, config, consume, expect_all_in_parquet, has_bpf_fs, merged, nats_sink, wait_for_start,
+    Markers, collector, config, consume, expect_all_in_parquet, has_bpf_fs, merged, nats_sink, wait_for_a_file,
+    wait_for_start,
 };
 use support::program::{Ended, files, parquet_files, run, weir};
 use support::skip::{is_root, note};
@@ -62,7 +63,7 @@ fn record(markers: &mut Markers, scratch: &Path, config: &Path, server: &mut nat
     let mut running = collector(config, &[]);
     wait_for_start(&mut running, scratch);
     let parquet = scratch.join("parquet");
-    assert!(running.wait_until(|| !parquet_files(&parquet).is_empty()), "{}", running.stderr_so_far());
+    wait_for_a_file(&mut running, &parquet, markers);
     markers.make(PORTION);
     server.kill();
     let spool = scratch.join("spool");

@@ -11,8 +11,10 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 use serde_json::Value;
-use support::delivery::{Markers, consume, expect_all, expect_all_in_parquet, kafka_sink, nats_sink, settings};
-use support::program::{Ended, parquet_files, run, start, weir};
+use support::delivery::{
+    Markers, consume, expect_all, expect_all_in_parquet, kafka_sink, nats_sink, settings, wait_for_a_file,
+};
+use support::program::{Ended, run, start, weir};
 use support::seed::Random;
 use support::skip::{is_root, note};
 use support::verified::verify;
@@ -35,7 +37,7 @@ fn record(scratch: &Path, markers: &mut Markers) {
     let config = settings(scratch, &top, "", "");
     let mut running = start(weir(&["run", "--status", "never"]).arg("--config").arg(&config));
     let live = scratch.join("parquet");
-    assert!(running.wait_until(|| !parquet_files(&live).is_empty()), "{}", running.stderr_so_far());
+    wait_for_a_file(&mut running, &live, markers);
     for _ in 0..TIMES {
         markers.make(MARKERS);
         thread::sleep(BETWEEN);

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 use weir_tests::brokers::{kafka, nats};
 
-use super::program::{Running, command, files, run, start, weir};
+use super::program::{Running, command, files, parquet_files, run, start, weir};
 use super::skip::skip;
 use super::verified::{Verified, verify};
 
@@ -80,6 +80,15 @@ pub fn settings(scratch: &Path, top: &str, tables: &str, sinks: &str) -> PathBuf
     let path = scratch.join("weir.toml");
     fs::write(&path, text).expect("the settings");
     path
+}
+
+/// Opens markers until a file of rows is visible: nothing else on a quiet machine need make a row.
+pub fn wait_for_a_file(running: &mut Running, parquet: &Path, markers: &mut Markers) {
+    let is_there = running.wait_until(|| {
+        markers.make(1);
+        !parquet_files(parquet).is_empty()
+    });
+    assert!(is_there, "no file became visible: {}", running.stderr_so_far());
 }
 
 /// The table of a Kafka sink; `more` are further lines of it.

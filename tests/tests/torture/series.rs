@@ -13,9 +13,10 @@ use weir_tests::brokers::{kafka, nats};
 
 use crate::fate::{Fate, Harm, Torn};
 use crate::support::delivery::{
-    Markers, collector, config, consume, expect_all, expect_all_in_parquet, kafka_sink, nats_sink, wait_for_start,
+    Markers, collector, config, consume, expect_all, expect_all_in_parquet, kafka_sink, nats_sink, wait_for_a_file,
+    wait_for_start,
 };
-use crate::support::program::{Running, command, files, parquet_files, run, weir};
+use crate::support::program::{Running, command, files, run, weir};
 use crate::support::seed::Random;
 use crate::support::tmpfs::Tmpfs;
 use crate::support::verified::verify;
@@ -124,8 +125,7 @@ impl Series {
             // Pins are complete behind the first file: a death before that begins a new epoch, rightly.
             wait_for_start(&mut running, &self.scratch);
             let parquet = self.at("parquet");
-            let is_up = running.wait_until(|| !parquet_files(&parquet).is_empty());
-            assert!(is_up, "no file became visible: {}", running.stderr_so_far());
+            wait_for_a_file(&mut running, &parquet, &mut self.markers);
         }
         self.running = Some(running);
         self.markers.make(MARKERS);
