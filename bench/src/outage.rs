@@ -130,8 +130,7 @@ pub fn measure(figures: &mut Figures, shape: &Shape) -> Result<()> {
     others(figures, &before, &during);
     memory(figures, &rest, &before, &during, &after);
     returned(figures, &before, &after);
-    let Stage { broker, dir, weir, _server, address } = stage;
-    lost(figures, &Metrics::read(&address)?);
+    let Stage { broker, dir, weir, .. } = stage;
     weir.stop()?;
     kept(figures, dir.path(), &broker, shape)
 }
@@ -188,12 +187,16 @@ fn returned(figures: &mut Figures, before: &[Sample], after: &[Sample]) {
     figures.at_least("outage: catch-up of kafka against the live rate", back / live, 3.0, "", note);
 }
 
-fn lost(figures: &mut Figures, metrics: &Metrics) {
-    let by_kernel = metrics.sum("weir_lost_total", &[]);
-    let of_sink =
-        |sink: &str, more: &[(&str, &str)]| metrics.sum("weir_sink_lost_total", &[&[("sink", sink)], more].concat());
-    // A sink also counts what no sink got, and what it was not to get.
-    let by_sink = SINKS.map(|sink| of_sink(sink, &[]) - of_sink(sink, &[("reason", "not_selected")]) - by_kernel);
+/// By the final ledger: what no sink got, and what single sinks did not get.
+fn lost(figures: &mut Figures, ledger: &serde_json::Value) {
+    let by_kernel = ledger["lost"].as_f64().unwrap_or(f64::NAN);
+    let of_sink = |name: &str| {
+        let sink = ledger["sinks"].as_array().into_iter().flatten().find(|sink| sink["name"] == name)?;
+        let cpus = sink["cpus"].as_object().into_iter().flatten();
+        let counts = cpus.flat_map(|(_, cpu)| cpu["lost"].as_object().into_iter().flatten());
+        Some(counts.filter_map(|(_, count)| count.as_f64()).sum::<f64>() - by_kernel)
+    };
+    let by_sink = SINKS.map(|sink| of_sink(sink).unwrap_or(f64::NAN));
     figures.at_most("outage: events lost by sinks", by_sink.iter().sum(), 0.0, "", format!("{by_sink:?} of {SINKS:?}"));
     figures.at_most("outage: events lost before any sink", by_kernel, 0.0, "", "full rings, all of the run");
 }
@@ -202,6 +205,7 @@ fn lost(figures: &mut Figures, metrics: &Metrics) {
 fn kept(figures: &mut Figures, dir: &Path, broker: &Broker, shape: &Shape) -> Result<()> {
     let report = std::fs::read_to_string(dir.join("report.json")).context("the ledger")?;
     let ledger: serde_json::Value = serde_json::from_str(&report)?;
+    lost(figures, &ledger);
     let verify = weir::command()?.arg("verify").arg(dir.join("data")).status()?;
     let status = f64::from(verify.code().unwrap_or(-1));
     let balanced = ledger["balanced"].as_bool().unwrap_or(false);

@@ -45,6 +45,13 @@ pub(super) struct Told {
     pub trouble: Option<Trouble>,
 }
 
+impl Told {
+    /// Whether no message failed since somebody looked.
+    pub fn failed_nothing(&self) -> bool {
+        self.again.is_none() && self.suspects.is_empty()
+    }
+}
+
 /// The ear of one producer.
 pub(super) struct Reports {
     sink: String,

@@ -55,10 +55,14 @@ impl KafkaSink {
     }
 
     /// A producer that holds nothing and reaches nobody is replaced now and then: a new one looks for the brokers by the
-    /// names in the settings, whatever the old one believes.
+    /// names in the settings, whatever the old one believes. What it has told and nobody has looked at yet, such as a message
+    /// that failed while it was asked for a topic, would go with it: then it stays.
     fn refresh_if_empty(&mut self) {
         let holds_rows = self.transaction.as_ref().is_some_and(Transaction::holds_rows) || !self.isolation.is_idle();
-        let empty = self.link.as_ref().is_some_and(|link| link.outstanding() == 0 && link.age() >= REFRESH_AFTER);
+        let empty = self
+            .link
+            .as_ref()
+            .is_some_and(|link| link.outstanding() == 0 && link.age() >= REFRESH_AFTER && link.told().failed_nothing());
         if empty && !holds_rows {
             self.drop_link();
         }
