@@ -64,6 +64,7 @@ fn to_log(dir: &Path) -> Result<Outlet> {
         log_id: shared.log_id.clone(),
         progress: Some(Progress::begins(&shared.log_id, 0)),
         first: 0,
+        skipped: false,
         first_sent: 0,
         complete: true,
     };

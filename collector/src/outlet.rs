@@ -4,7 +4,7 @@ use std::io;
 use std::sync::Arc;
 
 use crossbeam_channel::Sender;
-use weir_sinks::{Cut, Lane, LaneOptions, LaneWatch, Progress, Seat, Sent, Sink};
+use weir_sinks::{Cut, Lane, LaneOptions, LaneWatch, Position, Progress, Seat, Sent, Sink};
 
 use crate::config::SinkStart;
 use crate::spool::{Committer, Log, cursor};
@@ -42,12 +42,20 @@ pub enum Edited {
 /// Where the answer to an edit goes.
 pub type Answer = Sender<io::Result<Edited>>;
 
-/// Changes `lanes` of a log, or without one; `next` is the number of the next cut.
-pub fn edit(lanes: &mut Vec<Lane>, log: Option<&Log>, next: u64, edit: Edit) -> io::Result<Edited> {
-    let backlog = |sink: &str, start| log.map(|log| cursor::backlog(log, sink, start, next)).transpose();
+/// Where a stream stands between two cuts.
+pub struct Boundary {
+    /// Number of the next cut.
+    pub next: u64,
+    /// Of every CPU.
+    pub positions: Vec<Position>,
+}
+
+/// Changes `lanes` of a log, or without one.
+pub fn edit(lanes: &mut Vec<Lane>, log: Option<&Log>, at: Boundary, edit: Edit) -> io::Result<Edited> {
+    let backlog = |sink: &str, start| log.map(|log| cursor::backlog(log, sink, start, at.next)).transpose();
     match edit {
         Edit::Add { options, sink, start, stands } => {
-            let (lane, seat) = Lane::reserve(options, sink.name(), backlog(sink.name(), start)?)?;
+            let (lane, seat) = Lane::reserve(options, sink.name(), backlog(sink.name(), start)?, at.positions)?;
             seat.take(sink, stands.as_deref())?;
             let watch = lane.watch();
             lanes.push(lane);
@@ -55,10 +63,10 @@ pub fn edit(lanes: &mut Vec<Lane>, log: Option<&Log>, next: u64, edit: Edit) -> 
         }
         Edit::Remove(name) => Ok(Edited::Removed(Box::new(lanes.remove(place(lanes, &name)?)))),
         Edit::Replace(name, options) => {
-            let at = place(lanes, &name)?;
-            let (lane, seat) = Lane::reserve(options, &name, backlog(&name, SinkStart::Now)?)?;
+            let place = place(lanes, &name)?;
+            let (lane, seat) = Lane::reserve(options, &name, backlog(&name, SinkStart::Now)?, at.positions)?;
             let watch = lane.watch();
-            let before = std::mem::replace(&mut lanes[at], lane);
+            let before = std::mem::replace(&mut lanes[place], lane);
             Ok(Edited::Replaced(Box::new(before), Box::new(seat), watch))
         }
     }
@@ -103,13 +111,13 @@ impl Outlet {
         }
     }
 
-    /// Changes the lanes behind everything that was sent; `next` is the number of the next cut.
-    pub fn edit(&mut self, next: u64, change: Edit, answer: Answer) {
+    /// Changes the lanes behind everything that was sent.
+    pub fn edit(&mut self, at: Boundary, change: Edit, answer: Answer) {
         match self {
-            Outlet::Log(committer) => committer.edit(change, answer),
+            Outlet::Log(committer) => committer.edit(at, change, answer),
             Outlet::Lanes(lanes, log) => {
                 // Who asked may have given up.
-                let _ = answer.send(edit(lanes, log.as_deref(), next, change));
+                let _ = answer.send(edit(lanes, log.as_deref(), at, change));
             }
         }
     }

@@ -8,7 +8,7 @@ use weir_schema::wire::CONTEXT_TASK;
 use weir_schema::{ClassId, Reason, action_by_id};
 use weir_sinks::{Cut, Identity, Lane, LaneWatch, LossAction, LossRow, Position};
 
-use crate::outlet::{Answer, Edit, Outlet};
+use crate::outlet::{Answer, Boundary, Edit, Outlet};
 
 use crate::assemble::{Assembly, Limits, Row};
 use crate::context::{Process, Processes};
@@ -418,13 +418,17 @@ impl Pipeline {
 
     fn close(&mut self, group: usize, mut marks: Marks, last: bool) {
         self.look_at_clock();
-        marks.positions.push(Position { cpu: CPU_COLLECTOR, next_seq: self.own_seq, ktime_ns: self.own_ktime_ns });
+        marks.positions.push(self.own_position());
         let group = &mut self.groups[group];
         let cut: Arc<Cut> = group.assembly.close(&self.identity, self.clock_offset_ns, marks, &self.texts, last);
         group.opened = None;
         self.counts.cuts += 1;
         group.closed = Some(cut.number);
         group.outlet.send(&cut);
+    }
+
+    fn own_position(&self) -> Position {
+        Position { cpu: CPU_COLLECTOR, next_seq: self.own_seq, ktime_ns: self.own_ktime_ns }
     }
 
     fn look_at_clock(&mut self) {
@@ -458,8 +462,10 @@ impl Pipeline {
         if !self.groups[at].assembly.is_empty() {
             self.close(at, marks(), false);
         }
-        let next = self.groups[at].assembly.next_cut();
-        self.groups[at].outlet.edit(next, edit, answer);
+        let mut positions = marks().positions;
+        positions.push(self.own_position());
+        let boundary = Boundary { next: self.groups[at].assembly.next_cut(), positions };
+        self.groups[at].outlet.edit(boundary, edit, answer);
         if self.groups[at].outlet.is_idle() {
             self.groups.remove(at);
         }

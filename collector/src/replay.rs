@@ -74,6 +74,7 @@ pub fn replay(config: &Config, options: &Options) -> Result<Vec<LaneReport>> {
         progress,
         first,
         first_sent: u64::MAX,
+        skipped: false,
         complete: true,
     };
     let lanes = if options.discard {
@@ -115,6 +116,7 @@ pub fn whole(shared: &Arc<Shared>) -> BacklogOptions {
         progress: None,
         first: shared.first(),
         first_sent: u64::MAX,
+        skipped: false,
         complete: true,
     }
 }

@@ -33,6 +33,8 @@ pub struct BacklogOptions {
     pub first: u64,
     /// Number of the first cut that will be sent: those below come from the log.
     pub first_sent: u64,
+    /// The log no longer has what came behind `progress` as it was stored: it begins later.
+    pub skipped: bool,
     /// Every cut is in the log before it is sent; else only those are that found no room in the queue.
     pub complete: bool,
 }

@@ -36,7 +36,7 @@ pub use ledger::{ClassCount, CpuCount, Imbalance, LaneReport, LaneState, Ledger}
 pub use select::ClassSet;
 
 use crate::progress::Stand;
-use crate::{BacklogOptions, Cut, Progress, Sink};
+use crate::{BacklogOptions, Cut, Position, Progress, Sink};
 use account::{Frontier, Split};
 use feed::{Feed, Turn};
 use worker::{After, Item, Missed, Setup, Shared, Worker, lock};
@@ -183,16 +183,21 @@ impl Lane {
     /// # Errors
     /// When the system refuses a thread, or the log cannot be read.
     pub fn start_with(options: LaneOptions, sink: Box<dyn Sink>, backlog: Option<BacklogOptions>) -> io::Result<Lane> {
-        let (lane, seat) = Lane::reserve(options, sink.name(), backlog)?;
+        let (lane, seat) = Lane::reserve(options, sink.name(), backlog, vec![])?;
         seat.take(sink, None)?;
         Ok(Lane { joins: false, ..lane })
     }
 
-    /// A lane that joins a stream and takes its cuts already, for a sink that comes later.
+    /// A lane that joins a stream and takes its cuts already, for a sink that comes later. `stream` is where the stream stands.
     ///
     /// # Errors
     /// When the log cannot be read.
-    pub fn reserve(options: LaneOptions, name: &str, backlog: Option<BacklogOptions>) -> io::Result<(Lane, Seat)> {
+    pub fn reserve(
+        options: LaneOptions,
+        name: &str,
+        backlog: Option<BacklogOptions>,
+        stream: Vec<Position>,
+    ) -> io::Result<(Lane, Seat)> {
         let watch = LaneWatch { name: name.into(), ledger: Shared::default() };
         let (queue, items) = bounded(options.cuts_max.max(1));
         let (free, freed) = bounded(1);
@@ -212,6 +217,7 @@ impl Lane {
             stops,
             log,
             begin,
+            stream,
         };
         let lane = Lane {
             options,
@@ -393,6 +399,7 @@ pub struct Seat {
     stops: Receiver<Instant>,
     log: Log,
     begin: Begin,
+    stream: Vec<Position>,
 }
 
 impl Seat {
@@ -403,6 +410,13 @@ impl Seat {
     /// When the system refuses a thread.
     pub fn take(self, sink: Box<dyn Sink>, stands: Option<&Progress>) -> io::Result<()> {
         let (options, begin) = (self.options, self.begin);
+        let joined = if self.log != Log::Complete {
+            Some(self.stream).filter(|stream| !stream.is_empty())
+        } else if begin.stand.frontier.is_none() && begin.next_cut == begin.first_sent && !self.stream.is_empty() {
+            Some(self.stream)
+        } else {
+            (begin.skipped || begin.stand.frontier.is_none() && begin.next_cut > 0).then(Vec::new)
+        };
         // Others see the rows of such a sink before a flush, and it can be given them again.
         let keeps = sink.flush_period().is_some() && self.log != Log::Complete;
         let setup = Setup {
@@ -414,6 +428,7 @@ impl Seat {
             next_cut: begin.next_cut,
             stand: stands.map_or(begin.stand, Progress::stand),
             first_sent: begin.first_sent,
+            joined,
         };
         let feed = Feed::new(self.items, self.held, self.free, begin.log, keeps, begin.next_cut);
         let worker = Worker::new(sink, setup);
@@ -444,6 +459,8 @@ struct Begin {
     next_cut: u64,
     stand: Stand,
     first_sent: u64,
+    /// The log no longer has all that was to come next.
+    skipped: bool,
     /// Where the stream stands before the first cut that will be sent.
     sent_behind: Option<Frontier>,
 }
@@ -452,7 +469,15 @@ impl Begin {
     fn of(backlog: Option<BacklogOptions>) -> io::Result<Begin> {
         let Some(mut backlog) = backlog else {
             let (log_id, stand) = (String::new(), Stand::default());
-            return Ok(Begin { log: None, log_id, next_cut: 0, stand, first_sent: 0, sent_behind: None });
+            return Ok(Begin {
+                log: None,
+                log_id,
+                next_cut: 0,
+                stand,
+                first_sent: 0,
+                skipped: false,
+                sent_behind: None,
+            });
         };
         let progress = backlog.progress.filter(|p| p.log_id == backlog.log_id);
         let next_cut = progress.as_ref().map_or(backlog.first, |p| p.next_cut);
@@ -463,6 +488,7 @@ impl Begin {
             next_cut,
             stand: progress.as_ref().map(Progress::stand).unwrap_or_default(),
             first_sent: backlog.first_sent,
+            skipped: backlog.skipped,
             sent_behind: before.map(|cut| Frontier::behind(&cut, None)),
         })
     }

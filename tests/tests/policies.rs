@@ -61,7 +61,7 @@ impl Trial {
     fn start(&mut self, config: &Path) -> Running {
         let mut running = collector(config, &[]);
         let parquet = self.at("parquet");
-        wait_for_a_file(&mut running, &parquet, &mut self.markers);
+        wait_for_a_file(&mut running, &parquet, &self.markers);
         self.markers.make(SOME);
         running
     }

@@ -14,7 +14,7 @@ use weir_sinks::{Cut, Lane, LaneWatch};
 
 use super::log::Log;
 use super::room::{Room, WhenFull};
-use crate::outlet::{Answer, Edit, edit};
+use crate::outlet::{Answer, Boundary, Edit, edit};
 
 /// Cuts between the pipeline and the log.
 const CUTS_MAX: usize = 32;
@@ -64,7 +64,7 @@ impl CommitWatch {
 /// What the pipeline hands over.
 enum Step {
     Cut(Arc<Cut>),
-    Edit(Edit, Answer),
+    Edit(Boundary, Edit, Answer),
 }
 
 /// The pipeline's end of the thread.
@@ -107,8 +107,8 @@ impl Committer {
     }
 
     /// Changes the lanes behind all cuts so far.
-    pub fn edit(&self, edit: Edit, answer: Answer) {
-        self.hand_over(Step::Edit(edit, answer));
+    pub fn edit(&self, at: Boundary, edit: Edit, answer: Answer) {
+        self.hand_over(Step::Edit(at, edit, answer));
     }
 
     fn hand_over(&self, step: Step) {
@@ -143,11 +143,11 @@ impl Work {
                 Some(at) => self.steps.recv_deadline(at),
             };
             match step {
-                Ok(Step::Edit(change, answer)) => {
+                Ok(Step::Edit(at, change, answer)) => {
                     self.commit(&mut group);
                     (bytes, due) = (0, None);
                     // Who asked may have given up.
-                    let _ = answer.send(edit(&mut self.lanes, Some(&self.log), self.log.next(), change));
+                    let _ = answer.send(edit(&mut self.lanes, Some(&self.log), at, change));
                 }
                 Ok(Step::Cut(cut)) => {
                     bytes += self.append(&cut);

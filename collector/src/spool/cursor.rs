@@ -71,7 +71,7 @@ pub fn backlog(log: &Log, sink: &str, start: SinkStart, next: u64) -> io::Result
         SinkStart::Now => next,
         SinkStart::Oldest => shared.first(),
     };
-    let oldest = shared.first();
+    let (oldest, mut skipped) = (shared.first(), false);
     if let Some(progress) = progress.as_mut().filter(|p| p.next_cut < oldest) {
         // It was no sink of a run between, so nothing was kept for it. Its own rows say which numbers it lacks.
         tracing::warn!(
@@ -79,7 +79,7 @@ pub fn backlog(log: &Log, sink: &str, start: SinkStart, next: u64) -> io::Result
             cuts = oldest - progress.next_cut,
             "the spool no longer has what came while it was no sink"
         );
-        progress.next_cut = oldest;
+        (progress.next_cut, skipped) = (oldest, true);
     }
     let next_cut = progress.as_ref().map_or(first, |p| p.next_cut);
     let mut part = SinkLog::new(shared, sink, next_cut, cursor);
@@ -95,6 +95,7 @@ pub fn backlog(log: &Log, sink: &str, start: SinkStart, next: u64) -> io::Result
         progress,
         first,
         first_sent: next,
+        skipped,
         complete,
     })
 }

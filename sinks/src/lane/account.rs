@@ -120,11 +120,14 @@ impl Split {
         accounts.flat_map(|a| a.spans()).filter(|s| s.cpu == cpu).map(|s| s.count).sum()
     }
 
-    /// A cut has every number from where the one before it ended: what is between that and `frontier` is not known.
-    pub fn find_before(&mut self, cut: &Cut, frontier: Option<&Frontier>) {
-        for p in &cut.positions {
+    /// What is between `frontier` and where the stream was when the lane joined it. Without `joined` the cut's own numbers
+    /// say where it begins, which is right unless rings were full just then.
+    pub fn find_before(&mut self, cut: &Cut, frontier: Option<&Frontier>, joined: &[Position]) {
+        let own = |p: &Position| Position { next_seq: p.next_seq - self.numbers_of(p.cpu), ..*p };
+        let begins = if joined.is_empty() { cut.positions.iter().map(own).collect() } else { joined.to_vec() };
+        for p in begins {
             let known = frontier.and_then(|f| f.position(p.cpu)).map_or((0, None), |k| (k.next_seq, Some(k.ktime_ns)));
-            let count = p.next_seq - self.numbers_of(p.cpu) - known.0;
+            let count = p.next_seq - known.0;
             if count > 0 {
                 let (cpu, first_seq, since_ktime_ns) = (p.cpu, known.0, known.1);
                 let span = Span { cpu, first_seq, last_seq: first_seq + count - 1, count, since_ktime_ns };

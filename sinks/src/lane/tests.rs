@@ -113,6 +113,7 @@ fn worker_that(rewinds: bool) -> (Scripted, Shared, Worker) {
         next_cut: 0,
         stand: Stand::default(),
         first_sent: 0,
+        joined: None,
     };
     let worker = Worker::new(Box::new(sink.clone()), setup);
     (sink, ledger, worker)

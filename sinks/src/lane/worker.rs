@@ -15,7 +15,7 @@ use super::rows::OwnRows;
 use super::select::ClassSet;
 use crate::loss_rows::LossAction;
 use crate::progress::Stand;
-use crate::{Batch, Cut, Progress, Receipt, Sink, SinkError};
+use crate::{Batch, Cut, Position, Progress, Receipt, Sink, SinkError};
 
 /// The ledger as both threads hold it; locked once per cut.
 pub(super) type Shared = Arc<Mutex<Ledger>>;
@@ -81,6 +81,8 @@ pub(super) struct Setup {
     pub stand: Stand,
     /// Cuts below were not handed to the lane, so their numbers are counted when they come.
     pub first_sent: u64,
+    /// Of a lane that joins a stream: where that was; empty if nobody knows.
+    pub joined: Option<Vec<Position>>,
 }
 
 /// Since the last successful flush.
@@ -125,8 +127,10 @@ pub(super) struct Worker {
     /// When a sink with a period is flushed next.
     flush_at: Option<Instant>,
     offered_to: u64,
-    /// The first cut is not where its stream begins.
+    /// The first cut that is counted here is not where its stream begins.
     joins: bool,
+    /// Number of the first cut.
+    first: Option<u64>,
     fatal: bool,
     /// The last cut has come: from here a flush ends the data.
     last: bool,
@@ -141,6 +145,7 @@ impl Worker {
             next_cut: setup.next_cut,
             offered_to: setup.next_cut,
             joins: setup.next_cut > 0 && setup.stand.frontier.is_none(),
+            first: None,
             saved: (setup.next_cut, setup.stand.clone()),
             stand: setup.stand.clone(),
             setup,
@@ -302,7 +307,10 @@ impl Worker {
     /// The numbers of a cut; those of a cut that was not handed to the lane are counted here, once.
     fn split(&mut self, cut: &Cut) -> Split {
         let mut split = Split::of(cut, self.setup.classes, self.stand.frontier.as_ref());
-        split.find_before(cut, self.stand.frontier.as_ref());
+        let first = *self.first.get_or_insert(cut.number);
+        if let Some(joined) = self.setup.joined.as_ref().filter(|_| cut.number == first) {
+            split.find_before(cut, self.stand.frontier.as_ref(), joined);
+        }
         if cut.number < self.setup.first_sent && cut.number >= self.offered_to {
             self.offered_to = cut.number + 1;
             let joins = std::mem::take(&mut self.joins);

@@ -125,7 +125,7 @@ impl Series {
             // Pins are complete behind the first file: a death before that begins a new epoch, rightly.
             wait_for_start(&mut running, &self.scratch);
             let parquet = self.at("parquet");
-            wait_for_a_file(&mut running, &parquet, &mut self.markers);
+            wait_for_a_file(&mut running, &parquet, &self.markers);
         }
         self.running = Some(running);
         self.markers.make(MARKERS);
