@@ -150,7 +150,7 @@ impl Work {
                     let _ = answer.send(edit(&mut self.lanes, Some(&self.log), at, change));
                 }
                 Ok(Step::Cut(cut)) => {
-                    bytes += self.append(&cut);
+                    bytes += self.append(&cut, &mut group);
                     group.push(cut);
                     due.get_or_insert_with(|| Instant::now() + self.interval);
                 }
@@ -167,7 +167,7 @@ impl Work {
     }
 
     /// Appends, however long it takes: the ring holds what happens meanwhile.
-    fn append(&mut self, cut: &Cut) -> u64 {
+    fn append(&mut self, cut: &Cut, group: &mut Vec<Arc<Cut>>) -> u64 {
         loop {
             let result = self.room.make(&mut self.log, &self.watch).and_then(|()| self.log.append(cut));
             match result {
@@ -176,6 +176,8 @@ impl Work {
                     self.works();
                     return bytes;
                 }
+                // The sinks may make room, but only by what they have.
+                Err(_) if !group.is_empty() => self.commit(group),
                 Err(error) => self.fails("write", &error),
             }
         }

@@ -415,6 +415,11 @@ impl Log {
         before - segments.len()
     }
 
+    /// Whether no sink needs anything of it: what is still there only says where the collector stood.
+    pub fn is_passed(&self) -> bool {
+        self.shared.needed().is_some_and(|needed| needed >= self.next)
+    }
+
     /// The oldest closed segment, to make it smaller.
     pub fn oldest_closed(&self) -> Option<Segment> {
         let open = self.open.as_ref().map(|o| &o.path);

@@ -57,6 +57,10 @@ impl Room {
             if log.trim() > 0 {
                 continue;
             }
+            if log.is_passed() {
+                // A cut that is larger than the limit passes alone.
+                return log.roll();
+            }
             let steps: Vec<Vec<ClassId>> = match self.when_full {
                 WhenFull::Block => vec![],
                 WhenFull::DropOldest => vec![CLASSES_BY_WORTH.concat()],
