@@ -91,6 +91,11 @@ const PINNED_MAPS: &[&str] = &[
     "not_cgroup_list",
 ];
 
+/// The map of the followed subtrees, or of those that are left out.
+fn tree(except: bool) -> &'static str {
+    if except { "not_followed" } else { "followed" }
+}
+
 /// Tells one version of the compiled programs from another.
 pub fn object_hash() -> u64 {
     let mut hasher = std::hash::DefaultHasher::new();
@@ -320,7 +325,7 @@ impl Loaded {
     /// # Errors
     /// When the table is full.
     pub fn follow(&self, pid: u32, except: bool) -> Result<(), Error> {
-        self.update(if except { "not_followed" } else { "followed" }, &pid.to_ne_bytes(), &[1])
+        self.update(tree(except), &pid.to_ne_bytes(), &[1])
     }
 
     /// Takes a process out again; its children stay.
@@ -328,7 +333,7 @@ impl Loaded {
     /// # Errors
     /// When the kernel refuses.
     pub fn unfollow(&self, pid: u32, except: bool) -> Result<(), Error> {
-        self.delete(if except { "not_followed" } else { "followed" }, &pid.to_ne_bytes())
+        self.delete(tree(except), &pid.to_ne_bytes())
     }
 
     /// Takes all processes out.
@@ -336,7 +341,7 @@ impl Loaded {
     /// # Errors
     /// When the kernel refuses.
     pub fn unfollow_all(&self, except: bool) -> Result<(), Error> {
-        let set = if except { "not_followed" } else { "followed" };
+        let set = tree(except);
         let pids: Vec<Vec<u8>> = self.map(set)?.keys().collect();
         pids.iter().try_for_each(|pid| self.delete(set, pid))
     }

@@ -32,6 +32,14 @@ pub struct Batch {
     pub rows: RecordBatch,
 }
 
+impl Batch {
+    /// Kernel times of the rows, ns, ascending.
+    pub fn ktimes(&self) -> &[i64] {
+        let column = self.rows.column_by_name("ktime_ns").and_then(|column| column.as_primitive_opt::<Int64Type>());
+        column.map_or(&[], |times| times.values())
+    }
+}
+
 /// How many numbers of one action on one CPU a cut holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tally {
@@ -110,12 +118,12 @@ impl Cut {
     /// its first row.
     pub fn begins_at(&self) -> Vec<Position> {
         let split = Split::of(self, ClassSet::all(), None);
-        let accounts = [&split.selected, &split.withheld, &split.spool.spool_full];
-        let spans = || accounts.into_iter().flat_map(|account| account.spans());
-        let first_ktime_ns = self.batches.iter().filter_map(first_ktime_ns).min().unwrap_or(i64::MAX);
+        let first_ktime_ns = self.batches.iter().filter_map(|b| b.ktimes().first().copied()).min().unwrap_or(i64::MAX);
+        // A cut that only stands for a lost one does not know what that had.
+        let numbers = |cpu| if self.damaged { 0 } else { split.numbers_of(cpu) };
         let before = |p: &Position| Position {
             cpu: p.cpu,
-            next_seq: p.next_seq - spans().filter(|s| s.cpu == p.cpu).map(|s| s.count).sum::<i64>(),
+            next_seq: p.next_seq - numbers(p.cpu),
             ktime_ns: p.ktime_ns.min(first_ktime_ns),
         };
         self.positions.iter().map(before).collect()
@@ -125,11 +133,6 @@ impl Cut {
     pub fn rows(&self) -> usize {
         self.batches.iter().map(|b| b.rows.num_rows()).sum()
     }
-}
-
-/// Kernel time of the first row, ns.
-fn first_ktime_ns(batch: &Batch) -> Option<i64> {
-    batch.rows.column_by_name("ktime_ns")?.as_primitive_opt::<Int64Type>()?.values().first().copied()
 }
 
 /// Bytes of an array's own rows. Arrays in which every row is the same are shared by many batches, as slices: the buffers

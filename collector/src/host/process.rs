@@ -26,7 +26,12 @@ impl Caller {
 
     /// Who gets files and directories that are made; `None`: who makes them.
     pub fn owner() -> Option<(u32, u32)> {
-        Caller::of_process().map(|caller| (caller.uid, caller.gid))
+        Caller::of_process().map(Caller::ids)
+    }
+
+    /// User and group.
+    pub fn ids(self) -> (u32, u32) {
+        (self.uid, self.gid)
     }
 
     fn of(is_root: bool, uid: Option<String>, gid: Option<String>) -> Option<Caller> {

@@ -10,7 +10,7 @@ use std::time::Instant;
 use anyhow::{Context, Result, bail};
 use crossbeam_channel::Receiver;
 use weir_bpf::Filters;
-use weir_sinks::{Identity, LaneReport, Progress};
+use weir_sinks::{Identity, LaneOptions, LaneReport, Progress};
 
 use super::ask::{ANSWER_ERROR, Asked};
 use super::orders::Orders;
@@ -154,7 +154,7 @@ impl Work {
             done.push(format!("sink {} has changed", sink.name));
         }
         for (sink, made) in comes {
-            self.add(&next, &sink, made)?;
+            self.add(&sink, made)?;
             done.push(format!("sink {} is new", sink.name));
         }
         self.on.config = next;
@@ -234,9 +234,14 @@ impl Work {
         self.retired.lock().unwrap_or_else(PoisonError::into_inner).push(report);
     }
 
-    fn add(&mut self, config: &Config, sink: &SinkConfig, made: Made) -> Result<()> {
+    /// Limits of a lane are none of what a reload changes: those of the settings in force are those of the next ones.
+    fn options(&self, sink: &SinkConfig) -> LaneOptions {
+        self.run_of(&self.on.config).options(sink)
+    }
+
+    fn add(&mut self, sink: &SinkConfig, made: Made) -> Result<()> {
         let stands = if self.has_log() && made.pace != Pace::Drain { None } else { self.stands.remove(&sink.name) };
-        let options = self.run_of(config).options(sink);
+        let options = self.options(sink);
         let edit = Edit::Add { options, sink: made.sink, start: sink.start, stands };
         let Edited::Added(watch) = self.on.orders.lanes(made.pace, edit)? else {
             bail!("sink {} could not be added", sink.name);
@@ -253,12 +258,11 @@ impl Work {
         let pace = self.pace(&sink.name);
         if self.has_log() && pace != Pace::Drain {
             self.remove(&sink.name)?;
-            let (made, config, sink, failed) = self.make_or_go_back(next, sink, &before)?;
-            self.add(&config, &sink, made)?;
+            let (made, settings, failed) = self.make_or_go_back(next, sink, &before)?;
+            self.add(settings, made)?;
             return failed.map_or(Ok(()), Err);
         }
-        let options = self.run_of(next).options(sink);
-        let edit = Edit::Replace(sink.name.clone(), options);
+        let edit = Edit::Replace(sink.name.clone(), self.options(sink));
         let Edited::Replaced(lane, seat, watch) = self.on.orders.lanes(pace, edit)? else {
             bail!("sink {} could not be changed", sink.name);
         };
@@ -267,7 +271,7 @@ impl Work {
         self.retire(*lane);
         let stands = self.stands.remove(&sink.name);
         match self.make_or_go_back(next, sink, &before) {
-            Ok((made, _, settings, failed)) => {
+            Ok((made, settings, failed)) => {
                 seat.take(made.sink, stands.as_deref())?;
                 self.on.config.sinks.iter_mut().filter(|s| s.name == settings.name).for_each(|s| *s = settings.clone());
                 failed.map_or(Ok(()), Err)
@@ -280,18 +284,18 @@ impl Work {
     }
 
     /// The sink with its new settings, or with those before and the error that the new ones gave.
-    fn make_or_go_back(
+    fn make_or_go_back<'a>(
         &self,
         next: &Config,
-        sink: &SinkConfig,
-        before: &SinkConfig,
-    ) -> Result<(Made, Config, SinkConfig, Option<anyhow::Error>)> {
+        sink: &'a SinkConfig,
+        before: &'a SinkConfig,
+    ) -> Result<(Made, &'a SinkConfig, Option<anyhow::Error>)> {
         match self.make(next, sink) {
-            Ok(made) => Ok((made, next.clone(), sink.clone(), None)),
+            Ok(made) => Ok((made, sink, None)),
             Err(error) => {
                 let made = self.make(&self.on.config, before).with_context(|| format!("{error:#}; and going back"))?;
                 let error = error.context(format!("sink {} goes on as before", sink.name));
-                Ok((made, self.on.config.clone(), before.clone(), Some(error)))
+                Ok((made, before, Some(error)))
             }
         }
     }

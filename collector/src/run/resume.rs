@@ -81,16 +81,21 @@ impl Pinned {
     /// # Errors
     /// When the file is there and cannot be read.
     pub fn find(spool: &Path, boot_id: &str) -> Result<Option<Pinned>> {
+        let pinned = Pinned::read(spool)?;
+        Ok(pinned.filter(|p| p.boot_id == boot_id && p.pins().is_complete()))
+    }
+
+    /// What the spool in this directory says, whether it is still so or not.
+    fn read(spool: &Path) -> Result<Option<Pinned>> {
         let path = spool.join(FILE);
         let bytes = match fs::read(&path) {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error).with_context(|| format!("read {}", path.display())),
         };
-        let pinned: Pinned = serde_json::from_slice(&bytes).with_context(|| {
-            format!("read {}: remove it to attach anew; what is in the rings is lost", path.display())
-        })?;
-        Ok(Some(pinned).filter(|p| p.boot_id == boot_id && Pins::new(p.dir.clone()).is_complete()))
+        serde_json::from_slice(&bytes)
+            .map(Some)
+            .with_context(|| format!("read {}: remove it to attach anew; what is in the rings is lost", path.display()))
     }
 
     /// Stores it, before anything is pinned.
@@ -126,9 +131,7 @@ impl<'a> Repin<'a> {
     /// # Errors
     /// When the spool cannot be read or written.
     pub fn begin(spool: &'a Path) -> Result<Repin<'a>> {
-        let path = spool.join(FILE);
-        let bytes = fs::read(&path).with_context(|| format!("read {}", path.display()))?;
-        let pinned: Pinned = serde_json::from_slice(&bytes).with_context(|| format!("read {}", path.display()))?;
+        let pinned = Pinned::read(spool)?.with_context(|| format!("{} has no {FILE} any more", spool.display()))?;
         Pinned { fingerprint: 0, ..pinned.clone() }.store(spool)?;
         Ok(Repin { spool, pinned })
     }

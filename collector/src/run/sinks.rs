@@ -20,7 +20,7 @@ use super::spool::Spool;
 use super::stop::Stop;
 use crate::assemble::Limits;
 use crate::config::{Config, DATA_DIR, Kafka, Nats, Parquet, SinkConfig, SinkKind, SinkSettings, StdoutFormat};
-use crate::host::Host;
+use crate::host::{Caller, Host};
 use crate::pipeline::{Pace, Pipeline};
 use crate::privilege;
 use crate::spool::Spooled;
@@ -122,7 +122,7 @@ impl Run<'_> {
 
     /// Who gets the files.
     fn owner(&self) -> Option<(u32, u32)> {
-        self.host.caller.map(|caller| (caller.uid, caller.gid))
+        self.host.caller.map(Caller::ids)
     }
 
     fn parquet(&self, name: &str, section: &Parquet) -> Result<ParquetSink> {

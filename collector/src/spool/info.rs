@@ -6,9 +6,6 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-use arrow_array::ArrayRef;
-use arrow_array::cast::AsArray;
-use arrow_array::types::Int64Type;
 use chrono::DateTime;
 use serde::Serialize;
 use weir_schema::CLASSES;
@@ -64,9 +61,7 @@ pub struct Info {
 
 /// Times of the first and the last row of a cut.
 fn times(cut: &Cut) -> Option<(String, String)> {
-    let column = |batch: &Batch| batch.rows.column_by_name("ktime_ns").cloned();
-    let columns: Vec<ArrayRef> = cut.batches.iter().filter_map(column).collect();
-    let ktimes = columns.iter().filter_map(|c| c.as_primitive_opt::<Int64Type>()).flat_map(|c| c.values().iter());
+    let ktimes = cut.batches.iter().flat_map(Batch::ktimes);
     let (first, last) = (ktimes.clone().min()?, ktimes.max()?);
     let text = |ktime_ns: &i64| {
         let us = ktime_ns.saturating_add(cut.clock_offset_ns).div_euclid(1_000);

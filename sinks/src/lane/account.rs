@@ -1,13 +1,12 @@
 //! Sums of sequence numbers by CPU and by what became of them.
 
-use arrow_array::Int64Array;
 use serde::{Deserialize, Serialize};
 use weir_schema::loss::CPU_SINK;
 use weir_schema::{ClassId, Reason};
 
 use super::select::ClassSet;
 use crate::loss_rows::{Counted, exact_gaps};
-use crate::{Batch, Cut, Identity, Position, Tally};
+use crate::{Cut, Identity, Position, Tally};
 
 /// Numbers of one CPU that share a fate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -121,10 +120,13 @@ impl Split {
     }
 
     /// What is between `frontier` and where the stream was when the lane joined it. Without `joined` the cut's own numbers
-    /// say where it begins, which is right unless rings were full just then.
+    /// say where it begins, which is right unless rings were full just then; a damaged cut tells all below it as damage.
     pub fn find_before(&mut self, cut: &Cut, frontier: Option<&Frontier>, joined: &[Position]) {
-        let own = |p: &Position| Position { next_seq: p.next_seq - self.numbers_of(p.cpu), ..*p };
-        let begins = if joined.is_empty() { cut.positions.iter().map(own).collect() } else { joined.to_vec() };
+        let begins = match joined {
+            [] if cut.damaged => vec![],
+            [] => cut.begins_at(),
+            joined => joined.to_vec(),
+        };
         for p in begins {
             let known = frontier.and_then(|f| f.position(p.cpu)).map_or((0, None), |k| (k.next_seq, Some(k.ktime_ns)));
             let count = p.next_seq - known.0;
@@ -219,7 +221,7 @@ impl Frontier {
             }
         }
         for batch in &cut.batches {
-            frontier.ktime_ns = frontier.ktime_ns.max(last_ktime_ns(batch).unwrap_or(0));
+            frontier.ktime_ns = frontier.ktime_ns.max(batch.ktimes().last().copied().unwrap_or(0));
         }
         frontier
     }
@@ -235,13 +237,6 @@ impl Frontier {
     pub fn ktime_of(&self, cpu: i32) -> i64 {
         self.position(cpu).map_or(self.ktime_ns, |p| p.ktime_ns)
     }
-}
-
-/// Kernel time of the last row, ns.
-fn last_ktime_ns(batch: &Batch) -> Option<i64> {
-    let column = batch.rows.column_by_name("ktime_ns")?;
-    let times = column.as_any().downcast_ref::<Int64Array>()?;
-    times.values().last().copied()
 }
 
 /// Losses of one sink that its data does not show yet, by reason.
