@@ -18,6 +18,7 @@ const struct weir_network *layout_network;
 const struct weir_memory *layout_memory;
 const struct weir_kernel *layout_kernel;
 const struct weir_syscall *layout_syscall;
+const struct weir_container *layout_container;
 
 #include "probes/syscalls.h"
 #include "probes/paths.h"
@@ -29,3 +30,4 @@ const struct weir_syscall *layout_syscall;
 #include "probes/network.h"
 #include "probes/socketcall.h"
 #include "probes/close.h"
+#include "probes/container.h"

@@ -3,6 +3,7 @@
 //! Machines are shared and noisy: medians and ratios say more than single absolute numbers.
 
 mod brokers;
+mod context;
 mod figures;
 mod flood;
 mod latency;
@@ -40,6 +41,7 @@ use figures::Figures;
 const NAMES: &[(&str, Measure)] = &[
     ("kernel", |f, _| figures::kernel(f)),
     ("rows", |f, args| rows::measure(f, args.rows)),
+    ("context", |f, args| context::measure(f, args.rows / 5)),
     ("spool", |f, args| spool::measure(f, args.spool_rows).and_then(|()| spool::syncs(f))),
     ("replay", |f, _| replay::measure(f)),
     ("json", |f, _| sinks::json::measure(f)),
@@ -59,8 +61,8 @@ type Measure = fn(&mut Figures, &Args) -> Result<()>;
 /// Measures weir on this machine; needs root.
 #[derive(Parser)]
 struct Args {
-    /// What to measure: kernel, rows, spool, replay, json, kafka, nats, outage, flood, storm, memory, size, latency, rest;
-    /// all by default. kafka, nats and outage need brokers, which `./x bench` fetches.
+    /// What to measure: kernel, rows, context, spool, replay, json, kafka, nats, outage, flood, storm, memory, size, latency,
+    /// rest; all by default. kafka, nats and outage need brokers, which `./x bench` fetches.
     names: Vec<String>,
     /// Where the JSON goes.
     #[arg(long, default_value = "bench/results/latest.json")]

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use rustix::time::{ClockId, clock_gettime};
 use weir_collector::assemble::Limits;
+use weir_collector::context::{self, Context};
 use weir_collector::order::Sequencer;
 use weir_collector::outlet::Outlet;
 use weir_collector::pipeline::{Marks, Pace, Pipeline, Selected};
@@ -53,12 +54,23 @@ pub fn to_sink(sink: Box<dyn Sink>) -> Result<Outlet> {
     Ok(Outlet::Lanes(vec![Lane::start(lane_options(), sink)?], None))
 }
 
+/// Nothing known yet, within the limits that are the default.
+pub fn context(is_plain: bool) -> Context {
+    let limits = context::Limits { processes_max: 65_536, grace_ns: 10_000_000_000, ancestors_max: 16 };
+    Context::new(limits, is_plain)
+}
+
 /// Plays `rows` rows of one class through the pipeline; CPU time of all threads but for filling the tape.
 pub fn play(recording: &Recording, class: u16, rows: u64, outlet: Outlet) -> Result<Played> {
+    play_in(context(false), recording, class, rows, outlet)
+}
+
+/// The same, with what is known at the start.
+pub fn play_in(context: Context, recording: &Recording, class: u16, rows: u64, outlet: Outlet) -> Result<Played> {
     let mut actions = [0u64; 8];
     actions[usize::from(class)] = u64::MAX;
     let selected = Selected { actions, ..Selected::default() };
-    let mut pipeline = Pipeline::new(identity(), selected, 65_536);
+    let mut pipeline = Pipeline::new(identity(), selected, context);
     let limits = Limits { rows_max: 8192, bytes_max: 8 << 20 };
     pipeline.add_outlet(Pace::Age(Duration::from_millis(25)), limits, outlet, 0);
     let mut sequencer = Sequencer::new(0, true);

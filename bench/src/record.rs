@@ -33,6 +33,7 @@ pub fn record(selection: Selection, script: &str, wanted: usize, keep: impl Fn(&
         possible_cpus: host.cpus.places(),
         online_cpus: host.cpus.online.clone(),
         cgroup_root: host.mounts.cgroup2.clone(),
+        containers: host.containers.kind,
     };
     let mut loaded = Loaded::load(&settings)?;
     let shared = loaded.shared();

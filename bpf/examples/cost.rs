@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use weir_bpf::ring::{Next, Ring};
-use weir_bpf::{Filters, Loaded, Selection, Settings};
+use weir_bpf::{ContainerHierarchy, Filters, Loaded, Selection, Settings};
 use weir_schema::CLASSES;
 
 const ROUNDS_DEFAULT: usize = 11;
@@ -42,6 +42,7 @@ fn settings(actions: BTreeSet<u16>, calls: &[&'static str]) -> Settings {
         possible_cpus: 2,
         online_cpus: vec![0, 1],
         cgroup_root: None,
+        containers: ContainerHierarchy::V2,
     }
 }
 

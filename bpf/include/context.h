@@ -32,16 +32,40 @@ static __always_inline void copy_comm(void *to, const struct task_struct *task)
 	((__u64 *)to)[1] = word(task->comm, 1);
 }
 
+#define HAS_CONTROLLER(controller) bpf_core_enum_value_exists(enum cgroup_subsys_id, controller)
+#define CGROUP_OF(set, controller)                                                                 \
+	((set)->subsys[bpf_core_enum_value(enum cgroup_subsys_id, controller)]->cgroup->kn->id)
+
+/* The cgroup that tells the container: of v2, or of a controller where containers live on v1. */
+static __always_inline __u64 container_cgroup(struct css_set *set)
+{
+	if (HAS_CONTROLLER(pids_cgrp_id) && config.container_hierarchy == CONTAINERS_IN_V1_PIDS)
+		return CGROUP_OF(set, pids_cgrp_id);
+	if (HAS_CONTROLLER(memory_cgrp_id) && config.container_hierarchy == CONTAINERS_IN_V1_MEMORY)
+		return CGROUP_OF(set, memory_cgrp_id);
+	return set->dfl_cgrp->kn->id;
+}
+
+/* In a pid namespace below the collector's. */
+static __always_inline bool is_inner(struct task_struct *task)
+{
+	return task->thread_pid->level > config.host_pid_level;
+}
+
 /* All fields of the header but size, action, sequence number and time. */
 static __always_inline void fill_task(struct weir_header *header, struct task_struct *task)
 {
 	struct task_struct *parent = task->real_parent;
 	const struct cred *cred = task->cred;
+	struct css_set *set = task->cgroups;
 
 	header->context = WEIR_CONTEXT_TASK;
+	if (config.filters & (FILTER_CONTAINERS | FILTER_NOT_CONTAINERS) && is_inner(task))
+		header->context |= WEIR_CONTEXT_INNER;
 	header->process_key = key_of(task);
 	header->parent_key = key_of(parent);
-	header->cgroup_id = task->cgroups->dfl_cgrp->kn->id;
+	header->cgroup_id = set->dfl_cgrp->kn->id;
+	header->container_cgroup = container_cgroup(set);
 	header->pid = task->tgid;
 	header->tid = task->pid;
 	header->ppid = parent->tgid;

@@ -39,6 +39,32 @@ SET(not_comms, struct comm_key, LIST_MAX);
 CGROUPS(cgroup_list);
 CGROUPS(not_cgroup_list);
 
+/* What the collector says of each cgroup that can have a container; it decides itself where it has not said it yet. */
+#define CGROUPS_MAX 65536
+#define CGROUP_INSIDE 1	  /* a container's */
+#define CGROUP_UNWANTED 2 /* the filter by id and name leaves it out */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, CGROUPS_MAX);
+	__type(key, __u64);
+	__type(value, __u8);
+} container_cgroups SEC(".maps");
+
+static __always_inline bool passes_containers(struct task_struct *task, __u32 filters)
+{
+	__u64 cgroup = container_cgroup(task->cgroups);
+	__u8 *known = bpf_map_lookup_elem(&container_cgroups, &cgroup);
+	bool inside = is_inner(task);
+
+	if (!known && !inside)
+		return true;
+	inside |= known && *known & CGROUP_INSIDE;
+	if (filters & (FILTER_CONTAINERS | FILTER_NOT_CONTAINERS) && inside != !!(filters & FILTER_CONTAINERS))
+		return false;
+	return !known || !(filters & FILTER_CONTAINER_IDS) || !(*known & CGROUP_UNWANTED);
+}
+
 static __always_inline bool under_cgroup(void *list, __u32 entries)
 {
 	for (__u32 i = 0; i < LIST_MAX && i < entries; i++)
@@ -55,12 +81,9 @@ static __noinline bool passes_lists(struct task_struct *task, __u32 filters)
 		return false;
 	if (filters & FILTER_NOT_TREE && bpf_map_lookup_elem(&not_followed, &tgid))
 		return false;
-	if (filters & (FILTER_CONTAINERS | FILTER_NOT_CONTAINERS)) {
-		bool inside = task->thread_pid->level > config.host_pid_level;
-
-		if (filters & FILTER_CONTAINERS ? !inside : inside)
-			return false;
-	}
+	if (filters & (FILTER_CONTAINERS | FILTER_NOT_CONTAINERS | FILTER_CONTAINER_IDS) &&
+	    !passes_containers(task, filters))
+		return false;
 	if (filters & FILTER_USER && !bpf_map_lookup_elem(&users, &uid))
 		return false;
 	if (filters & FILTER_NOT_USER && bpf_map_lookup_elem(&not_users, &uid))
@@ -81,7 +104,8 @@ static __noinline bool passes_lists(struct task_struct *task, __u32 filters)
 	return true;
 }
 
-#define FILTER_LISTS (FILTER_SELF - 1 - (FILTER_PATH | FILTER_NOT_PATH | FILTER_FAILED | FILTER_SUCCEEDED))
+#define FILTER_LISTS                                                                               \
+	(FILTER_CONTAINER_IDS | (FILTER_SELF - 1 - (FILTER_PATH | FILTER_NOT_PATH | FILTER_FAILED | FILTER_SUCCEEDED)))
 
 /* Whether this task passes all of these filters; of cgroups only the current task can be asked. */
 static __always_inline bool passes(struct task_struct *task, __u32 filters)

@@ -120,6 +120,8 @@ struct vfsmount {
 };
 
 struct mnt_namespace;
+struct user_namespace;
+struct pid_namespace;
 struct mount {
 	struct mount *mnt_parent;
 	struct dentry *mnt_mountpoint;
@@ -172,18 +174,35 @@ struct cred {
 	struct {
 		__u64 val;
 	} cap_effective;
+	struct user_namespace *user_ns;
 };
 
 struct kernfs_node {
 	__u64 id;
 };
 
+struct cgroup_root {
+	int hierarchy_id; /* 0: cgroup v2 */
+};
+
 struct cgroup {
 	struct kernfs_node *kn;
+	struct cgroup_root *root;
+};
+
+struct cgroup_subsys_state {
+	struct cgroup *cgroup;
+};
+
+/* the numbers are the running kernel's */
+enum cgroup_subsys_id {
+	memory_cgrp_id,
+	pids_cgrp_id,
 };
 
 struct css_set {
 	struct cgroup *dfl_cgrp;
+	struct cgroup_subsys_state *subsys[16];
 };
 
 struct mm_struct {
@@ -191,20 +210,71 @@ struct mm_struct {
 	struct file *exe_file;
 };
 
-struct signal_struct {
-	atomic_t live;
-	int nr_threads;
-	int group_exit_code;
-	unsigned int flags;
-};
-
 struct upid {
 	int nr;
+	struct pid_namespace *ns;
 };
 
 struct pid {
 	unsigned int level;
 	struct upid numbers[1]; /* of the initial pid namespace first */
+};
+
+enum pid_type {
+	PIDTYPE_SID = 3,
+};
+
+struct tty_struct {
+	char name[64];
+};
+
+struct signal_struct {
+	atomic_t live;
+	int nr_threads;
+	int group_exit_code;
+	unsigned int flags;
+	struct pid *pids[4];
+	struct tty_struct *tty;
+};
+
+struct ns_common {
+	unsigned int inum;
+};
+
+struct mnt_namespace {
+	struct ns_common ns;
+};
+
+struct net {
+	struct ns_common ns;
+};
+
+struct uts_namespace {
+	struct ns_common ns;
+};
+
+struct ipc_namespace {
+	struct ns_common ns;
+};
+
+struct cgroup_namespace {
+	struct ns_common ns;
+};
+
+struct user_namespace {
+	struct ns_common ns;
+};
+
+struct pid_namespace {
+	struct ns_common ns;
+};
+
+struct nsproxy {
+	struct uts_namespace *uts_ns;
+	struct ipc_namespace *ipc_ns;
+	struct mnt_namespace *mnt_ns;
+	struct net *net_ns;
+	struct cgroup_namespace *cgroup_ns;
 };
 
 struct thread_info {
@@ -228,6 +298,8 @@ struct task_struct {
 	struct files_struct *files;
 	struct signal_struct *signal;
 	struct css_set *cgroups;
+	struct nsproxy *nsproxy;
+	kuid_t loginuid; /* with CONFIG_AUDIT */
 };
 
 struct linux_binprm {

@@ -64,6 +64,14 @@ struct reader_state {
 #define FILTER_SUCCEEDED (1 << 13)
 #define FILTER_SELF (1 << 14) /* leave the collector itself out */
 #define FILTER_GROW (1 << 15) /* children join both subtrees, whether these are asked yet or not */
+#define FILTER_CONTAINER_IDS (1 << 16) /* containers by id or name: `container_verdicts` */
+
+/* Where the cgroups of containers are: cgroup v2, or the hierarchy of a controller of v1. */
+enum container_hierarchy {
+	CONTAINERS_IN_V2 = 0,
+	CONTAINERS_IN_V1_PIDS = 1,
+	CONTAINERS_IN_V1_MEMORY = 2,
+};
 
 struct config {
 	__u32 filters;
@@ -73,6 +81,8 @@ struct config {
 	__u32 ring_bytes;
 	__u32 cgroups, not_cgroups; /* entries of `cgroups` and `not_cgroups` in use */
 	__u32 host_pid_level; /* depth of the collector's pid namespace: deeper is a container */
+	__u32 container_hierarchy; /* enum container_hierarchy */
+	__u32 container_hierarchy_id; /* its number, as the kernel's cgroup_root has it */
 	__u64 actions[8];     /* by class: bit of each selected action */
 	__u8 calls[CALLS];
 	__u8 texts[CALLS];    /* by slot: bit of each argument that is a text */

@@ -9,6 +9,8 @@
 
 #define WEIR_RECORD_BYTES_MAX 65536
 #define WEIR_CONTEXT_TASK 1
+#define WEIR_CONTEXT_INNER 2
+#define WEIR_CONTEXT_LEFT_OUT 4
 
 #define WEIR_CLASS_PROCESS 1
 #define WEIR_CLASS_FILE 2
@@ -17,6 +19,7 @@
 #define WEIR_CLASS_KERNEL 5
 #define WEIR_CLASS_SYSCALL 6
 #define WEIR_CLASS_LOSS 7
+#define WEIR_CLASS_CONTAINER 8
 
 enum weir_action {
 	WEIR_VOID = 0,
@@ -32,6 +35,8 @@ enum weir_action {
 	WEIR_PROCESS_UNSHARE = 0x010a, /* namespaces were left */
 	WEIR_PROCESS_PTRACE = 0x010b, /* a process was traced */
 	WEIR_PROCESS_KILL = 0x010c, /* a signal was sent */
+	WEIR_PROCESS_CHDIR = 0x010d, /* the working directory was changed: `cwd` is the new one */
+	WEIR_PROCESS_SETSID = 0x010e, /* a session was created: `session` is the new one */
 	WEIR_FILE_OPEN = 0x0201, /* a file was opened, created or truncated */
 	WEIR_FILE_UNLINK = 0x0202, /* a name was removed */
 	WEIR_FILE_RMDIR = 0x0203, /* a directory was removed */
@@ -66,6 +71,10 @@ enum weir_action {
 	WEIR_KERNEL_IO_URING_SUBMIT = 0x0506, /* an operation was handed to io_uring */
 	WEIR_KERNEL_KEXEC_FILE_LOAD = 0x0507, /* another kernel was loaded from a file */
 	WEIR_SYSCALL_CALL = 0x0601, /* a system call returned */
+	WEIR_CONTAINER_RUNNING = 0x0801, /* a container that was there when weir started */
+	WEIR_CONTAINER_START = 0x0802, /* the cgroup of a container was made, by the process of the row */
+	WEIR_CONTAINER_DIE = 0x0803, /* the cgroup of a container was removed */
+	WEIR_CONTAINER_METADATA = 0x0804, /* what the container's runtime says: it completes rows that came before */
 };
 
 enum weir_reason {
@@ -87,18 +96,21 @@ enum weir_reason {
 struct weir_header {
 	__u32 size; /* bytes of the record, this header included */
 	__u16 action; /* what happened: `class << 8 | action`; 0 is a void record */
-	__u16 context; /* bit 0: written in a task, so the process fields are valid */
+	__u16 context; /* bit 0: written in a task, so the process fields are valid; bit 1: in an inner pid namespace; bit 2: left out by the filters */
 	__u64 seq; /* attempt number on this CPU, from 0 at load */
 	__u64 ktime_ns; /* CLOCK_BOOTTIME in ns, taken after the sequence number */
 	__s64 process_key; /* `(start_boottime_ns >> 17) << 22 | tgid` of the group leader */
 	__s64 parent_key; /* the same for the parent at the event */
 	__u64 cgroup_id; /* inode number of the cgroup v2 directory */
+	__u64 container_cgroup; /* the same in the hierarchy that has the containers: v2, or a controller of v1 */
 	__u32 cpu; /* CPU that wrote the record */
 	__u32 pid; /* tgid */
 	__u32 tid; /* kernel pid */
 	__u32 ppid; /* tgid of the parent at the event */
 	__u32 uid; /* real user id in the initial user namespace */
 	__u32 gid; /* real group id in the initial user namespace */
+	__u32 login_uid; /* 0 in the ring; the collector puts the login user of the process here */
+	__u32 session; /* 0 in the ring; the collector puts the session of the process here */
 	__u8 comm[16]; /* name of the thread, NUL-padded */
 };
 
@@ -124,6 +136,15 @@ struct weir_process {
 	__u32 egid; /* effective group id after the call */
 	__u32 sgid; /* saved group id after the call */
 	__s32 requested; /* first id argument of the call, -1 for none */
+	__u32 session_id; /* session of the process, 0 for none */
+	__u32 login; /* login user id, all ones for none */
+	__u32 mnt_ns; /* inode number of the mount namespace */
+	__u32 pid_ns; /* of the pid namespace */
+	__u32 net_ns; /* of the network namespace */
+	__u32 user_ns; /* of the user namespace */
+	__u32 uts_ns; /* of the UTS namespace */
+	__u32 ipc_ns; /* of the IPC namespace */
+	__u32 cgroup_ns; /* of the cgroup namespace */
 	__u8 path_state; /* bits of a path: 0 truncated, 1 deleted, 2 unreachable */
 	__u8 bits; /* 0: arguments cut, 1: core dumped, 2: dirfd unreadable */
 	__u16 exe_len; /* bytes of tail `exe` */
@@ -131,6 +152,8 @@ struct weir_process {
 	__u16 path_dir_len; /* bytes of tail `path_dir` */
 	__u16 args_len; /* bytes of tail `args` */
 	__u16 env_len; /* bytes of tail `env` */
+	__u16 cwd_len; /* bytes of tail `cwd` */
+	__u16 tty_len; /* bytes of tail `tty` */
 } __attribute__((aligned(8)));
 
 /* Paths and files: open, names, attributes, mounts. */
@@ -231,6 +254,18 @@ struct weir_syscall {
 	__u8 abi; /* 0 native, 1 compat (32-bit), 2 x32 */
 	__u8 text_mask; /* bit i: the text of argument i follows in the tail */
 	__u16 texts_len; /* bytes of tail `texts` */
+} __attribute__((aligned(8)));
+
+/* Containers: start, end, and what their runtime says of them. */
+struct weir_container {
+	struct weir_header header;
+	__u32 bits; /* 0: labels were left out */
+	__u16 cgroup_path_len; /* bytes of tail `cgroup_path` */
+	__u16 digest_len; /* bytes of tail `digest` */
+	__u16 labels_len; /* bytes of tail `labels` */
+	__u16 pod_name_len; /* bytes of tail `pod_name` */
+	__u16 pod_namespace_len; /* bytes of tail `pod_namespace` */
+	__u16 pod_uid_len; /* bytes of tail `pod_uid` */
 } __attribute__((aligned(8)));
 
 #endif

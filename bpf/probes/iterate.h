@@ -40,10 +40,11 @@ int weir_tasks(struct bpf_iter__task *ctx)
 	fill_task(&record->header, task);
 	/* filtered out: known, but no row; the collector itself asks for the cgroup, which is only known of the current task */
 	if (!passes(task, config.filters & ~(FILTER_CGROUP | FILTER_NOT_CGROUP)))
-		record->header.context = 0;
+		record->header.context |= WEIR_CONTEXT_LEFT_OUT;
 	exe = task->mm->exe_file;
 	if (exe)
 		record->exe_len = add_walk(draft, exe, &record->path_state);
+	add_place(draft, record, task);
 	record->header.size = draft->at;
 	bpf_seq_write(seq, record, draft->at & (WEIR_RECORD_BYTES_MAX - 1));
 	return 0;

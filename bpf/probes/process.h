@@ -24,6 +24,52 @@ static __always_inline void fill_ids(struct weir_process *record, struct task_st
 	record->cap_effective = word(&cred->cap_effective, 0); /* two words of 32 bits before 6.3 */
 }
 
+#define INUM(namespace) ((namespace)->ns.inum)
+
+/* A task's pid namespace is that of its innermost number; beyond the first ones a probe read finds it. */
+static __always_inline __u32 pid_namespace_of(struct pid *pid)
+{
+	struct pid_namespace *namespace = NULL;
+	unsigned long number = (unsigned long)pid + bpf_core_field_offset(struct pid, numbers);
+
+	if (!pid->level)
+		return INUM(pid->numbers[0].ns);
+	number += pid->level * bpf_core_type_size(struct upid) + bpf_core_field_offset(struct upid, ns);
+	bpf_probe_read_kernel(&namespace, sizeof(namespace), (void *)number);
+	return namespace ? BPF_CORE_READ(namespace, ns.inum) : 0;
+}
+
+/* Session, login user, terminal and namespaces of a task. */
+static __always_inline void fill_place(struct weir_process *record, struct task_struct *task)
+{
+	struct pid *session = task->signal->pids[PIDTYPE_SID];
+	struct nsproxy *namespaces = task->nsproxy;
+	struct pid *pid = task->thread_pid;
+
+	record->session_id = session ? session->numbers[0].nr : 0;
+	record->login = bpf_core_field_exists(task->loginuid) ? task->loginuid.val : (__u32)-1;
+	record->user_ns = INUM(task->cred->user_ns);
+	record->pid_ns = pid_namespace_of(pid);
+	if (!namespaces) /* in its exit */
+		return;
+	record->mnt_ns = INUM(namespaces->mnt_ns);
+	record->net_ns = INUM(namespaces->net_ns);
+	record->uts_ns = INUM(namespaces->uts_ns);
+	record->ipc_ns = INUM(namespaces->ipc_ns);
+	record->cgroup_ns = INUM(namespaces->cgroup_ns);
+}
+
+/* Working directory and terminal: what only a record with tails can have, and last among them. */
+static __always_inline void add_place(struct draft *draft, struct weir_process *record, struct task_struct *task)
+{
+	struct tty_struct *tty = task->signal->tty;
+
+	fill_place(record, task);
+	record->cwd_len = add_directory(draft, task, AT_FDCWD, &record->path_state);
+	if (tty)
+		record->tty_len = add_kernel_text(draft, tty->name);
+}
+
 /* Bytes [from, to) of the program's memory, at most `max`; what cannot be read is left out and marked. */
 static __always_inline __u16 add_user_bytes(struct draft *draft, unsigned long from, unsigned long to, __u32 max,
 					    __u8 *bits)
@@ -73,6 +119,7 @@ int BPF_PROG(weir_exec, struct task_struct *task, int old_pid, struct linux_binp
 	if (config.env)
 		record->env_len =
 			add_user_bytes(draft, mm->env_start, mm->env_end, config.args_bytes_max, &record->bits);
+	add_place(draft, record, task);
 	draft_send(draft);
 	return 0;
 }
@@ -118,6 +165,7 @@ static __always_inline void failed_exec(struct call *call, int dirfd, const char
 		draft->at += bytes & (2 * TEXT_BYTES_MAX - 1);
 	}
 	record->args_len = draft->at - start;
+	fill_place(record, call->task);
 	draft_send(draft);
 }
 
@@ -162,6 +210,7 @@ int BPF_PROG(weir_fork, struct task_struct *parent, struct task_struct *child)
 	record->ret = child_tgid;
 	record->child_pid = child_tgid;
 	record->child_key = process_key(child->start_boottime, child_tgid);
+	fill_place(record, child);
 	submit(record);
 	return 0;
 }
@@ -301,6 +350,7 @@ HANDLER(setns)
 
 	if (!record)
 		return;
+	fill_place(record, call->task);
 	record->fd = ARG(call, 0);
 	record->flags = (__u32)ARG(call, 1);
 	submit(record);
@@ -312,6 +362,7 @@ HANDLER(unshare)
 
 	if (!record)
 		return;
+	fill_place(record, call->task);
 	record->flags = ARG(call, 0);
 	submit(record);
 }
@@ -326,6 +377,38 @@ HANDLER(ptrace)
 	record->target_pid = ARG(call, 1);
 	submit(record);
 }
+
+HANDLER(setsid)
+{
+	struct weir_process *record = process_record(call, WEIR_PROCESS_SETSID);
+
+	if (!record)
+		return;
+	fill_place(record, call->task);
+	submit(record);
+}
+
+/* The text was relative to a directory that is left behind where the call succeeded: then only the new one is told. */
+static __always_inline void change_directory(struct call *call, int dirfd, const void *text)
+{
+	struct draft *draft;
+	struct weir_process *record = draft_of(draft, weir_process, WEIR_PROCESS_CHDIR);
+
+	if (!record)
+		return;
+	fill_task(&record->header, call->task);
+	fill_ids(record, call->task);
+	record->ret = call->ret;
+	record->fd = dirfd;
+	if (text && call->ret)
+		add_argument(draft, call->task, AT_FDCWD, text, &record->path_raw_len, &record->path_dir_len,
+			     &record->path_state);
+	add_place(draft, record, call->task);
+	draft_send(draft);
+}
+
+HANDLER(chdir) { change_directory(call, -1, (void *)ARG(call, 0)); }
+HANDLER(fchdir) { change_directory(call, ARG(call, 0), NULL); }
 
 static __always_inline void send_signal(struct call *call, int target, int signal, int fd)
 {

@@ -24,6 +24,11 @@ const SUCCEEDED: u32 = 1 << 13;
 const SELF: u32 = 1 << 14;
 /// Children join both subtrees, whether these are asked yet or not.
 pub(crate) const GROW: u32 = 1 << 15;
+const CONTAINER_IDS: u32 = 1 << 16;
+
+/// Bits of the map of cgroups.
+const CGROUP_INSIDE: u8 = 1;
+const CGROUP_UNWANTED: u8 = 2;
 
 /// Values of one list filter.
 pub const LIST_MAX: usize = 64;
@@ -48,6 +53,8 @@ pub struct Filters {
     pub trees: Lists<u32>,
     /// `Some(true)`: only containers; `Some(false)`: none.
     pub containers: Option<bool>,
+    /// Containers by id or name. The kernel asks what it is told of each cgroup, the collector looks again where it was not.
+    pub container_ids: Lists<String>,
     /// Real user ids.
     pub users: Lists<u32>,
     /// Thread names, at most 15 bytes.
@@ -82,6 +89,7 @@ pub(crate) fn bits(filters: &Filters) -> u32 {
         | pair(&filters.cgroups, CGROUP, NOT_CGROUP)
         | pair(&filters.paths, PATH, NOT_PATH)
         | choice(filters.containers, CONTAINERS, NOT_CONTAINERS)
+        | pair(&filters.container_ids, CONTAINER_IDS, CONTAINER_IDS)
         | choice(filters.failed, FAILED, SUCCEEDED)
         | if filters.include_self { 0 } else { SELF }
 }
@@ -147,6 +155,20 @@ fn fill_cgroups(loaded: &Loaded, map: &str, paths: &[std::path::PathBuf]) -> Res
 }
 
 impl Loaded {
+    /// Tells the programs of a cgroup whether it is a container's, and whether the filter by id and name keeps it.
+    ///
+    /// # Errors
+    /// When the table is full.
+    pub fn judge_cgroup(&self, cgroup: u64, inside: bool, wanted: bool) -> Result<(), Error> {
+        let bits = if inside { CGROUP_INSIDE } else { 0 } | if wanted { 0 } else { CGROUP_UNWANTED };
+        self.update("container_cgroups", &cgroup.to_ne_bytes(), &[bits])
+    }
+
+    /// Forgets a cgroup that is gone; nothing if it was not told.
+    pub fn forget_cgroup(&self, cgroup: u64) {
+        let _ = self.delete("container_cgroups", &cgroup.to_ne_bytes());
+    }
+
     /// Puts other filters in force while events come. An event that both sets of filters keep is kept at every moment
     /// between; for some microseconds others may be kept too. Subtrees are not touched but for being asked or not: their
     /// processes come and go by [`Loaded::follow`] and [`Loaded::unfollow`], before and behind this.

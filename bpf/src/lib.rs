@@ -20,6 +20,6 @@ mod skel;
 
 pub use error::Error;
 pub use filter::{Filters, Lists};
-pub use load::{Loaded, ProgramCounters, Settings, object_hash};
+pub use load::{ContainerHierarchy, Loaded, ProgramCounters, Settings, object_hash};
 pub use pin::Pins;
 pub use plan::{Plan, Selection};

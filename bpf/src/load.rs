@@ -49,8 +49,33 @@ pub struct Settings {
     pub possible_cpus: usize,
     /// CPUs that are online.
     pub online_cpus: Vec<usize>,
+    /// Where containers have their cgroups.
+    pub containers: ContainerHierarchy,
     /// Root of the cgroup v2 hierarchy, for closes of sockets that are not TCP.
     pub cgroup_root: Option<std::path::PathBuf>,
+}
+
+/// The hierarchy in which containers have their cgroups.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum ContainerHierarchy {
+    /// cgroup v2.
+    #[default]
+    V2,
+    /// Of the pids controller of v1, with its number.
+    Pids(u32),
+    /// Of the memory controller of v1, with its number.
+    Memory(u32),
+}
+
+impl ContainerHierarchy {
+    /// As the programs have it: `enum container_hierarchy`, and the number of the hierarchy.
+    fn numbers(self) -> (u32, u32) {
+        match self {
+            ContainerHierarchy::V2 => (0, 0),
+            ContainerHierarchy::Pids(number) => (1, number),
+            ContainerHierarchy::Memory(number) => (2, number),
+        }
+    }
 }
 
 /// Loaded and attached programs, with their shared memory.
@@ -89,6 +114,7 @@ const PINNED_MAPS: &[&str] = &[
     "not_prefixes",
     "cgroup_list",
     "not_cgroup_list",
+    "container_cgroups",
 ];
 
 /// The map of the followed subtrees, or of those that are left out.
@@ -308,6 +334,7 @@ impl Loaded {
             ring_bytes: settings.ring_bytes,
             ..config::default()
         };
+        (next.container_hierarchy, next.container_hierarchy_id) = settings.containers.numbers();
         self.plan.fill(&mut next);
         filter::fill(self, &settings.filters, &mut next)?;
         // SAFETY: `.data.config` holds exactly one `struct config`, mapped writable; programs read it word by word.

@@ -28,6 +28,25 @@ pub struct Selection {
     pub calls_without_name: bool,
     /// Durations of those calls too.
     pub timed: bool,
+    /// Records of working directories, sessions and containers, selected or not.
+    pub places: bool,
+}
+
+impl Selection {
+    /// Whether records of this action are only there for what they tell of others.
+    fn is_context(&self, action: u16) -> bool {
+        CONTEXT_ACTIONS.contains(&action) || (self.places && PLACE_ACTIONS.contains(&action))
+    }
+
+    /// Whether the call of this action is looked at for its context alone: an exec and a fork have tracepoints.
+    fn needs_call(&self, action: u16) -> bool {
+        self.places && PLACE_ACTIONS.contains(&action)
+    }
+
+    /// Whether records of this action are written.
+    fn records(&self, action: u16) -> bool {
+        self.actions.contains(&action) || self.is_context(action)
+    }
 }
 
 /// Whether a program will run.
@@ -93,6 +112,8 @@ const TRACEPOINTS: &[(&str, &str, &[u16])] = &[
     ("weir_exec", "sched_process_exec", &[0x0102]),
     ("weir_fork", "sched_process_fork", &[0x0103]),
     ("weir_process_exit", "sched_process_exit", &[0x0104]),
+    ("weir_cgroup_mkdir", "cgroup_mkdir", &[0x0802]),
+    ("weir_cgroup_rmdir", "cgroup_rmdir", &[0x0803]),
     ("weir_socket_state", "inet_sock_set_state", &[0x0302, 0x0303, 0x0307]),
     ("weir_socket_sent", "sock_send_length", &[0x0307]),
     ("weir_socket_received", "sock_recv_length", &[0x0307]),
@@ -109,8 +130,10 @@ const CGROUP_PROGRAMS: &[(&str, &str, &[u16])] = &[("weir_socket_release", "cgro
 /// Actions that need the enter of close(2).
 const CLOSE_ACTIONS: &[u16] = &[0x020d, 0x0307];
 
-/// Process records that the collector needs to know who is who, selected or not.
+/// Records that the collector needs to know who is who, selected or not.
 pub const CONTEXT_ACTIONS: &[u16] = &[0x0102, 0x0103, 0x0104];
+/// The same for working directories, sessions and containers.
+pub const PLACE_ACTIONS: &[u16] = &[0x010d, 0x010e, 0x0802, 0x0803];
 
 fn action_name(id: u16) -> String {
     action_by_id(id).map_or_else(|| format!("{id:#x}"), |(class, action)| format!("{}.{}", class.name, action.name))
@@ -158,7 +181,8 @@ impl Plan {
             actions: [0; 8],
             exact_order: kernel.has_kfunc("bpf_local_irq_save"),
         };
-        for id in selection.actions.iter().chain(CONTEXT_ACTIONS) {
+        let places = if selection.places { PLACE_ACTIONS } else { &[] };
+        for id in selection.actions.iter().chain(CONTEXT_ACTIONS).chain(places) {
             plan.actions[usize::from(id >> 8) & 7] |= 1 << (id & 63);
         }
         let usable = |name: &str| programs.contains(name) && !refused.iter().any(|r| r == name);
@@ -172,8 +196,7 @@ impl Plan {
 
     fn add_tracepoints(&mut self, selection: &Selection, kernel: &dyn Offers, usable: &dyn Fn(&str) -> bool) {
         for (program, tracepoint, actions) in TRACEPOINTS {
-            let context = actions.iter().any(|a| CONTEXT_ACTIONS.contains(a));
-            if !context && !actions.iter().any(|a| selection.actions.contains(a)) {
+            if !actions.iter().any(|a| selection.records(*a)) {
                 continue;
             }
             let twin = RENAMED.iter().find_map(|(older, newer)| match *tracepoint {
@@ -213,7 +236,7 @@ impl Plan {
     fn add_handlers(&mut self, selection: &Selection, usable: &dyn Fn(&str) -> bool) {
         let selected = |class: &Class, call: &str| -> Vec<u16> {
             let actions = class.actions.iter().filter(|a| a.calls.contains(&call));
-            actions.map(|a| a.id).filter(|id| selection.actions.contains(id)).collect()
+            actions.map(|a| a.id).filter(|id| selection.actions.contains(id) || selection.needs_call(*id)).collect()
         };
         let calls: BTreeSet<(usize, &str)> = CLASSES
             .iter()

@@ -13,7 +13,7 @@ fn everything() -> Settings {
             actions: CLASSES.iter().filter(|c| c.has_record()).flat_map(|c| c.actions).map(|a| a.id).collect(),
             calls: BTreeSet::from(["getppid", "openat"]),
             calls_without_name: true,
-            timed: true,
+            timed: true, places: true,
         },
         filters: Filters::default(),
         ring_bytes: 1 << 20,
@@ -24,6 +24,7 @@ fn everything() -> Settings {
         possible_cpus: cpus,
         online_cpus: (0..cpus).collect(),
         cgroup_root: Some("/sys/fs/cgroup/unified".into()),
+        containers: weir_bpf::ContainerHierarchy::V2,
     }
 }
 

@@ -80,7 +80,7 @@ fn action_of_cell(index: usize) -> u16 {
 impl Assembly {
     /// An empty cut with these limits; cuts are counted from `first_cut`.
     pub fn new(limits: Limits, first_cut: u64) -> Assembly {
-        let classes = CLASSES.iter().filter(|c| c.has_record()).map(|c| ClassRows::new(c)).collect();
+        let classes = CLASSES.iter().map(|c| ClassRows::new(c)).collect();
         Assembly { classes, losses: vec![], tallies: vec![], limits, full: false, rows: 0, cuts: first_cut }
     }
 

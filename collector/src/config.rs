@@ -109,14 +109,31 @@ settings! {
         naps_before_sleep: u32 as Count = 4;
         /// How far the clock of the probes and the reader's may differ for a moment.
         clock_slack_ns: u64 as Nanos = 2000;
-        /// Processes whose names and parents are remembered.
-        processes_max: usize as Count = 65_536;
         /// Processes that a followed or an excluded subtree can have at a time.
         followed_max: u32 as Count = 65_536;
         /// Cuts (all batches of one moment) that wait for a sink, before it loses rows.
         lane_cuts_max: usize as Count = 64;
         /// Bytes of batches that wait for a sink, before it loses rows.
         lane_bytes_max: u64 as Size = 32 << 20;
+    }
+    "Context" {
+        /// Add to each row who did it: creators, users, containers. Without it rows have what the kernel's record has, and
+        /// the program and arguments of their process.
+        context: bool as Switch = true;
+        /// Processes that are remembered, ended ones included; beyond it those that were not seen for long are forgotten.
+        processes_max: usize as Count = 65_536;
+        /// How long an ended process is remembered, for events that come late.
+        process_grace: Duration as Span = Duration::from_secs(10);
+        /// Names in column `ancestors`; 0 leaves it empty.
+        ancestors_max: usize as Count = 16;
+        /// Ask container runtimes for names. Without sockets of your own, at those that are at the usual places.
+        container_names: bool as Switch = true;
+        /// Sockets of Docker's interface (Docker, podman) to ask at.
+        docker_sockets: Vec<PathBuf> as List<File> = Vec::new(), &[Flag::Takes("docker-socket", "SOCKET")];
+        /// Sockets of the Container Runtime Interface (containerd, CRI-O) to ask at.
+        cri_sockets: Vec<PathBuf> as List<File> = Vec::new(), &[Flag::Takes("cri-socket", "SOCKET")];
+        /// Containers whose names are asked for per second, at most.
+        container_lookups_per_second_max: u32 as Count = 20;
     }
     /// Which tasks and results are recorded; asked in the kernel, before anything is written.
     filter: Filter, "Filters" {
@@ -146,6 +163,11 @@ settings! {
             Flag::Means("containers", "only", "Only tasks inside containers"),
             Flag::Means("no-containers", "none", "No tasks inside containers"),
         ];
+        /// Only these containers: by id, the first 12 characters of it or more, or name. Events that come before a name is
+        /// known are kept.
+        only_container: Vec<String> as List<Text> = Vec::new(), &[Flag::Takes("only-container", "CONTAINER")];
+        /// Not these containers.
+        except_container: Vec<String> as List<Text> = Vec::new(), &[Flag::Takes("except-container", "CONTAINER")];
         /// Results: `any`, only `failed` attempts, or only `succeeded` ones.
         results: Results as Choice = Results::Any, &[
             Flag::Means("failed", "failed", "Only attempts that failed"),

@@ -1,158 +1,341 @@
-//! What is known of processes: who created them, their program, their command line.
+//! Who and where: what is known of the process, the user and the container of a record.
 //!
-//! Records come in time order, so an exec is known before the first event of the new program. The table is bounded; a
-//! process that is not in it (its fork and exec were lost) has null `exe` and `cmdline`.
+//! Records come in time order, so a fork, an exec, a chdir or a new cgroup is known before the first event that depends on
+//! it. Everything here is bounded; what is not known is null and counted. A row costs one look at a small cache, and the
+//! texts are numbers of [`Texts`].
 
-use std::collections::{HashMap, VecDeque};
+mod containers;
+mod processes;
+mod record;
+mod shape;
+mod users;
 
-use foldhash::fast::FixedState;
+use weir_schema::record::{Record, u32_at};
+use weir_schema::wire::{HEADER_SIZE, NO_LOGIN_UID, offset_of};
+use weir_schema::{CLASSES, ClassId};
 
+use crate::paths;
 use crate::texts::{TextId, Texts};
 
-/// Ended processes that stay known for events that come behind their exit (socket states).
-pub const ENDED_MAX: usize = 4096;
+pub use containers::{Container, Containers, Rule, Verdict};
+pub use processes::{Limits, Processes};
+pub use record::container_record;
+pub use shape::container_of;
+pub use users::Users;
 
-/// One process.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Process {
+/// Text of `cmdline` in bytes, at most; `args` of the exec row has them all.
+pub const CMDLINE_BYTES_MAX: usize = 4096;
+
+/// Columns that are texts of the context, in the order of [`Known::texts`].
+pub const TEXTS: [&str; 15] = [
+    "comm",
+    "exe",
+    "cmdline",
+    "cwd",
+    "tty",
+    "parent_comm",
+    "parent_exe",
+    "parent_cmdline",
+    "ancestors",
+    "container_id",
+    "container_name",
+    "container_image",
+    "runtime",
+    "user_name",
+    "login_user",
+];
+/// Where the texts of a container begin.
+const OF_CONTAINER: usize = 9;
+const USER_NAME: usize = 13;
+const LOGIN_USER: usize = 14;
+
+/// What a row says beside its record.
+#[derive(Debug, Clone, Copy)]
+pub struct Known {
     /// Key of the creator, 0 if unknown.
     pub parent_key: i64,
-    /// Path of the executable.
-    pub exe: TextId,
-    /// Arguments of the last exec.
-    pub cmdline: TextId,
-    comm_bytes: [u8; 16],
-    comm: TextId,
+    /// User who logged in, or all ones.
+    pub login_uid: u32,
+    /// Session, or 0.
+    pub session: u32,
+    /// By the order of [`TEXTS`].
+    pub texts: [TextId; TEXTS.len()],
 }
 
-/// The table.
-pub struct Processes {
-    table: HashMap<i64, Process, FixedState>,
-    /// The process that was looked up last: neighbours in time often share one.
-    last: Option<(i64, Process)>,
-    ended: VecDeque<i64>,
-    processes_max: usize,
-    refused: u64,
+impl Default for Known {
+    fn default() -> Known {
+        Known { parent_key: 0, login_uid: NO_LOGIN_UID as u32, session: 0, texts: [TextId::NONE; TEXTS.len()] }
+    }
 }
 
-impl Processes {
-    /// An empty table of at most `processes_max` processes.
-    pub fn new(processes_max: usize) -> Processes {
-        Processes { table: HashMap::default(), last: None, ended: VecDeque::new(), processes_max, refused: 0 }
+/// What decides what is known of a row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+struct Asked {
+    process_key: i64,
+    comm: [u8; 16],
+    uid: u32,
+    container_cgroup: u64,
+}
+
+/// Answers that are kept: neighbours in time share few processes.
+const KEPT: usize = 16;
+
+/// What is shown of it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Of the table of processes.
+    pub processes: processes::Counts,
+    /// Containers that are known.
+    pub containers: u64,
+    /// Look-ups of cgroups that were not known.
+    pub cgroups_unknown: u64,
+    /// Cgroups that found no room.
+    pub cgroups_refused: u64,
+    /// User ids that the database does not have.
+    pub users_unknown: u64,
+}
+
+/// Everything that is known.
+pub struct Context {
+    /// Processes.
+    pub processes: Processes,
+    /// Containers.
+    pub containers: Containers,
+    /// Users.
+    pub users: Users,
+    kept: [(Asked, Known); KEPT],
+    no_task: Known,
+    /// Rows alone are enough: no ancestors, users or containers.
+    is_plain: bool,
+}
+
+impl Context {
+    /// Nothing known yet. `is_plain` leaves ancestors, users and containers out.
+    pub fn new(limits: Limits, is_plain: bool) -> Context {
+        Context {
+            processes: Processes::new(limits),
+            containers: Containers::default(),
+            users: Users::default(),
+            kept: Default::default(),
+            no_task: Known::default(),
+            is_plain,
+        }
     }
 
-    /// A process and its thread's name, as the event has it.
+    /// Whether ancestors, users and containers are left out.
+    pub fn is_plain(&self) -> bool {
+        self.is_plain
+    }
+
+    /// Counters so far.
+    pub fn counts(&self) -> Counts {
+        let (cgroups_unknown, cgroups_refused) = self.containers.unknown();
+        Counts {
+            processes: self.processes.counts(),
+            containers: self.containers.len() as u64,
+            cgroups_unknown,
+            cgroups_refused,
+            users_unknown: self.users.unknown(),
+        }
+    }
+
+    /// What is known of a record's process, user and container.
     #[inline]
-    pub fn look_up(&mut self, key: i64, comm: &[u8; 16], texts: &mut Texts) -> (Process, TextId) {
-        match self.last {
-            Some((last, process)) if last == key && process.comm_bytes == *comm => (process, process.comm),
-            _ => self.look_up_new(key, comm, texts),
+    pub fn look_up(&mut self, record: &Record<'_>, texts: &mut Texts) -> &Known {
+        if !record.in_task() {
+            return self.outside_tasks(record.container_cgroup());
         }
-    }
-
-    fn look_up_new(&mut self, key: i64, comm: &[u8; 16], texts: &mut Texts) -> (Process, TextId) {
-        let Some(process) = self.table.get_mut(&key) else {
-            return (Process::default(), comm_text(comm, texts));
+        let asked = Asked {
+            process_key: record.process_key(),
+            comm: *record.comm(),
+            uid: record.uid(),
+            container_cgroup: record.container_cgroup(),
         };
-        if process.comm_bytes != *comm || process.comm.is_none() {
-            process.comm_bytes = *comm;
-            process.comm = comm_text(comm, texts);
+        let place = asked.process_key as usize % KEPT;
+        if self.kept[place].0 != asked {
+            let known = self.find(record, &asked, texts);
+            self.kept[place] = (asked, known);
         }
-        self.last = Some((key, *process));
-        (*process, process.comm)
+        &self.kept[place].1
     }
 
-    fn entry(&mut self, key: i64) -> Option<&mut Process> {
-        self.last = None;
-        if self.table.len() >= self.processes_max && !self.table.contains_key(&key) {
-            self.refused += 1;
-            return None;
-        }
-        Some(self.table.entry(key).or_default())
-    }
-
-    /// A program was started, or a process was found running.
-    pub fn exec(&mut self, key: i64, parent_key: i64, exe: TextId, cmdline: TextId) {
-        if let Some(process) = self.entry(key) {
-            process.exe = exe;
-            process.cmdline = cmdline;
-            if process.parent_key == 0 {
-                process.parent_key = parent_key;
-            }
-        }
-    }
-
-    /// A child was created: it runs its creator's program until it starts its own.
-    pub fn fork(&mut self, parent_key: i64, child_key: i64) {
-        let parent = self.table.get(&parent_key).copied().unwrap_or_default();
-        if let Some(process) = self.entry(child_key) {
-            *process = Process { parent_key, ..parent };
-        }
-    }
-
-    /// A process ended. It stays known until many others have ended too.
-    pub fn exit(&mut self, key: i64) {
-        self.ended.push_back(key);
-        if self.ended.len() > ENDED_MAX
-            && let Some(gone) = self.ended.pop_front()
+    /// Of a row that no task wrote: nothing, unless it is about a container.
+    fn outside_tasks(&mut self, container_cgroup: u64) -> &Known {
+        self.no_task = Known::default();
+        if container_cgroup != 0
+            && let Some(container) = self.containers.of_cgroup(container_cgroup)
         {
-            self.table.remove(&gone);
-            self.last = None;
+            self.no_task.texts[OF_CONTAINER..USER_NAME].copy_from_slice(&container.texts());
+        }
+        &self.no_task
+    }
+
+    #[inline(never)]
+    fn find(&mut self, record: &Record<'_>, asked: &Asked, texts: &mut Texts) -> Known {
+        if record.by_leader() && self.processes.rename(asked.process_key, &asked.comm, texts) {
+            self.forget_kept();
+        }
+        let mut known = Known::default();
+        known.texts[0] = processes::comm_text(&asked.comm, texts);
+        self.processes.fill(asked.process_key, &mut known, !self.is_plain, texts);
+        if self.is_plain {
+            return known;
+        }
+        let container = self.containers.of_cgroup(asked.container_cgroup);
+        if let Some(container) = container {
+            known.texts[OF_CONTAINER..USER_NAME].copy_from_slice(&container.texts());
+        }
+        // A container has a user database of its own; the kernel's root is root everywhere.
+        if container.is_none() || asked.uid == 0 {
+            known.texts[USER_NAME] = self.users.name(asked.uid, texts);
+        }
+        if known.login_uid != NO_LOGIN_UID as u32 {
+            known.texts[LOGIN_USER] = self.users.name(known.login_uid, texts);
+        }
+        known
+    }
+
+    /// What a record tells, before its own row is made.
+    #[inline]
+    pub fn learn(&mut self, record: &Record<'_>, texts: &mut Texts) {
+        match record.class.id {
+            ClassId::Process => self.learn_process(record, texts),
+            ClassId::Container => self.learn_container(record, texts),
+            _ => {}
         }
     }
 
-    /// Processes in the table.
-    pub fn len(&self) -> usize {
-        self.table.len()
+    fn learn_process(&mut self, record: &Record<'_>, texts: &mut Texts) {
+        let key = record.process_key();
+        match record.action.id {
+            EXEC if ret(record) == 0 => {
+                let cmdline = paths::command_line(texts, record.tail(ARGS), CMDLINE_BYTES_MAX);
+                self.started(record, cmdline, texts);
+            }
+            FORK if ret(record) > 0 => {
+                let child = weir_schema::record::i64_at(record.fixed, CHILD_KEY);
+                self.processes.fork(key, child, !self.is_plain, texts);
+                self.forget(child);
+                if self.processes.is_full() {
+                    // Who is seen must be looked up to count as used.
+                    self.forget_kept();
+                }
+            }
+            CHDIR if ret(record) == 0 => {
+                let cwd = paths::walked(texts, record.tail(CWD));
+                self.processes.change(key, |process| process.cwd = cwd);
+                self.forget(key);
+            }
+            SETSID if ret(record) >= 0 => {
+                let session = u32_at(record.fixed, SESSION_ID);
+                self.processes.change(key, |process| (process.session, process.tty) = (session, TextId::NONE));
+                self.forget(key);
+            }
+            _ => {}
+        }
     }
 
-    /// Whether the table is empty.
-    pub fn is_empty(&self) -> bool {
-        self.table.is_empty()
+    /// A program was started, or a process was found running, with this command line.
+    pub fn started(&mut self, record: &Record<'_>, cmdline: TextId, texts: &mut Texts) {
+        let exe = paths::walked(texts, record.tail(EXE));
+        let (cwd, tty) = (paths::walked(texts, record.tail(CWD)), terminal(record.tail(TTY), texts));
+        let (session, login_uid) = (u32_at(record.fixed, SESSION_ID), u32_at(record.fixed, LOGIN));
+        let had_children = self.processes.exec(record.process_key(), record.parent_key(), record.comm(), texts, |process| {
+            (process.exe, process.cmdline, process.cwd, process.tty) = (exe, cmdline, cwd, tty);
+            (process.session, process.login_uid) = (session, login_uid);
+        });
+        if had_children { self.forget_kept() } else { self.forget(record.process_key()) }
     }
 
-    /// Processes that found no room.
-    pub fn refused(&self) -> u64 {
-        self.refused
+    fn learn_container(&mut self, record: &Record<'_>, texts: &mut Texts) {
+        let cgroup = record.container_cgroup();
+        let path = record.tail(CGROUP_PATH);
+        match record.action.id {
+            CONTAINER_START => self.containers.made(cgroup, path, texts),
+            CONTAINER_DIE => self.containers.removed(cgroup, record.ktime_ns()),
+            _ => return,
+        }
+        self.forget_kept();
     }
 
-    /// Every text that the table holds, to be renumbered.
+    /// A process ended; its row is made.
+    pub fn ended(&mut self, record: &Record<'_>) {
+        self.processes.exit(record.process_key(), record.ktime_ns());
+    }
+
+    fn forget(&mut self, process_key: i64) {
+        self.kept[process_key as usize % KEPT].0 = Asked::default();
+    }
+
+    /// Answers are made anew.
+    pub fn forget_kept(&mut self) {
+        self.kept.iter_mut().for_each(|kept| kept.0 = Asked::default());
+    }
+
+    /// Every text that is held, to be renumbered.
     pub fn texts_mut(&mut self) -> impl Iterator<Item = &mut TextId> {
-        self.last = None;
-        self.table.values_mut().flat_map(|p| [&mut p.exe, &mut p.cmdline, &mut p.comm])
+        self.forget_kept();
+        self.processes.texts_mut().chain(self.containers.texts_mut()).chain(self.users.texts_mut())
     }
 }
 
-fn comm_text(comm: &[u8; 16], texts: &mut Texts) -> TextId {
-    let len = comm.iter().position(|b| *b == 0).unwrap_or(comm.len());
-    texts.plain(&comm[..len])
+/// As ps shows a terminal: `pts/0` where the kernel's name is `pts0`.
+fn terminal(name: &[u8], texts: &mut Texts) -> TextId {
+    match name.strip_prefix(b"pts") {
+        Some(number) if !number.is_empty() => texts.plain(&[b"pts/", number].concat()),
+        _ => texts.plain(name),
+    }
 }
+
+fn ret(record: &Record<'_>) -> i64 {
+    weir_schema::record::i64_at(record.fixed, RET)
+}
+
+const EXEC: u16 = 0x0102;
+const FORK: u16 = 0x0103;
+const CHDIR: u16 = 0x010d;
+const SETSID: u16 = 0x010e;
+const CONTAINER_START: u16 = 0x0802;
+const CONTAINER_DIE: u16 = 0x0803;
+
+const PROCESS: &weir_schema::Class = CLASSES[ClassId::Process.index()];
+const RET: usize = HEADER_SIZE + offset_of(PROCESS.fields, "ret");
+const CHILD_KEY: usize = HEADER_SIZE + offset_of(PROCESS.fields, "child_key");
+const SESSION_ID: usize = HEADER_SIZE + offset_of(PROCESS.fields, "session_id");
+const LOGIN: usize = HEADER_SIZE + offset_of(PROCESS.fields, "login");
+/// Places of tails.
+const EXE: usize = 0;
+const ARGS: usize = 3;
+const CWD: usize = 5;
+const TTY: usize = 6;
+/// The first of class container.
+const CGROUP_PATH: usize = 0;
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const COMM: [u8; 16] = *b"sh\0\0\0\0\0\0\0\0\0\0\0\0\0\0";
-
     #[test]
-    fn a_child_runs_its_creators_program_until_its_own_exec() {
-        let (mut texts, mut processes) = (Texts::default(), Processes::new(10));
-        let (sh, ls) = (texts.plain(b"/bin/sh"), texts.plain(b"/bin/ls"));
-        processes.exec(1, 7, sh, sh);
-        processes.fork(1, 2);
-        assert_eq!(processes.look_up(2, &COMM, &mut texts).0.exe, sh);
-        processes.exec(2, 99, ls, ls);
-        let child = processes.look_up(2, &COMM, &mut texts).0;
-        assert_eq!((child.exe, child.parent_key), (ls, 1), "the creator stays, whoever is the parent now");
+    fn the_places_of_tails_and_texts_are_those_of_the_definition() {
+        let named = |names: &[&str]| names.iter().map(|name| PROCESS.tail(name)).collect::<Vec<_>>();
+        assert_eq!(named(&["exe", "args", "cwd", "tty"]), [Some(EXE), Some(ARGS), Some(CWD), Some(TTY)]);
+        assert_eq!(CLASSES[ClassId::Container.index()].tail("cgroup_path"), Some(CGROUP_PATH));
+        let columns: Vec<&str> = PROCESS.all_columns().map(|c| c.name).collect();
+        let of_containers: Vec<&str> = CLASSES[ClassId::Container.index()].all_columns().map(|c| c.name).collect();
+        assert!(TEXTS.iter().all(|name| columns.contains(name) || of_containers.contains(name)));
+        assert_eq!(TEXTS[OF_CONTAINER], "container_id");
+        assert_eq!((TEXTS[USER_NAME], TEXTS[LOGIN_USER]), ("user_name", "login_user"));
     }
 
     #[test]
-    fn an_ended_process_is_known_for_a_while_and_the_table_stays_bounded() {
-        let (mut texts, mut processes) = (Texts::default(), Processes::new(2));
-        let sh = texts.plain(b"sh");
-        (0..3).for_each(|key| processes.exec(key, 0, sh, sh));
-        assert_eq!((processes.len(), processes.refused()), (2, 1));
-        processes.exit(0);
-        assert_eq!(processes.look_up(0, &COMM, &mut texts).0.exe, sh);
+    fn a_terminal_is_named_as_ps_names_it() {
+        let mut texts = Texts::default();
+        let named = |name: &[u8], texts: &mut Texts| {
+            let id = terminal(name, texts);
+            texts.get(id).to_owned()
+        };
+        assert_eq!(named(b"pts12", &mut texts), "pts/12");
+        assert_eq!(named(b"tty1", &mut texts), "tty1");
+        assert_eq!(named(b"", &mut texts), "");
     }
 }

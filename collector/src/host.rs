@@ -3,6 +3,7 @@
 
 pub mod clock;
 mod cpus;
+mod hierarchy;
 mod kernel;
 mod mounts;
 mod node;
@@ -16,6 +17,7 @@ use caps::{CapSet, Capability, CapsHashSet};
 use thiserror::Error;
 
 pub use cpus::{Cpus, parse_cpu_list};
+pub use hierarchy::Hierarchy;
 pub use kernel::Release;
 pub use mounts::Mounts;
 pub use node::{Node, NodeSource};
@@ -54,6 +56,8 @@ pub struct Host {
     pub btf: bool,
     /// Where tracefs, bpffs and cgroup v2 are mounted.
     pub mounts: Mounts,
+    /// Where containers have their cgroups.
+    pub containers: Hierarchy,
     /// CPUs that are online and possible.
     pub cpus: Cpus,
     /// Effective capabilities.
@@ -83,10 +87,12 @@ impl Host {
     /// When `/proc` or `/sys` are not those of Linux; what a kernel can lack is a fact, not an error.
     pub fn read() -> Result<Host, HostError> {
         let release = read_line("/proc/sys/kernel/osrelease")?;
+        let mounts = Mounts::parse(&read_line("/proc/self/mounts")?);
         Ok(Host {
             kernel: Release::parse(&release).ok_or_else(|| form("/proc/sys/kernel/osrelease", &release))?,
             btf: fs::File::open(BTF).is_ok(),
-            mounts: Mounts::parse(&read_line("/proc/self/mounts")?),
+            containers: Hierarchy::read(&mounts),
+            mounts,
             cpus: Cpus::read()?,
             capabilities: caps::read(None, CapSet::Effective).unwrap_or_default(),
             boot_id: read_line("/proc/sys/kernel/random/boot_id")?,

@@ -11,6 +11,7 @@ pub mod config;
 pub mod context;
 pub mod host;
 pub mod logging;
+pub mod names;
 pub mod numbers;
 pub mod operate;
 pub mod order;

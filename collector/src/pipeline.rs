@@ -4,22 +4,19 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use weir_schema::loss::{CPU_COLLECTOR, REASONS};
-use weir_schema::wire::CONTEXT_TASK;
 use weir_schema::{ClassId, Reason, action_by_id};
 use weir_sinks::{Cut, Identity, Lane, LaneWatch, LossAction, LossRow, Position};
 
 use crate::outlet::{Answer, Boundary, Edit, Outlet};
 
 use crate::assemble::{Assembly, Limits, Row};
-use crate::context::{Process, Processes};
+use crate::context::{self, CMDLINE_BYTES_MAX, Container, Context, Verdict};
 use crate::host::clock::wall_offset_ns;
 use crate::numbers::Gap;
 use crate::paths;
-use crate::texts::{TextId, Texts};
+use crate::names::{self, Metadata, Names};
+use crate::texts::Texts;
 use weir_schema::record::{Record, action_number, at};
-
-/// Text of `cmdline` in bytes, at most; `args` of the exec row has them all.
-pub const CMDLINE_BYTES_MAX: usize = 4096;
 
 /// A jump of the wall clock against CLOCK_BOOTTIME that counts as a step, ns.
 const CLOCK_STEP_NS: i64 = 1_000_000;
@@ -118,6 +115,8 @@ pub struct Selected {
     pub only_paths: Vec<String>,
     /// Path prefixes that are left out.
     pub except_paths: Vec<String>,
+    /// Containers, where the kernel was not told of a cgroup yet.
+    pub containers: context::Rule,
 }
 
 impl Selected {
@@ -135,15 +134,26 @@ impl Selected {
     }
 }
 
+/// Where names are asked for.
+struct Asking {
+    /// Makes the look-ups as soon as there is somebody to ask.
+    start: Box<dyn Fn() -> Option<Names> + Send>,
+    names: Option<Names>,
+}
+
 /// Rows of all groups, and everything that they are made with.
 pub struct Pipeline {
     identity: Identity,
     selected: Selected,
     texts: Texts,
-    processes: Processes,
+    context: Context,
+    /// Who is asked for the names of containers.
+    names: Option<Asking>,
     groups: Vec<Group>,
     own_seq: i64,
     own_ktime_ns: i64,
+    /// Of the last record.
+    last_ktime_ns: i64,
     clock_offset_ns: i64,
     counts: Counts,
     tallies: Tallies,
@@ -161,15 +171,18 @@ fn by_action_text(by_action: &[(u16, u64)]) -> String {
 
 impl Pipeline {
     /// A pipeline without lanes.
-    pub fn new(identity: Identity, selected: Selected, processes_max: usize) -> Pipeline {
+    pub fn new(identity: Identity, selected: Selected, mut context: Context) -> Pipeline {
+        context.containers.set_rule(selected.containers.clone());
         Pipeline {
             identity,
             selected,
             texts: Texts::default(),
-            processes: Processes::new(processes_max),
+            context,
+            names: None,
             groups: vec![],
             own_seq: 0,
             own_ktime_ns: 0,
+            last_ktime_ns: 0,
             clock_offset_ns: wall_offset_ns(),
             counts: Counts::default(),
             tallies: Tallies::default(),
@@ -214,9 +227,14 @@ impl Pipeline {
         self.groups.iter().flat_map(|group| group.outlet.watches()).collect()
     }
 
-    /// Processes that are known.
-    pub fn processes(&self) -> usize {
-        self.processes.len()
+    /// What is known of processes, users and containers.
+    pub fn context(&self) -> context::Counts {
+        self.context.counts()
+    }
+
+    /// Look-ups of names so far.
+    pub fn names(&self) -> names::Counts {
+        self.names.as_ref().and_then(|asking| asking.names.as_ref()).map(Names::counts).unwrap_or_default()
     }
 
     /// One record in time order. `marks` are asked for when it fills a cut.
@@ -230,26 +248,23 @@ impl Pipeline {
             }
             Err(_) => return self.bad(cpu, bytes),
         };
-        self.learn_before(&record);
-        if self.selected.has(record.action.id) && self.passes_path(&record) {
+        self.context.learn(&record, &mut self.texts);
+        self.last_ktime_ns = record.ktime_ns();
+        if self.selected.has(record.action.id) && self.passes(&record) {
             self.append(cpu, &record);
         } else {
             self.withhold(cpu, record.seq());
         }
         if record.action.id == EXIT {
-            self.processes.exit(record.process_key());
+            self.context.ended(&record);
         }
     }
 
     fn append(&mut self, cpu: i32, record: &Record<'_>) {
-        let (process, comm) = if record.in_task() {
-            self.processes.look_up(record.process_key(), record.comm(), &mut self.texts)
-        } else {
-            (Process::default(), TextId::NONE)
-        };
+        let known = self.context.look_up(record, &mut self.texts);
         self.counts.rows += 1;
         self.tallies.row(record.action.id);
-        let row = Row { record, process, comm };
+        let row = Row { record, known };
         for group in &mut self.groups {
             group.assembly.append(cpu, &row, &mut self.texts);
         }
@@ -268,28 +283,22 @@ impl Pipeline {
         self.loss(ktime_ns, Some(cpu), Some((seq, seq)), (ktime_ns, ktime_ns), 1, String::new(), Reason::BadRecord);
     }
 
-    /// What a record tells about processes, before its own row is made.
-    fn learn_before(&mut self, record: &Record<'_>) {
-        let ret = weir_schema::record::i64_at(record.fixed, RET);
-        match record.action.id {
-            EXEC if ret == 0 => {
-                let exe = paths::walked(&mut self.texts, record.tail(0));
-                let cmdline = paths::command_line(&mut self.texts, record.tail(3), CMDLINE_BYTES_MAX);
-                self.processes.exec(record.process_key(), record.parent_key(), exe, cmdline);
-            }
-            FORK if ret > 0 => {
-                let child = weir_schema::record::i64_at(record.fixed, CHILD_KEY);
-                self.processes.fork(record.process_key(), child);
-            }
-            _ => {}
-        }
-    }
-
-    /// Texts that the kernel could not judge (`..` in them) are judged here.
-    fn passes_path(&mut self, record: &Record<'_>) -> bool {
-        if self.selected.only_paths.is_empty() && self.selected.except_paths.is_empty() {
+    /// What the kernel could not judge is judged here.
+    fn passes(&mut self, record: &Record<'_>) -> bool {
+        let is_open = self.selected.only_paths.is_empty() && self.selected.except_paths.is_empty();
+        let of_containers = record.class.id == ClassId::Container;
+        if !of_containers && self.selected.containers.is_open() && is_open {
             return true;
         }
+        if of_containers {
+            return self.context.containers.has_row(record);
+        }
+        self.context.containers.keeps(record.container_cgroup(), record.in_inner_namespace())
+            && (is_open || self.passes_path(record))
+    }
+
+    /// Texts with `..` in them.
+    fn passes_path(&mut self, record: &Record<'_>) -> bool {
         if record.class.id != ClassId::File || !record.tail(0).is_empty() {
             return true;
         }
@@ -303,28 +312,105 @@ impl Pipeline {
         self.selected.allows(named.map(|path| self.texts.get(path)))
     }
 
-    /// A process that was alive at the start: `record` is one of the task iterator's, `cmdline` from /proc.
-    /// Without `have_rows` it is only learnt: its row is there already.
-    /// All such rows have the time before the attach: they are listed behind it, when later records may have come already.
-    pub fn running(&mut self, record: &[u8], cmdline: &[u8], before_attach_ns: i64, have_rows: bool) {
+    /// Processes that were alive at the start: records of the task iterator, with their arguments from /proc. All are known
+    /// before the first has its row.
+    pub fn know_running(&mut self, running: &[(&[u8], Vec<u8>)]) {
+        for (bytes, cmdline) in running {
+            let Ok(record) = Record::parse(bytes) else { continue };
+            let cmdline = paths::command_line(&mut self.texts, cmdline, CMDLINE_BYTES_MAX);
+            self.context.started(&record, cmdline, &mut self.texts);
+        }
+        self.context.processes.settle();
+        self.context.forget_kept();
+    }
+
+    /// The row of one of them. All such rows have the time before the attach: they are listed behind it, when later records
+    /// may have come already.
+    pub fn running(&mut self, record: &[u8], before_attach_ns: i64) {
         let mut bytes = record.to_vec();
         bytes[at::CPU..at::CPU + 4].copy_from_slice(&CPU_COLLECTOR.to_le_bytes());
-        let action = action_number(record);
-        // A process that the filters leave out is known, but has no row.
-        let has_row = have_rows && bytes[at::CONTEXT] != 0 && self.selected.has(action);
-        bytes[at::CONTEXT..at::CONTEXT + 2].copy_from_slice(&CONTEXT_TASK.to_le_bytes());
         let seq = self.own_seq;
         bytes[at::SEQ..at::SEQ + 8].copy_from_slice(&seq.to_le_bytes());
         bytes[at::KTIME_NS..at::KTIME_NS + 8].copy_from_slice(&before_attach_ns.to_le_bytes());
         let Ok(record) = Record::parse(&bytes) else { return };
-        let exe = paths::walked(&mut self.texts, record.tail(0));
-        let cmdline = paths::command_line(&mut self.texts, cmdline, CMDLINE_BYTES_MAX);
-        self.processes.exec(record.process_key(), record.parent_key(), exe, cmdline);
+        // A process that the filters leave out is known, but has no row.
+        let has_row = !record.is_left_out() && self.selected.has(record.action.id);
+        let has_row = has_row && self.context.containers.keeps(record.container_cgroup(), record.in_inner_namespace());
         if has_row {
             self.own_seq += 1;
             self.own_ktime_ns = self.own_ktime_ns.max(record.ktime_ns());
             self.append(CPU_COLLECTOR, &record);
         }
+    }
+
+    /// A cgroup that was there at the start.
+    pub fn cgroup(&mut self, id: u64, path: &[u8]) {
+        self.context.containers.made(id, path, &mut self.texts);
+    }
+
+    /// A row for each container that was there at the start.
+    pub fn running_containers(&mut self, before_attach_ns: i64) {
+        let containers: Vec<Container> = self.context.containers.iter().cloned().collect();
+        for container in containers {
+            self.container_row(RUNNING, &container, None, before_attach_ns);
+        }
+    }
+
+    /// From here on the names of containers are asked for. `start` is called when the first is needed, until it has somebody
+    /// to ask.
+    pub fn ask_names(&mut self, start: Box<dyn Fn() -> Option<Names> + Send>) {
+        self.names = Some(Asking { start, names: None });
+    }
+
+    /// What is not on the way of an event: asks for the names of new containers, takes what has come, looks at the database of
+    /// users. Returns whether answers are still awaited.
+    pub fn tend(&mut self, now: Instant) -> bool {
+        if self.context.is_plain() {
+            return false;
+        }
+        if self.context.users.refresh(now) {
+            self.context.forget_kept();
+        }
+        let new = self.context.containers.take_new_ids();
+        let Some(asking) = &mut self.names else { return false };
+        if asking.names.is_none() && !new.is_empty() {
+            asking.names = (asking.start)();
+        }
+        let Some(names) = &asking.names else { return false };
+        for id in &new {
+            names.ask(id);
+        }
+        let answers = names.take();
+        let awaited = names.is_busy();
+        for answer in answers {
+            if let names::Answer::Found(metadata) = answer {
+                self.named(&metadata);
+            }
+        }
+        awaited
+    }
+
+    fn named(&mut self, metadata: &Metadata) {
+        let Some(container) = self.context.containers.named(metadata, &mut self.texts) else { return };
+        self.context.forget_kept();
+        let ktime_ns = self.own_ktime_ns.max(self.last_ktime_ns);
+        self.container_row(METADATA, &container, Some(metadata), ktime_ns);
+    }
+
+    fn container_row(&mut self, action: u16, container: &Container, metadata: Option<&Metadata>, ktime_ns: i64) {
+        if !self.selected.has(action) || !self.context.containers.keeps(container.cgroup, false) {
+            return;
+        }
+        let bytes = context::container_record(action, container, metadata, self.own_seq, ktime_ns);
+        let Ok(record) = Record::parse(&bytes) else { return };
+        self.own_seq += 1;
+        self.own_ktime_ns = self.own_ktime_ns.max(ktime_ns);
+        self.append(CPU_COLLECTOR, &record);
+    }
+
+    /// What the kernel's filter is to be told of cgroups.
+    pub fn take_verdicts(&mut self) -> Vec<Verdict> {
+        self.context.containers.take_verdicts()
     }
 
     /// Numbers that will never come.
@@ -449,7 +535,7 @@ impl Pipeline {
                 self.close(i, marks(), false);
             }
         }
-        self.texts.compact(self.processes.texts_mut());
+        self.texts.compact(self.context.texts_mut());
     }
 
     /// Changes the lanes of a pace, between two cuts: those that stay or go have every row before, a new one has none of them.
@@ -476,6 +562,12 @@ impl Pipeline {
         (self.selected.only_paths, self.selected.except_paths) = (only.to_vec(), except.to_vec());
     }
 
+    /// Records from here on are judged by these containers.
+    pub fn select_containers(&mut self, containers: context::Rule) {
+        self.context.containers.set_rule(containers.clone());
+        self.selected.containers = containers;
+    }
+
     /// Closes every cut as the last one and gives the lanes back to be stopped.
     pub fn finish(mut self, marks: impl Fn() -> Marks) -> (Vec<Lane>, Counts) {
         for i in 0..self.groups.len() {
@@ -485,14 +577,10 @@ impl Pipeline {
     }
 }
 
-const EXEC: u16 = 0x0102;
-const FORK: u16 = 0x0103;
 const EXIT: u16 = 0x0104;
+const RUNNING: u16 = 0x0801;
+const METADATA: u16 = 0x0804;
 const SYMLINK: u16 = 0x0206;
-
-const PROCESS_FIELDS: &[weir_schema::Field] = weir_schema::CLASSES[ClassId::Process.index()].fields;
-const RET: usize = weir_schema::wire::HEADER_SIZE + weir_schema::wire::offset_of(PROCESS_FIELDS, "ret");
-const CHILD_KEY: usize = weir_schema::wire::HEADER_SIZE + weir_schema::wire::offset_of(PROCESS_FIELDS, "child_key");
 
 #[cfg(test)]
 mod tests {

@@ -2,6 +2,7 @@
 
 use caps::Capability::{self, CAP_BPF, CAP_DAC_READ_SEARCH, CAP_NET_ADMIN, CAP_PERFMON, CAP_SYS_ADMIN, CAP_SYS_PTRACE};
 use serde::Serialize;
+use weir_bpf::ContainerHierarchy;
 
 use crate::host::{BTF, Host, NodeSource};
 
@@ -70,6 +71,7 @@ pub fn findings(host: &Host) -> Vec<Finding> {
         time_namespace(host),
         pid_namespace(host),
         cgroups(host),
+        containers(host),
         tracefs(host),
         bpffs(host),
         cpus(host),
@@ -217,6 +219,22 @@ fn cgroups(host: &Host) -> Finding {
     }
 }
 
+fn containers(host: &Host) -> Finding {
+    let kind = match host.containers.kind {
+        ContainerHierarchy::V2 => "cgroup v2",
+        ContainerHierarchy::Pids(_) => "cgroup v1, controller pids",
+        ContainerHierarchy::Memory(_) => "cgroup v1, controller memory",
+    };
+    match &host.containers.root {
+        Some(root) => Finding::good("containers", format!("known by {kind} at {}", root.display())),
+        None => Finding::lesser(
+            "containers",
+            format!("{kind} is not mounted here: containers that run already have no id"),
+            "mount it; in a container, mount /sys/fs/cgroup from the host",
+        ),
+    }
+}
+
 /// Names and arguments of system calls come from weir's own tables, so tracefs is not needed.
 fn tracefs(host: &Host) -> Finding {
     let found = host.mounts.tracefs.as_ref().map(|path| path.display().to_string());
@@ -257,9 +275,10 @@ mod tests {
 
     fn good_host() -> Host {
         Host {
+            containers: crate::host::Hierarchy { kind: ContainerHierarchy::V2, root: Some("/c".into()) },
             kernel: Release { version: (6, 1), text: "6.1.0".into() },
             btf: true,
-            mounts: Mounts { tracefs: Some("/t".into()), bpffs: None, cgroup2: Some("/c".into()) },
+            mounts: Mounts { tracefs: Some("/t".into()), cgroup2: Some("/c".into()), ..Mounts::default() },
             cpus: Cpus { online: vec![0, 1], possible: vec![0, 1] },
             capabilities: [CAP_BPF, CAP_PERFMON, CAP_NET_ADMIN, CAP_SYS_PTRACE, CAP_DAC_READ_SEARCH].into(),
             boot_id: String::new(),

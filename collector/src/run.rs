@@ -4,6 +4,7 @@
 //! drain, close, balance, report. Capabilities that only the start needs are dropped behind it.
 
 pub mod ask;
+pub mod context;
 mod driver;
 mod hotplug;
 mod in_force;

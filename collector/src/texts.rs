@@ -7,9 +7,9 @@ use foldhash::fast::FixedState;
 use hashbrown::HashTable;
 use std::hash::{BuildHasher, Hasher};
 
-/// Texts that are kept before the table is emptied of all that no live process uses.
+/// New texts before the table is emptied of all that no known process uses.
 pub const TEXTS_MAX: usize = 1 << 16;
-/// Bytes of texts that are kept, raw and made.
+/// Bytes of new texts before that, raw and made.
 pub const TEXT_BYTES_MAX: usize = 16 << 20;
 
 /// A text of the table; 0 stands for none.
@@ -106,6 +106,8 @@ pub struct Texts {
     raw: Vec<u8>,
     text: String,
     hasher: FixedState,
+    /// Texts and bytes that the last emptying kept: what live processes use does not count against the limits.
+    kept: (usize, usize),
 }
 
 /// Appends bytes as text: valid UTF-8 as it is; else invalid bytes as `\xNN` and every backslash doubled.
@@ -243,7 +245,12 @@ impl Texts {
 
     /// Whether it is time to empty the table.
     pub fn is_full(&self) -> bool {
-        self.entries.len() >= TEXTS_MAX || self.raw.len() + self.text.len() >= TEXT_BYTES_MAX
+        let (texts, bytes) = self.kept;
+        self.entries.len() - texts >= TEXTS_MAX || self.bytes() - bytes >= TEXT_BYTES_MAX
+    }
+
+    fn bytes(&self) -> usize {
+        self.raw.len() + self.text.len()
     }
 
     /// A table with only the texts that `keep` visits; each visited number is replaced by its new one.
@@ -258,6 +265,7 @@ impl Texts {
             }
             *id = moved[id.index()];
         }
+        self.kept = (self.entries.len(), self.bytes());
     }
 
     fn move_here(&mut self, old: &Texts, id: TextId) -> TextId {
@@ -319,5 +327,18 @@ mod tests {
         assert_eq!(texts.get(kept), "kept");
         assert_eq!(texts.len(), 2);
         assert_eq!(texts.plain(b"kept"), kept);
+    }
+
+    #[test]
+    fn what_is_kept_does_not_make_the_table_full() {
+        let mut texts = Texts::default();
+        let mut kept: Vec<TextId> = (0..TEXTS_MAX).map(|i| texts.plain(i.to_string().as_bytes())).collect();
+        assert!(texts.is_full());
+        texts.compact(kept.iter_mut());
+        assert!(!texts.is_full());
+        for i in 0..TEXTS_MAX {
+            texts.plain(format!("new {i}").as_bytes());
+        }
+        assert!(texts.is_full());
     }
 }

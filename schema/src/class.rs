@@ -1,6 +1,6 @@
 //! Classes and actions: a class is one Arrow schema and one table, an action is what happened in it.
 
-use crate::column::{COMMON, Column};
+use crate::column::{COMMON, CONTEXT, Column};
 use crate::wire::{Field, Layout};
 
 /// Number of a class on the wire, the high byte of an action's id.
@@ -21,6 +21,8 @@ pub enum ClassId {
     Syscall = 6,
     /// what was not seen
     Loss = 7,
+    /// containers
+    Container = 8,
 }
 
 impl ClassId {
@@ -45,7 +47,7 @@ pub struct Class {
     pub fields: &'static [Field],
     /// Variable tails, in the order they stand in the record.
     pub tails: &'static [&'static str],
-    /// The class's own columns, behind [`COMMON`].
+    /// The class's own columns, between [`COMMON`] and [`CONTEXT`].
     pub columns: &'static [Column],
     /// Its actions.
     pub actions: &'static [Action],
@@ -136,9 +138,14 @@ impl Class {
         crate::classes::LAYOUTS[self.id.index()]
     }
 
-    /// All columns in order: the common ones, then the class's own.
+    /// All columns in order: the common ones, the class's own, then the context.
     pub fn all_columns(&self) -> impl Iterator<Item = &'static Column> {
-        COMMON.iter().chain(self.columns)
+        COMMON.iter().chain(self.columns).chain(CONTEXT)
+    }
+
+    /// Whether the column is one of the class's own.
+    pub fn owns(&self, column: &str) -> bool {
+        self.columns.iter().any(|c| c.name == column)
     }
 
     /// Position of a tail.

@@ -1,5 +1,6 @@
 //! The table: every class with its record, columns and actions.
 
+mod container;
 mod file;
 mod kernel;
 mod loss;
@@ -12,7 +13,7 @@ use crate::class::{Action, Class};
 use crate::wire::Layout;
 
 /// All classes, in the order of their numbers.
-pub static CLASSES: [&Class; 7] = [
+pub static CLASSES: [&Class; 8] = [
     &process::PROCESS,
     &file::FILE,
     &network::NETWORK,
@@ -20,6 +21,7 @@ pub static CLASSES: [&Class; 7] = [
     &kernel::KERNEL,
     &syscall::SYSCALL,
     &loss::LOSS,
+    &container::CONTAINER,
 ];
 
 /// Layouts of the records, computed once: the decoder asks for every record.

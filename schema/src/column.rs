@@ -173,9 +173,43 @@ pub static COMMON: &[Column] = &[
     column("exe", Text, Source::Collector, "path of the executable, the kernel's own"),
     column("cmdline", Text, Source::Collector, "arguments of the last exec, joined by spaces"),
     column("cgroup_id", Int64, Source::Header("cgroup_id"), "id of the cgroup v2 directory"),
-    column("container_id", Text, Source::Collector, "null until containers are resolved"),
-    column("container_name", Text, Source::Collector, "null until containers are resolved"),
-    column("container_image", Text, Source::Collector, "null until containers are resolved"),
+    column("container_id", Text, Source::Collector, "container of the process, from its cgroup; null on the host"),
+    column(
+        "container_name",
+        Text,
+        Source::Collector,
+        "its name; null until its runtime has told it: rows of action `container.metadata` complete earlier ones",
+    ),
+    column("container_image", Text, Source::Collector, "its image as the runtime names it; null until then"),
+];
+
+/// The columns that every table ends with: who, and started how.
+pub static CONTEXT: &[Column] = &[
+    column(
+        "user_name",
+        Text,
+        Source::Collector,
+        "name of `uid` in the host's user database; in a container, which has its own, only root",
+    ),
+    column(
+        "login_uid",
+        Int64,
+        Source::Header("login_uid"),
+        "user who logged in, whatever the process became since; null if no login started it",
+    ),
+    column("login_user", Text, Source::Collector, "name of `login_uid` in the host's user database"),
+    column("session_id", Int32, Source::Header("session"), "session: process id of its leader on the host"),
+    column("tty", Text, Source::Collector, "terminal of the session when the program was started, as ps shows it"),
+    column("cwd", Text, Source::Collector, "working directory"),
+    column("parent_comm", Text, Source::Collector, "name of the process that created this one, now or when it ended"),
+    column("parent_exe", Text, Source::Collector, "its executable"),
+    column("parent_cmdline", Text, Source::Collector, "its arguments, joined by spaces"),
+    column(
+        "ancestors",
+        Text,
+        Source::Collector,
+        "names of the creators, nearest first, joined by `<`; `...` where the limit cut it",
+    ),
 ];
 
 impl Column {

@@ -1,6 +1,6 @@
 //! A record, checked against its definition once, so that everything behind reads it without further questions.
 
-use crate::wire::{CONTEXT_TASK, HEADER, HEADER_SIZE, offset_of};
+use crate::wire::{CONTEXT_INNER, CONTEXT_LEFT_OUT, CONTEXT_TASK, HEADER, HEADER_SIZE, offset_of};
 use crate::{Action, Class, action_by_id};
 
 /// Offsets in the header.
@@ -20,6 +20,18 @@ pub mod at {
     pub const PROCESS_KEY: usize = offset_of(HEADER, "process_key");
     /// `parent_key`
     pub const PARENT_KEY: usize = offset_of(HEADER, "parent_key");
+    /// `container_cgroup`
+    pub const CONTAINER_CGROUP: usize = offset_of(HEADER, "container_cgroup");
+    /// `pid`
+    pub const PID: usize = offset_of(HEADER, "pid");
+    /// `tid`
+    pub const TID: usize = offset_of(HEADER, "tid");
+    /// `uid`
+    pub const UID: usize = offset_of(HEADER, "uid");
+    /// `login_uid`
+    pub const LOGIN_UID: usize = offset_of(HEADER, "login_uid");
+    /// `session`
+    pub const SESSION: usize = offset_of(HEADER, "session");
     /// `cpu`
     pub const CPU: usize = offset_of(HEADER, "cpu");
     /// `comm`
@@ -63,6 +75,12 @@ fn u16_at(bytes: &[u8], at: usize) -> usize {
 #[inline]
 pub fn i64_at(bytes: &[u8], at: usize) -> i64 {
     bytes.get(at..at + 8).and_then(|b| b.try_into().ok()).map_or(0, i64::from_le_bytes)
+}
+
+/// Little-endian u32 at an offset of the fixed part; 0 beyond its end.
+#[inline]
+pub fn u32_at(bytes: &[u8], at: usize) -> u32 {
+    bytes.get(at..at + 4).and_then(|b| b.try_into().ok()).map_or(0, u32::from_le_bytes)
 }
 
 /// Action number of a record, 0 for one that is too short.
@@ -128,6 +146,31 @@ impl<'a> Record<'a> {
     /// Whether the process fields are valid.
     pub fn in_task(&self) -> bool {
         u16_at(self.fixed, at::CONTEXT) as u16 & CONTEXT_TASK != 0
+    }
+
+    /// Whether the task was in a pid namespace below the collector's; told only where a filter asks.
+    pub fn in_inner_namespace(&self) -> bool {
+        u16_at(self.fixed, at::CONTEXT) as u16 & CONTEXT_INNER != 0
+    }
+
+    /// Whether the kernel's filters leave the event out.
+    pub fn is_left_out(&self) -> bool {
+        u16_at(self.fixed, at::CONTEXT) as u16 & CONTEXT_LEFT_OUT != 0
+    }
+
+    /// Whether it was written by the first thread of the process.
+    pub fn by_leader(&self) -> bool {
+        u32_at(self.fixed, at::PID) == u32_at(self.fixed, at::TID)
+    }
+
+    /// Real user id.
+    pub fn uid(&self) -> u32 {
+        u32_at(self.fixed, at::UID)
+    }
+
+    /// Cgroup that tells the container.
+    pub fn container_cgroup(&self) -> u64 {
+        i64_at(self.fixed, at::CONTAINER_CGROUP) as u64
     }
 
     /// Name of the thread.

@@ -73,23 +73,40 @@ pub const RECORD_BYTES_MAX: usize = 64 * 1024;
 pub static HEADER: &[Field] = &[
     field("size", Wire::U32, "bytes of the record, this header included"),
     field("action", Wire::U16, "what happened: `class << 8 | action`; 0 is a void record"),
-    field("context", Wire::U16, "bit 0: written in a task, so the process fields are valid"),
+    field(
+        "context",
+        Wire::U16,
+        "bit 0: written in a task, so the process fields are valid; bit 1: in an inner pid namespace; \
+         bit 2: left out by the filters",
+    ),
     field("seq", Wire::U64, "attempt number on this CPU, from 0 at load"),
     field("ktime_ns", Wire::U64, "CLOCK_BOOTTIME in ns, taken after the sequence number"),
     field("process_key", Wire::I64, "`(start_boottime_ns >> 17) << 22 | tgid` of the group leader"),
     field("parent_key", Wire::I64, "the same for the parent at the event"),
     field("cgroup_id", Wire::U64, "inode number of the cgroup v2 directory"),
+    field("container_cgroup", Wire::U64, "the same in the hierarchy that has the containers: v2, or a controller of v1"),
     field("cpu", Wire::U32, "CPU that wrote the record"),
     field("pid", Wire::U32, "tgid"),
     field("tid", Wire::U32, "kernel pid"),
     field("ppid", Wire::U32, "tgid of the parent at the event"),
     field("uid", Wire::U32, "real user id in the initial user namespace"),
     field("gid", Wire::U32, "real group id in the initial user namespace"),
+    field("login_uid", Wire::U32, "0 in the ring; the collector puts the login user of the process here"),
+    field("session", Wire::U32, "0 in the ring; the collector puts the session of the process here"),
     field("comm", Wire::Bytes(16), "name of the thread, NUL-padded"),
 ];
 
 /// Bit of the header's `context`: the process fields are those of the current task.
 pub const CONTEXT_TASK: u16 = 1;
+
+/// Bit of the header's `context`: the task is in another pid namespace than the collector, an inner one.
+pub const CONTEXT_INNER: u16 = 2;
+
+/// Bit of the header's `context`: the filters leave the event out; it is there for what it tells of others.
+pub const CONTEXT_LEFT_OUT: u16 = 4;
+
+/// No login user: what the kernel has for processes that no login started.
+pub const NO_LOGIN_UID: i64 = u32::MAX as i64;
 
 /// Bytes of the header.
 pub const HEADER_SIZE: usize = end_of(HEADER);

@@ -97,6 +97,9 @@ impl Table {
             (None, ret) => push_column(line, &number(ret), RET_CHARS),
         }
         detail::event(class, columns, row, line);
+        if class != ClassId::Container {
+            detail::container(columns, row, line);
+        }
     }
 
     /// Ends the line: without trailing spaces, cut to the width, coloured.
@@ -123,7 +126,7 @@ fn header(class: ClassId, line: &mut String) {
         ClassId::File => ("ACTION", "PATH"),
         ClassId::Network => ("ACTION", "LOCAL -> REMOTE"),
         ClassId::Syscall => ("ACTION", "CALL"),
-        ClassId::Memory | ClassId::Kernel | ClassId::Loss => ("ACTION", "DETAIL"),
+        ClassId::Memory | ClassId::Kernel | ClassId::Loss | ClassId::Container => ("ACTION", "DETAIL"),
     };
     push_column(line, "TIME", TIME_CHARS);
     push_column(line, "COMM", COMM_CHARS);

@@ -70,6 +70,15 @@ pub fn differences(class: &Class, action: &Action, row: &Row, fact: &Row) -> Vec
     }
     let mut wrong = who_differs(row, &fact["who"]);
     for column in class.columns {
+        if NAMESPACES.contains(&column.name) && action.has(column.name) && !expect.contains_key(column.name) {
+            let own = fact["who"].get(column.name);
+            // A fork that failed has no child, and so no namespaces.
+            let none = row.contains_key("error") && action.name == "fork";
+            if !none && own.is_some_and(|own| !agrees(own, row.get(column.name))) {
+                wrong.push(format!("{}: expected {own:?}, got {:?}", column.name, row.get(column.name)));
+            }
+            continue;
+        }
         let default = if column.name == "text_escaped" { Value::Bool(false) } else { Value::Null };
         let expected = expect.get(column.name).unwrap_or(&default);
         if !agrees(expected, row.get(column.name)) {
@@ -79,12 +88,27 @@ pub fn differences(class: &Class, action: &Action, row: &Row, fact: &Row) -> Vec
     wrong
 }
 
+/// Columns of class process that are the caller's own.
+const NAMESPACES: [&str; 7] = ["mnt_ns", "pid_ns", "net_ns", "user_ns", "uts_ns", "ipc_ns", "cgroup_ns"];
+/// Columns of the context that /proc tells too, if it is there.
+const CONTEXT: [&str; 7] =
+    ["cwd", "user_name", "session_id", "login_uid", "parent_comm", "parent_exe", "parent_cmdline"];
+
 /// The columns that say who, against what /proc said.
 pub fn who_differs(row: &Row, who: &Value) -> Vec<String> {
     let mut wrong = vec![];
     for column in ["pid", "tid", "ppid", "uid", "gid", "comm", "exe", "cmdline", "cgroup_id"] {
         if !agrees(&who[column], row.get(column)) {
             wrong.push(format!("{column}: expected {}, got {:?}", who[column], row.get(column)));
+        }
+    }
+    // Facts of a process that another one writes down have the context of that one.
+    let is_own = who["context_of"] == who["pid"];
+    for column in CONTEXT.iter().filter(|_| is_own) {
+        if let Some(expected) = who.get(*column)
+            && !agrees(expected, row.get(*column))
+        {
+            wrong.push(format!("{column}: expected {expected}, got {:?}", row.get(*column)));
         }
     }
     for (column, pid, start) in [("process_key", "pid", "start_ticks"), ("parent_key", "ppid", "parent_start_ticks")] {

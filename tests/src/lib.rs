@@ -5,5 +5,6 @@
 pub mod brokers;
 pub mod capture;
 pub mod compare;
+pub mod engine;
 pub mod live;
 pub mod skip;

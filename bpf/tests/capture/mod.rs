@@ -76,6 +76,7 @@ impl Capture {
             possible_cpus: cpus,
             online_cpus: (0..cpus).collect(),
             cgroup_root: None,
+            containers: weir_bpf::ContainerHierarchy::V2,
         };
         let mut loaded = Loaded::load(&settings).expect("load");
         assert!(loaded.refused.is_empty(), "refused: {:#?}", loaded.refused);

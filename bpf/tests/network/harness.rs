@@ -132,6 +132,7 @@ impl Harness {
             possible_cpus: cpus,
             online_cpus: (0..cpus).collect(),
             cgroup_root: root.clone(),
+            containers: weir_bpf::ContainerHierarchy::V2,
         };
         let mut loaded = Loaded::load(&settings).expect("load");
         assert!(loaded.refused.is_empty(), "refused: {:#?}", loaded.refused);

@@ -3,7 +3,7 @@
 
 use weir_schema::record::Record;
 
-use crate::context::Process;
+use crate::context::Known;
 use crate::texts::TextId;
 use weir_schema::record::at;
 
@@ -62,13 +62,16 @@ impl Block {
 
     /// Begins a row; its texts follow, then [`Block::end_row`].
     #[inline]
-    pub fn begin_row(&mut self, record: &Record<'_>, process: &Process) {
+    pub fn begin_row(&mut self, record: &Record<'_>, known: &Known) {
         let start = self.fixed.len();
         self.fixed.extend_from_slice(record.fixed);
-        if process.parent_key != 0 {
+        let fixed = &mut self.fixed[start..];
+        if known.parent_key != 0 {
             // The creator, where the record has whoever is the parent now.
-            self.fixed[start + at::PARENT_KEY..][..8].copy_from_slice(&process.parent_key.to_le_bytes());
+            fixed[at::PARENT_KEY..][..8].copy_from_slice(&known.parent_key.to_le_bytes());
         }
+        fixed[at::LOGIN_UID..][..4].copy_from_slice(&known.login_uid.to_le_bytes());
+        fixed[at::SESSION..][..4].copy_from_slice(&known.session.to_le_bytes());
         let action = record.action.index() % ACTIONS_MAX;
         self.by_action[action] |= 1 << self.len;
         self.actions |= 1 << action;

@@ -7,7 +7,7 @@ use arrow_array::{ArrayRef, Int64Array};
 use weir_schema::column::locate;
 use weir_schema::errno::{ERRNO_MAX, errno_name};
 use weir_schema::symbols::by_name;
-use weir_schema::wire::Wire;
+use weir_schema::wire::{NO_LOGIN_UID, Wire};
 use weir_schema::{Class, Column, ColumnType, Source};
 
 use super::block::Block;
@@ -18,7 +18,8 @@ use super::syscall;
 use crate::texts::Texts;
 
 /// Common columns that are null in rows written outside a task.
-const OF_THE_TASK: &[&str] = &["pid", "tid", "ppid", "process_key", "parent_key", "uid", "gid", "cgroup_id"];
+const OF_THE_TASK: &[&str] =
+    &["pid", "tid", "ppid", "process_key", "parent_key", "uid", "gid", "cgroup_id", "login_uid", "session_id"];
 
 /// A column that nothing fills yet.
 struct NullColumn {
@@ -53,7 +54,12 @@ fn integers(ty: ColumnType, place: (usize, Wire), rule: Rule, null: Option<i64>)
 
 fn header(column: &Column, place: (usize, Wire)) -> Box<dyn Filling> {
     let rule = if OF_THE_TASK.contains(&column.name) { Rule::InTask } else { Rule::Always };
-    integers(column.ty, place, rule, (column.name == "parent_key").then_some(0))
+    let null = match column.name {
+        "parent_key" | "session_id" => Some(0),
+        "login_uid" => Some(NO_LOGIN_UID),
+        _ => None,
+    };
+    integers(column.ty, place, rule, null)
 }
 
 fn errors(rule: Rule, at: usize) -> Box<dyn Filling> {

@@ -11,17 +11,15 @@ use super::column::{Closing, Filling};
 use super::columns::filling;
 use super::lists::ListColumn;
 use super::slots::Slots;
-use crate::context::Process;
-use crate::texts::{TextId, Texts};
+use crate::context::Known;
+use crate::texts::Texts;
 
 /// A record with what is known of its process.
 pub struct Row<'a> {
     /// The record.
     pub record: &'a Record<'a>,
-    /// Its process.
-    pub process: Process,
-    /// Its thread's name.
-    pub comm: TextId,
+    /// Its process, user and container.
+    pub known: &'a Known,
 }
 
 /// A column of lists: appended row by row, because few rows have one.
@@ -78,7 +76,7 @@ impl ClassRows {
 
     /// Appends a row.
     pub fn append(&mut self, row: &Row<'_>, texts: &mut Texts) {
-        self.block.begin_row(row.record, &row.process);
+        self.block.begin_row(row.record, row.known);
         self.slots.take(row, &mut self.block, texts);
         for slot in &mut self.lists {
             let list = row.record.tail(slot.tail);

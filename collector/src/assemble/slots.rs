@@ -7,15 +7,15 @@ use weir_schema::{Action, Class, Column, ColumnType, Source};
 use super::block::Block;
 use super::rows::Row;
 use super::syscall;
+use crate::context;
 use crate::paths;
 use crate::texts::{Making, TextId, Texts, push_bytes};
 
 /// How one or more text slots of a row get their texts.
 #[derive(Debug, Clone, Copy)]
 enum Taken {
-    Comm,
-    Exe,
-    Cmdline,
+    /// What is known of the process, by its place in [`context::TEXTS`].
+    Known(usize),
     Plain {
         tail: usize,
     },
@@ -53,12 +53,17 @@ pub struct Slots {
 }
 
 fn is_text(column: &Column) -> bool {
-    let by_name = matches!(column.name, "comm" | "exe" | "cmdline" | "args_text");
+    let by_name = column.name == "args_text" || known(column.name).is_some();
     let by_source = matches!(
         column.source,
         Source::Text { .. } | Source::Walk { .. } | Source::Path { .. } | Source::Address { .. }
     );
     column.ty == ColumnType::Text && (by_name || by_source)
+}
+
+/// Place of a column in what is known of processes.
+fn known(column: &str) -> Option<usize> {
+    context::TEXTS.iter().position(|name| *name == column)
 }
 
 fn tail(class: &Class, name: &str) -> usize {
@@ -89,12 +94,10 @@ impl Slots {
     }
 
     fn of_action(&self, class: &Class, action: &Action) -> Vec<(usize, Taken)> {
-        let common = class.all_columns().count() - class.columns.len();
-        let is_common = |column: &Column| class.all_columns().take(common).any(|c| c.name == column.name);
         let mut taken: Vec<(usize, Taken)> = vec![];
         let mut with_a_path: Vec<usize> = vec![];
         for (slot, column) in self.columns.iter().enumerate() {
-            if !is_common(column) && !action.has(column.name) {
+            if class.owns(column.name) && !action.has(column.name) {
                 continue;
             }
             let how = self.taken(class, action, column);
@@ -115,10 +118,8 @@ impl Slots {
 
     fn taken(&self, class: &Class, action: &Action, column: &Column) -> Taken {
         match (column.name, column.source) {
-            ("comm", _) => Taken::Comm,
-            ("exe", _) => Taken::Exe,
-            ("cmdline", _) => Taken::Cmdline,
             ("args_text", _) => Taken::Arguments,
+            (name, _) if known(name).is_some() => Taken::Known(known(name).unwrap_or_default()),
             ("path", Source::Path { raw, .. }) if action.name == "symlink" => Taken::Target {
                 raw: tail(class, raw),
                 link_raw: tail(class, "new_path_raw"),
@@ -149,10 +150,7 @@ impl Slots {
         let record = row.record;
         for &(slot, taken) in &self.by_action[record.action.index()] {
             let id = match taken {
-                Taken::Comm if record.in_task() => row.comm,
-                Taken::Comm => TextId::NONE,
-                Taken::Exe => row.process.exe,
-                Taken::Cmdline => row.process.cmdline,
+                Taken::Known(i) => row.known.texts[i],
                 Taken::Plain { tail } => texts.plain(record.tail(tail)),
                 Taken::Walk { tail } => paths::walked(texts, record.tail(tail)),
                 Taken::Path { walk, raw, dir, raw_slot, dir_slot } => {

@@ -86,6 +86,7 @@ pub(super) fn check(settings: SettingFlags, json: bool) -> u8 {
             Err(error) => machine.push(not_loaded(&error)),
         }
     }
+    machine.push(container_names(&config));
     let check = Check::new(machine, probes);
     let text = if json { serde_json::to_string_pretty(&check).map(|text| text + "\n") } else { Ok(check.to_string()) };
     match text.map_err(complain) {
@@ -110,6 +111,17 @@ fn order(exact: bool) -> Finding {
     };
     let advice = (!exact).then(|| "nothing is lost; Linux 6.14 and newer write in exact order".to_owned());
     Finding { name: "order", level, found: found.to_owned(), advice }
+}
+
+fn container_names(config: &Config) -> Finding {
+    let sockets = crate::run::context::sockets(config);
+    let found: Vec<String> = sockets.docker.iter().chain(&sockets.cri).map(|path| path.display().to_string()).collect();
+    let found = match (config.context && config.container_names, found.is_empty()) {
+        (false, _) => "not asked for: containers have ids only".to_owned(),
+        (true, true) => "no runtime has a socket here: containers have ids only".to_owned(),
+        (true, false) => found.join(", "),
+    };
+    Finding { name: "container names", level: Level::Good, found, advice: None }
 }
 
 fn not_loaded(error: &anyhow::Error) -> Finding {

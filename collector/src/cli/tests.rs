@@ -124,25 +124,48 @@ fn the_short_help_stays_short_enough_to_read() {
               --status <WHEN>     The live status line on standard error; `auto` shows it on a terminal
                                   [possible values: auto, always, never]
 
+        Context:
+              --no-context
+                  Off: Add to each row who did it: creators, users, containers
+              --processes-max <N>
+                  Processes that are remembered, ended ones included; beyond it those that were not seen for
+                  long are forgotten
+              --process-grace <TIME>
+                  How long an ended process is remembered, for events that come late
+              --ancestors-max <N>
+                  Names in column `ancestors`; 0 leaves it empty
+              --no-container-names
+                  Off: Ask container runtimes for names
+              --docker-socket <SOCKET>
+                  Sockets of Docker's interface (Docker, podman) to ask at
+              --cri-socket <SOCKET>
+                  Sockets of the Container Runtime Interface (containerd, CRI-O) to ask at
+              --container-lookups-per-second-max <N>
+                  Containers whose names are asked for per second, at most
+
         Filters:
-              --follow <PID>            Only these processes, by id, and their descendants
-              --except-tree <PID>       Not these processes, by id, nor their descendants
-              --only-user <USER>        Only tasks of these users, by name or id
-              --except-user <USER>      Not tasks of these users
-              --only-comm <NAME>        Only tasks with these names (column `comm`, at most 15 bytes)
-              --except-comm <NAME>      Not tasks with these names
-              --only-cgroup <CGROUP>    Only tasks inside these cgroups or below: a path under the cgroup v2
-                                        mount, or an id as in `cgroup_id`
-              --except-cgroup <CGROUP>  Not tasks inside these cgroups or below
-              --only-path <PREFIX>      Of class `file`, only events with a path that is one of these or
-                                        below it: `/etc` is the directory and all in it, and not `/etcetera`
-              --except-path <PREFIX>    Not events of class `file` whose path is one of these or below it;
-                                        of two paths both have to be
-              --containers              Only tasks inside containers
-              --no-containers           No tasks inside containers
-              --failed                  Only attempts that failed
-              --succeeded               Only attempts that succeeded
-              --include-self            Record weir itself too
+              --follow <PID>                  Only these processes, by id, and their descendants
+              --except-tree <PID>             Not these processes, by id, nor their descendants
+              --only-user <USER>              Only tasks of these users, by name or id
+              --except-user <USER>            Not tasks of these users
+              --only-comm <NAME>              Only tasks with these names (column `comm`, at most 15 bytes)
+              --except-comm <NAME>            Not tasks with these names
+              --only-cgroup <CGROUP>          Only tasks inside these cgroups or below: a path under the
+                                              cgroup v2 mount, or an id as in `cgroup_id`
+              --except-cgroup <CGROUP>        Not tasks inside these cgroups or below
+              --only-path <PREFIX>            Of class `file`, only events with a path that is one of these
+                                              or below it: `/etc` is the directory and all in it, and not
+                                              `/etcetera`
+              --except-path <PREFIX>          Not events of class `file` whose path is one of these or below
+                                              it; of two paths both have to be
+              --containers                    Only tasks inside containers
+              --no-containers                 No tasks inside containers
+              --only-container <CONTAINER>    Only these containers: by id, the first 12 characters of it or
+                                              more, or name
+              --except-container <CONTAINER>  Not these containers
+              --failed                        Only attempts that failed
+              --succeeded                     Only attempts that succeeded
+              --include-self                  Record weir itself too
 
         Parquet files:
               --parquet <DIR>  Directory of the Parquet files

@@ -11,6 +11,7 @@ use weir_bpf::filter::{COMM_BYTES_MAX, PREFIX_BYTES_MAX};
 use weir_bpf::{Filters, Lists};
 
 use super::validate::too_many;
+use crate::context::Rule;
 use super::{Containers, Filter, Results};
 
 /// Directories that are looked at to find a cgroup by its id.
@@ -37,6 +38,11 @@ pub enum FilterError {
 }
 
 impl Filter {
+    /// Which containers are kept, where the kernel was not told yet.
+    pub fn containers(filters: &Filters) -> Rule {
+        Rule::new(filters.containers, &filters.container_ids.only, &filters.container_ids.except)
+    }
+
     /// Resolves names on this machine; `cgroup_root` is where cgroup v2 is mounted.
     ///
     /// # Errors
@@ -50,6 +56,7 @@ impl Filter {
                 Containers::Only => Some(true),
                 Containers::None => Some(false),
             },
+            container_ids: lists(&self.only_container, &self.except_container, |name| Ok(name.clone()))?,
             users: lists(&self.only_user, &self.except_user, |name| find_user(name))?,
             comms: lists(&self.only_comm, &self.except_comm, |name| Ok(name.clone()))?,
             cgroups: lists(&self.only_cgroup, &self.except_cgroup, cgroup)?,
@@ -145,6 +152,8 @@ pub(super) fn problems(filter: &Filter) -> Vec<(&'static str, String)> {
     check("filter.except_user", &filter.except_user, |_| None);
     check("filter.only_cgroup", &filter.only_cgroup, |_| None);
     check("filter.except_cgroup", &filter.except_cgroup, |_| None);
+    check("filter.only_container", &filter.only_container, container_problem);
+    check("filter.except_container", &filter.except_container, container_problem);
     check("filter.only_comm", &filter.only_comm, comm_problem);
     check("filter.except_comm", &filter.except_comm, comm_problem);
     check("filter.only_path", &filter.only_path, prefix_problem);
@@ -158,6 +167,10 @@ pub(super) fn problems(filter: &Filter) -> Vec<(&'static str, String)> {
 fn comm_problem(name: &str) -> Option<String> {
     (name.len() > COMM_BYTES_MAX)
         .then(|| format!("has `{name}`: the kernel keeps {COMM_BYTES_MAX} bytes of a task's name, give those"))
+}
+
+fn container_problem(name: &str) -> Option<String> {
+    name.is_empty().then(|| "has an empty name: give an id of at least 12 characters, or a container's name".to_owned())
 }
 
 fn prefix_problem(prefix: &str) -> Option<String> {

@@ -34,6 +34,7 @@ fn other_value(key: &Key) -> String {
         "args_bytes_max" => "1KiB",
         "filter.only_path" | "filter.except_path" => "/etc/",
         "parquet.zstd_level" => "3",
+        "ancestors_max" => "8",
         "user" => "root",
         "listen" => "127.0.0.1:9464",
         "kafka.topic" | "nats.subject" => "other",

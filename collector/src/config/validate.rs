@@ -30,6 +30,8 @@ static RANGES: &[Range] = &[
     range("nap_us", |c| c.nap_us, 50, 1_000_000),
     range("naps_before_sleep", |c| u64::from(c.naps_before_sleep), 0, 1000),
     range("clock_slack_ns", |c| c.clock_slack_ns, 0, 1_000_000_000),
+    range("ancestors_max", |c| c.ancestors_max as u64, 0, 64),
+    range("container_lookups_per_second_max", |c| u64::from(c.container_lookups_per_second_max), 1, 10_000),
     range("processes_max", |c| c.processes_max as u64, 64, 1 << 22),
     range("followed_max", |c| u64::from(c.followed_max), 64, 1 << 22),
     range("lane_cuts_max", |c| c.lane_cuts_max as u64, 1, 65_536),

@@ -11,6 +11,10 @@ pub struct Mounts {
     pub bpffs: Option<PathBuf>,
     /// cgroup v2: closes of sockets, filters by cgroup.
     pub cgroup2: Option<PathBuf>,
+    /// cgroup v1 with the pids controller, then that with the memory controller: containers are there, if they are.
+    pub pids: Option<PathBuf>,
+    /// See `pids`.
+    pub memory: Option<PathBuf>,
 }
 
 impl Mounts {
@@ -24,8 +28,16 @@ impl Mounts {
             tracefs: of("tracefs", "/sys/kernel/tracing"),
             bpffs: of("bpf", "/sys/fs/bpf"),
             cgroup2: of("cgroup2", "/sys/fs/cgroup"),
+            pids: controller(text, "pids"),
+            memory: controller(text, "memory"),
         }
     }
+}
+
+/// A hierarchy of v1 names its controllers among the options of the mount.
+fn controller(text: &str, name: &str) -> Option<PathBuf> {
+    let has_it = |line: &&str| line.split(' ').nth(3).is_some_and(|options| options.split(',').any(|o| o == name));
+    text.lines().filter(has_it).find_map(|line| mount_point(line, "cgroup"))
 }
 
 fn mount_point(line: &str, kind: &str) -> Option<PathBuf> {
@@ -61,12 +73,14 @@ mod tests {
     #[test]
     fn mounts_are_found_at_the_usual_place_first() {
         let text = "cgroup /sys/fs/cgroup/cpu cgroup rw 0 0\n\
+                    cgroup /sys/fs/cgroup/pids cgroup rw,nosuid,pids 0 0\n\
                     cgroup2 /sys/fs/cgroup/unified cgroup2 rw 0 0\n\
                     tracefs /sys/kernel/debug/tracing tracefs rw 0 0\n\
                     tracefs /sys/kernel/tracing tracefs rw 0 0\n\
                     bpf /mnt/a\\040b\\134c bpf rw 0 0\n";
         let mounts = Mounts::parse(text);
         assert_eq!(mounts.tracefs, Some("/sys/kernel/tracing".into()));
+        assert_eq!((mounts.pids, mounts.memory), (Some("/sys/fs/cgroup/pids".into()), None));
         assert_eq!(mounts.cgroup2, Some("/sys/fs/cgroup/unified".into()));
         assert_eq!(mounts.bpffs, Some("/mnt/a b\\c".into()));
         assert_eq!(Mounts::parse("tmpfs /tracefs tmpfs rw 0 0\n\nx\n"), Mounts::default());

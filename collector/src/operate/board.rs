@@ -11,6 +11,8 @@ use weir_sinks::{Identity, LaneWatch};
 
 use super::liveness::{Liveness, Stall};
 use crate::check::Probe;
+use crate::context;
+use crate::names;
 use crate::order::OrderCounters;
 use crate::pipeline::{Counts, Tallies};
 use crate::spool::Spooled;
@@ -52,7 +54,9 @@ pub struct Published {
     /// Of the order.
     pub order: OrderCounters,
     /// Processes that are known.
-    pub processes: usize,
+    pub context: context::Counts,
+    /// Look-ups of names at container runtimes.
+    pub names: names::Counts,
     /// By CPU.
     pub rings: Vec<RingFill>,
     /// What the kernel counted, as it was read last.

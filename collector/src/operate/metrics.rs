@@ -138,6 +138,12 @@ fn reloads(snapshot: &Snapshot) -> Samples {
     ["ok", "failed"].into_iter().zip(snapshot.reloads).map(sample).collect()
 }
 
+fn lookups(s: &Snapshot) -> Samples {
+    let counts = s.published.names;
+    let results = [("found", counts.found), ("unknown", counts.unknown), ("failed", counts.failed), ("dropped", counts.dropped)];
+    results.into_iter().map(|(result, n)| (vec![("result", result.to_owned())], n as f64)).collect()
+}
+
 fn build_info(_: &Snapshot) -> Samples {
     vec![(vec![("version", env!("CARGO_PKG_VERSION").to_owned())], 1.0)]
 }
@@ -157,7 +163,23 @@ pub(super) static METRICS: &[Metric] = &[
         one(s.published.order.late as f64)
     }),
     counter("weir_clock_steps", "Jumps of the wall clock", |s| one(s.published.counts.clock_steps as f64)),
-    gauge("weir_processes", "Processes whose names and parents are known", |s| one(s.published.processes as f64)),
+    gauge("weir_processes", "Processes whose names and parents are known", |s| {
+        one(s.published.context.processes.known as f64)
+    }),
+    counter("weir_processes_evicted", "Live processes that were forgotten because `processes_max` was reached", |s| {
+        one(s.published.context.processes.evicted as f64)
+    }),
+    counter("weir_processes_unknown", "Look-ups of processes that were not known: their rows have no context", |s| {
+        one(s.published.context.processes.unknown as f64)
+    }),
+    gauge("weir_containers", "Containers that are known", |s| one(s.published.context.containers as f64)),
+    counter("weir_cgroups_unknown", "Look-ups of cgroups that were not known: their rows have no container", |s| {
+        one((s.published.context.cgroups_unknown + s.published.context.cgroups_refused) as f64)
+    }),
+    counter("weir_users_unknown", "User ids that the host's user database does not have", |s| {
+        one(s.published.context.users_unknown as f64)
+    }),
+    counter("weir_container_lookups", "Names asked for at container runtimes, by what came of it", lookups),
     counter("weir_reader_rounds", "Rounds of the reader over all rings", |s| one(s.rounds as f64)),
     counter("weir_numbers", "Numbers given to events, by CPU, lost ones included", |s| {
         by_cpu(s.cpus.iter().map(|(cpu, seq, _)| (*cpu, *seq as f64)))

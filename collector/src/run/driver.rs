@@ -16,7 +16,7 @@ use weir_schema::Reason;
 use weir_sinks::Position;
 
 use super::hotplug::Hotplug;
-use super::in_force::InForce;
+use super::in_force::{InForce, tell_cgroups};
 use super::orders::{Inbox, Order};
 use super::stop::Stop;
 use crate::assemble::Limits;
@@ -32,6 +32,8 @@ use crate::spool::CommitWatch;
 const BACKLOG_SHARE: u64 = 16;
 /// How often the kernel's counters of skipped runs are read while records come.
 const MISSES_EVERY: Duration = Duration::from_secs(1);
+/// How often a sleeping reader looks for names that it waits for.
+const NAMES_EVERY: Duration = Duration::from_millis(20);
 
 /// Waits of the loop.
 #[derive(Debug, Clone, Copy)]
@@ -72,6 +74,8 @@ pub struct Driver {
     pub limits: Limits,
     /// What was counted of attempts without a number.
     pub counted: Counted,
+    /// A runtime was asked for a container's names and has not answered.
+    pub awaits_names: bool,
 }
 
 /// What the kernel's counters said when they were read last.
@@ -196,6 +200,12 @@ impl Driver {
         }
     }
 
+    /// What is not on the way of an event.
+    fn tend(&mut self) {
+        self.awaits_names = self.pipeline.tend(Instant::now());
+        tell_cgroups(&self.loaded, &mut self.pipeline);
+    }
+
     /// Gives ring room back as far as the log has it.
     fn release_held(&mut self) {
         let Some(held) = &mut self.held else { return };
@@ -240,7 +250,8 @@ impl Driver {
             counts: self.pipeline.counts(),
             tallies: self.pipeline.tallies().clone(),
             order: self.sequencer.counters(),
-            processes: self.pipeline.processes(),
+            context: self.pipeline.context(),
+            names: self.pipeline.names(),
             rings: rings.collect(),
             programs: Arc::clone(&self.counted.programs),
         };
@@ -252,6 +263,7 @@ impl Driver {
         let mut naps = 0;
         while !stop.is_asked() && until.is_none_or(|t| Instant::now() < t) {
             self.obey();
+            self.tend();
             let drained = self.drain();
             if drained != Drained::Nothing {
                 naps = 0;
@@ -277,9 +289,10 @@ impl Driver {
             let now = Instant::now();
             let due = self.pipeline.due_in(now);
             let end = until.map(|t| t.saturating_duration_since(now));
+            let names = self.awaits_names.then_some(NAMES_EVERY);
             self.publish(now);
             self.board.set_asleep(true);
-            self.waiter.wait(due.into_iter().chain(end).min());
+            self.waiter.wait(due.into_iter().chain(end).chain(names).min());
             self.board.set_asleep(false);
         }
         self.loaded.shared.set_sleeping(false);
@@ -306,9 +319,9 @@ impl Driver {
         let produced = self.sequencer.produced();
         let order = self.sequencer.counters();
         let duplicates = self.sequencer.duplicates();
-        let processes = self.pipeline.processes();
+        let context = self.pipeline.context();
         let sequencer = &self.sequencer;
         let (lanes, counts) = self.pipeline.finish(|| marks(sequencer, false));
-        (lanes, super::report::Totals { counts, order, produced, duplicates, processes })
+        (lanes, super::report::Totals { counts, order, produced, duplicates, context })
     }
 }

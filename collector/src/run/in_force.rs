@@ -3,10 +3,11 @@
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
-use weir_bpf::{Filters, Loaded, Settings};
+use weir_bpf::{Filters, Lists, Loaded, Settings};
 
 use super::resume::Repin;
 use super::trees::{descendants, follow_all, tasks};
+use crate::config::Filter;
 use crate::pipeline::Pipeline;
 
 /// The settings in force.
@@ -29,8 +30,8 @@ impl InForce {
     pub fn change(&mut self, loaded: &mut Loaded, pipeline: &mut Pipeline, to: Filters) -> Result<()> {
         let repin = self.spool.as_deref().map(Repin::begin).transpose()?;
         let from = self.settings.filters.clone();
-        if let Err(error) = change(loaded, &from, &to) {
-            if let Err(error) = change(loaded, &to, &from) {
+        if let Err(error) = change(loaded, pipeline, &from, &to) {
+            if let Err(error) = change(loaded, pipeline, &to, &from) {
                 tracing::error!("the filters before could not be put back: {error:#}");
             }
             repin.map(|repin| repin.end(&self.settings)).transpose()?;
@@ -43,7 +44,31 @@ impl InForce {
     }
 }
 
-fn change(loaded: &mut Loaded, from: &Filters, to: &Filters) -> Result<()> {
+fn change(loaded: &mut Loaded, pipeline: &mut Pipeline, from: &Filters, to: &Filters) -> Result<()> {
+    if from.containers == to.containers && from.container_ids == to.container_ids {
+        return change_lists(loaded, from, to);
+    }
+    // The kernel does not ask for containers by name while it is told of them anew.
+    let without = Filters { container_ids: Lists::default(), ..to.clone() };
+    change_lists(loaded, from, &without)?;
+    pipeline.select_containers(Filter::containers(to));
+    tell_cgroups(loaded, pipeline);
+    change_lists(loaded, &without, to)
+}
+
+/// Tells the programs what is new of cgroups.
+pub fn tell_cgroups(loaded: &Loaded, pipeline: &mut Pipeline) {
+    for verdict in pipeline.take_verdicts() {
+        if verdict.gone {
+            loaded.forget_cgroup(verdict.cgroup);
+        } else if let Err(error) = loaded.judge_cgroup(verdict.cgroup, verdict.inside, verdict.wanted) {
+            // What the kernel was not told of, it lets through, and the collector judges.
+            tracing::debug!(cgroup = verdict.cgroup, "the kernel was not told of a cgroup: {error}");
+        }
+    }
+}
+
+fn change_lists(loaded: &mut Loaded, from: &Filters, to: &Filters) -> Result<()> {
     if from.trees == to.trees {
         return Ok(loaded.change_filters(from, to)?);
     }

@@ -27,7 +27,7 @@ pub struct Totals {
     /// Numbers that came twice.
     pub duplicates: u64,
     /// Processes known at the end.
-    pub processes: usize,
+    pub context: crate::context::Counts,
 }
 
 impl Totals {
@@ -115,7 +115,12 @@ impl Report {
             "late": self.totals.order.late,
             "sorted": self.totals.order.sorted,
             "duplicates": self.totals.duplicates,
-            "processes": self.totals.processes,
+            "processes": self.totals.context.processes.known,
+            "processes_evicted": self.totals.context.processes.evicted,
+            "processes_unknown": self.totals.context.processes.unknown,
+            "containers": self.totals.context.containers,
+            "cgroups_unknown": self.totals.context.cgroups_unknown,
+            "users_unknown": self.totals.context.users_unknown,
             "sinks": self.lanes.iter().map(LaneReport::to_json).collect::<Vec<_>>(),
             "retired": self.retired.iter().map(LaneReport::to_json).collect::<Vec<_>>(),
         })

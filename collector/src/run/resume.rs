@@ -315,8 +315,9 @@ pub fn drain(config: &Config, pinned: &Pinned, old: OldRings, spool: Spool) -> R
         actions: pinned.actions,
         only_paths: pinned.only_paths.clone(),
         except_paths: pinned.except_paths.clone(),
+        ..Selected::default()
     };
-    let mut pipeline = Pipeline::new(before.identity.clone(), selected, config.processes_max);
+    let mut pipeline = Pipeline::new(before.identity.clone(), selected, super::context::of(config));
     before.go_on(&mut sequencer, &mut pipeline);
     let first_cut = spool.first_cut();
     let (outlet, _) = spool.outlet(vec![])?;

@@ -61,7 +61,7 @@ impl Run<'_> {
 
     /// Classes of the sink with a selected action.
     fn classes(&self, sink: &SinkConfig) -> ClassSet {
-        let is_recorded = |id: ClassId| id == ClassId::Loss || self.actions[id as usize] != 0;
+        let is_recorded = |id: ClassId| id == ClassId::Loss || self.actions[id as usize & 7] != 0;
         for class in CLASSES.iter().filter(|_| sink.classes != ClassSet::all()) {
             if sink.classes.contains(class.id) && !is_recorded(class.id) {
                 tracing::warn!(

@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::fs;
+use std::os::unix::ffi::OsStrExt;
 use std::sync::{Arc, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -13,7 +14,8 @@ use weir_sinks::Identity;
 
 use super::driver::{Counted, Driver, Held, Naps};
 use super::hotplug::Hotplug;
-use super::in_force::InForce;
+use super::context;
+use super::in_force::{InForce, tell_cgroups};
 use super::orders::orders;
 use super::reload::{self, Reload, Reread, Retired};
 use super::report::Report;
@@ -28,7 +30,7 @@ use crate::assemble::Limits;
 use crate::check::Probe;
 use crate::command::{Gate, RunAs};
 use crate::config::filter::CgroupIds;
-use crate::config::{Config, effective_json};
+use crate::config::{Config, Filter, effective_json};
 use crate::host::{Host, clock::boottime_ns};
 use crate::operate::{Board, Facts, Server, Service};
 use crate::order::Sequencer;
@@ -70,6 +72,7 @@ pub fn settings(config: &Config, host: &Host, filters: Filters) -> Result<Settin
             calls: selection.calls,
             calls_without_name: selection.calls_without_name,
             timed: config.durations,
+            places: config.context,
         },
         filters,
         ring_bytes,
@@ -80,6 +83,7 @@ pub fn settings(config: &Config, host: &Host, filters: Filters) -> Result<Settin
         possible_cpus: host.cpus.places(),
         online_cpus: host.cpus.online.clone(),
         cgroup_root: host.mounts.cgroup2.clone(),
+        containers: host.containers.kind,
     })
 }
 
@@ -228,9 +232,10 @@ pub fn start(config: &Config, reread: Reread, command: Option<Vec<OsString>>) ->
         actions: selected_bits(&settings),
         only_paths: settings.filters.paths.only.clone(),
         except_paths: settings.filters.paths.except.clone(),
+        containers: Filter::containers(&settings.filters),
     };
     let actions = selected.actions;
-    let mut pipeline = Pipeline::new(identity.clone(), selected, config.processes_max);
+    let mut pipeline = Pipeline::new(identity.clone(), selected, context::of(config));
     // A command goes on without a reader, and its exit status is still wanted.
     let until_reader_leaves = gate.is_none().then(|| stop.clone());
     let stop_reading = until_reader_leaves.clone();
@@ -259,10 +264,21 @@ pub fn start(config: &Config, reread: Reread, command: Option<Vec<OsString>>) ->
         }
     }
     say_plan(&loaded);
+    host.containers.cgroups().for_each(|(id, path)| pipeline.cgroup(id, path.as_os_str().as_bytes()));
+    tell_cgroups(&loaded, &mut pipeline);
+    if config.context && config.container_names {
+        pipeline.ask_names(context::names(config));
+    }
+    pipeline.tend(Instant::now());
     let cgroups = CgroupIds::of(&settings.filters.cgroups);
-    for record in tasks(&loaded.tasks()?) {
-        let has_row = have_rows && cgroups.let_through(cgroup_id(record));
-        pipeline.running(record, &cmdline_of(pid(record)), before_attach_ns, has_row);
+    let listed = loaded.tasks()?;
+    let running: Vec<(&[u8], Vec<u8>)> = tasks(&listed).into_iter().map(|t| (t, cmdline_of(pid(t)))).collect();
+    pipeline.know_running(&running);
+    if have_rows {
+        for (record, _) in running.iter().filter(|(record, _)| cgroups.let_through(cgroup_id(record))) {
+            pipeline.running(record, before_attach_ns);
+        }
+        pipeline.running_containers(before_attach_ns);
     }
     privilege::drop_unneeded(gate.is_some()).context("drop capabilities that only the start needs")?;
     let hotplug =
@@ -305,6 +321,7 @@ pub fn start(config: &Config, reread: Reread, command: Option<Vec<OsString>>) ->
         inbox,
         in_force: InForce::new(settings, pinned),
         limits: Limits::of(config),
+        awaits_names: true,
     };
     let (duration, stop_wait) = (config.duration, config.stop_wait);
     Ok(Started {

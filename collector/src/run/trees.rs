@@ -4,15 +4,12 @@ use std::collections::{HashMap, HashSet};
 
 use anyhow::Result;
 use weir_bpf::{Filters, Loaded};
+use weir_schema::record::{i64_at, u32_at};
 use weir_schema::wire::{HEADER, offset_of};
 
 const PID: usize = offset_of(HEADER, "pid");
 const PPID: usize = offset_of(HEADER, "ppid");
 const CGROUP: usize = offset_of(HEADER, "cgroup_id");
-
-fn u32_at(record: &[u8], at: usize) -> u32 {
-    record.get(at..at + 4).and_then(|b| b.try_into().ok()).map_or(0, u32::from_le_bytes)
-}
 
 /// A process's id in a record of the task iterator.
 pub fn pid(record: &[u8]) -> u32 {
@@ -21,7 +18,7 @@ pub fn pid(record: &[u8]) -> u32 {
 
 /// Its cgroup there.
 pub fn cgroup_id(record: &[u8]) -> u64 {
-    record.get(CGROUP..CGROUP + 8).and_then(|b| b.try_into().ok()).map_or(0, u64::from_le_bytes)
+    i64_at(record, CGROUP) as u64
 }
 
 /// The records of the task iterator.

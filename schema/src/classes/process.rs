@@ -7,6 +7,8 @@ use crate::wire::{Wire, field};
 /// Value of `exit_code` in a record of a process that a signal ended.
 pub const NO_EXIT_CODE: i64 = i32::MIN as i64;
 
+const NAMESPACES: &[&str] = &["mnt_ns", "pid_ns", "net_ns", "user_ns", "uts_ns", "ipc_ns", "cgroup_ns"];
+
 pub(super) static PROCESS: Class = Class {
     id: ClassId::Process,
     name: "process",
@@ -32,10 +34,19 @@ pub(super) static PROCESS: Class = Class {
         field("egid", Wire::U32, "effective group id after the call"),
         field("sgid", Wire::U32, "saved group id after the call"),
         field("requested", Wire::I32, "first id argument of the call, -1 for none"),
+        field("session_id", Wire::U32, "session of the process, 0 for none"),
+        field("login", Wire::U32, "login user id, all ones for none"),
+        field("mnt_ns", Wire::U32, "inode number of the mount namespace"),
+        field("pid_ns", Wire::U32, "of the pid namespace"),
+        field("net_ns", Wire::U32, "of the network namespace"),
+        field("user_ns", Wire::U32, "of the user namespace"),
+        field("uts_ns", Wire::U32, "of the UTS namespace"),
+        field("ipc_ns", Wire::U32, "of the IPC namespace"),
+        field("cgroup_ns", Wire::U32, "of the cgroup namespace"),
         field("path_state", Wire::U8, "bits of a path: 0 truncated, 1 deleted, 2 unreachable"),
         field("bits", Wire::U8, "0: arguments cut, 1: core dumped, 2: dirfd unreadable"),
     ],
-    tails: &["exe", "path_raw", "path_dir", "args", "env"],
+    tails: &["exe", "path_raw", "path_dir", "args", "env", "cwd", "tty"],
     columns: &[
         RET,
         ERROR,
@@ -85,9 +96,16 @@ pub(super) static PROCESS: Class = Class {
         column("cap_effective_text", Text, Source::Symbols { field: "cap_effective" }, "their names"),
         column("path_truncated", Bool, Source::Bit { field: "path_state", bit: 0 }, "a path was longer than the limit"),
         TEXT_ESCAPED,
+        optional("mnt_ns", Int64, 0, "mount namespace (inode number) after the event; fork: the child's"),
+        optional("pid_ns", Int64, 0, "pid namespace; fork: the child's"),
+        optional("net_ns", Int64, 0, "network namespace; fork: the child's"),
+        optional("user_ns", Int64, 0, "user namespace; fork: the child's"),
+        optional("uts_ns", Int64, 0, "UTS namespace; fork: the child's"),
+        optional("ipc_ns", Int64, 0, "IPC namespace; fork: the child's"),
+        optional("cgroup_ns", Int64, 0, "cgroup namespace; fork: the child's"),
     ],
     actions: &[
-        Action::new(0x0101, "running", "a process that was alive when weir started"),
+        Action::new(0x0101, "running", "a process that was alive when weir started").sets(NAMESPACES),
         Action::new(0x0102, "exec", "a program was started, or could not be")
             .calls(&["execve", "execveat"])
             .sets(&[
@@ -111,11 +129,32 @@ pub(super) static PROCESS: Class = Class {
                 "flags",
                 "flags_text",
                 "fd",
+                "mnt_ns",
+                "pid_ns",
+                "net_ns",
+                "user_ns",
+                "uts_ns",
+                "ipc_ns",
+                "cgroup_ns",
             ])
             .symbols(&[("flags_text", "at_flags"), ("cap_effective_text", "capabilities")]),
         Action::new(0x0103, "fork", "a process was created, or could not be")
             .calls(&["clone", "clone3", "fork", "vfork"])
-            .sets(&["ret", "error", "child_pid", "child_key", "flags", "flags_text"])
+            .sets(&[
+                "ret",
+                "error",
+                "child_pid",
+                "child_key",
+                "flags",
+                "flags_text",
+                "mnt_ns",
+                "pid_ns",
+                "net_ns",
+                "user_ns",
+                "uts_ns",
+                "ipc_ns",
+                "cgroup_ns",
+            ])
             .symbols(&[("flags_text", "clone_flags")]),
         Action::new(0x0104, "exit", "the last thread of a process ended").sets(&[
             "exit_code",
@@ -140,11 +179,36 @@ pub(super) static PROCESS: Class = Class {
             .symbols(&[("cap_effective_text", "capabilities")]),
         Action::new(0x0109, "setns", "a namespace was joined")
             .calls(&["setns"])
-            .sets(&["ret", "error", "fd", "flags", "flags_text"])
+            .sets(&[
+                "ret",
+                "error",
+                "fd",
+                "flags",
+                "flags_text",
+                "mnt_ns",
+                "pid_ns",
+                "net_ns",
+                "user_ns",
+                "uts_ns",
+                "ipc_ns",
+                "cgroup_ns",
+            ])
             .symbols(&[("flags_text", "namespace_flags")]),
         Action::new(0x010a, "unshare", "namespaces were left")
             .calls(&["unshare"])
-            .sets(&["ret", "error", "flags", "flags_text"])
+            .sets(&[
+                "ret",
+                "error",
+                "flags",
+                "flags_text",
+                "mnt_ns",
+                "pid_ns",
+                "net_ns",
+                "user_ns",
+                "uts_ns",
+                "ipc_ns",
+                "cgroup_ns",
+            ])
             .symbols(&[("flags_text", "namespace_flags")]),
         Action::new(0x010b, "ptrace", "a process was traced")
             .calls(&["ptrace"])
@@ -154,5 +218,13 @@ pub(super) static PROCESS: Class = Class {
             .calls(&["kill", "tkill", "tgkill", "rt_sigqueueinfo", "rt_tgsigqueueinfo", "pidfd_send_signal"])
             .sets(&["ret", "error", "target_pid", "signal", "signal_text", "fd"])
             .symbols(&[("signal_text", "signals")]),
+        Action::new(0x010d, "chdir", "the working directory was changed: `cwd` is the new one")
+            .calls(&["chdir", "fchdir"])
+            .sets(&["ret", "error", "path", "path_raw", "path_dir", "path_truncated", "fd"])
+            .on_request(),
+        Action::new(0x010e, "setsid", "a session was created: `session` is the new one")
+            .calls(&["setsid"])
+            .sets(&["ret", "error"])
+            .on_request(),
     ],
 };

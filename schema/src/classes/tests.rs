@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::*;
-use crate::column::{COMMON, ColumnType, Source, locate};
+use crate::column::{COMMON, CONTEXT, ColumnType, Source, locate};
 use crate::symbols;
 use crate::syscalls;
 use crate::wire::{HEADER_SIZE, align_up, end_of};
@@ -112,8 +112,10 @@ fn every_call_of_an_action_is_a_call_of_the_machine() {
 }
 
 #[test]
-fn the_common_columns_lead_every_table() {
+fn the_common_columns_lead_every_table_and_the_context_ends_it() {
     for class in CLASSES {
-        assert!(class.all_columns().map(|c| c.name).take(COMMON.len()).eq(COMMON.iter().map(|c| c.name)));
+        let names: Vec<&str> = class.all_columns().map(|c| c.name).collect();
+        assert!(COMMON.iter().map(|c| c.name).eq(names[..COMMON.len()].iter().copied()));
+        assert!(CONTEXT.iter().map(|c| c.name).eq(names[names.len() - CONTEXT.len()..].iter().copied()));
     }
 }

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use crate::CLASSES;
 use crate::loss::REASONS;
-use crate::wire::{CONTEXT_TASK, Field, HEADER, RECORD_BYTES_MAX, Wire};
+use crate::wire::{CONTEXT_INNER, CONTEXT_LEFT_OUT, CONTEXT_TASK, Field, HEADER, RECORD_BYTES_MAX, Wire};
 
 fn member(out: &mut String, field: &Field) {
     let (ty, suffix) = match field.wire {
@@ -29,7 +29,9 @@ pub fn c_header() -> String {
          #ifndef __bpf__ /* the probes have the types of kernel.h */\n#include <linux/types.h>\n#endif\n\n",
     );
     let _ = writeln!(out, "#define WEIR_RECORD_BYTES_MAX {RECORD_BYTES_MAX}");
-    let _ = writeln!(out, "#define WEIR_CONTEXT_TASK {CONTEXT_TASK}\n");
+    let _ = writeln!(out, "#define WEIR_CONTEXT_TASK {CONTEXT_TASK}");
+    let _ = writeln!(out, "#define WEIR_CONTEXT_INNER {CONTEXT_INNER}");
+    let _ = writeln!(out, "#define WEIR_CONTEXT_LEFT_OUT {CONTEXT_LEFT_OUT}\n");
     for class in CLASSES {
         let _ = writeln!(out, "#define WEIR_CLASS_{} {}", class.name.to_uppercase(), class.id as u8);
     }

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use crate::column::{COMMON, Column, ColumnType};
+use crate::column::{COMMON, CONTEXT, Column, ColumnType};
 use crate::{CLASSES, Trigger};
 
 fn type_name(ty: ColumnType) -> &'static str {
@@ -27,6 +27,8 @@ fn columns(out: &mut String, columns: &[Column]) {
 pub fn markdown() -> String {
     let mut out = String::from("### Columns of every table\n\n");
     columns(&mut out, COMMON);
+    out.push_str("\n... and behind the columns of each class:\n\n");
+    columns(&mut out, CONTEXT);
     for class in CLASSES {
         let _ = writeln!(out, "\n### Class `{}`\n\n{}\n", class.name, class.doc);
         out.push_str("| action | what happened | system calls |\n|---|---|---|\n");

@@ -56,7 +56,9 @@ pub fn sql(directory: &str) -> String {
     for class in CLASSES {
         table(&mut out, class, directory);
     }
-    out.push_str(PROCESS_TREE);
+    for view in [PROCESS_TREE, CONTAINERS, QUESTIONS] {
+        out.push_str(view);
+    }
     out
 }
 
@@ -83,6 +85,70 @@ WITH RECURSIVE tree AS (
   WHERE NOT list_contains(t.lineage, p.process_key)
 )
 SELECT * FROM tree;
+
+-- Every pair of a process and one of its creators: `... WHERE process_key = K ORDER BY distance`.
+CREATE OR REPLACE VIEW process_ancestors AS
+WITH RECURSIVE up AS (
+  SELECT host, boot_id, process_key, parent_key AS ancestor_key, 1 AS distance
+  FROM processes WHERE parent_key IS NOT NULL AND parent_key <> process_key
+  UNION
+  SELECT u.host, u.boot_id, u.process_key, p.parent_key, u.distance + 1
+  FROM up u JOIN processes p ON p.process_key = u.ancestor_key AND p.host = u.host AND p.boot_id = u.boot_id
+  WHERE p.parent_key IS NOT NULL AND p.parent_key <> p.process_key AND u.distance < 64
+)
+SELECT u.host, u.boot_id, u.process_key, u.distance, u.ancestor_key, a.pid, a.comm, a.exe, a.cmdline
+FROM up u LEFT JOIN processes a ON a.process_key = u.ancestor_key AND a.host = u.host AND a.boot_id = u.boot_id;
+";
+
+const CONTAINERS: &str = "
+-- One row per container, with the names that its runtime gave at any time.
+CREATE OR REPLACE VIEW containers AS
+SELECT host, boot_id, container_id, any_value(container_name) AS container_name,
+       any_value(container_image) AS container_image, any_value(container_image_digest) AS container_image_digest,
+       coalesce(any_value(runtime) FILTER (action = 'metadata'), any_value(runtime)) AS runtime,
+       any_value(labels) AS labels, any_value(pod_name) AS pod_name, any_value(pod_namespace) AS pod_namespace,
+       min(time) FILTER (action = 'start') AS started, max(time) FILTER (action = 'die') AS died
+FROM container WHERE container_id IS NOT NULL GROUP BY host, boot_id, container_id;
+
+-- What a container did: `... WHERE container_name = 'web' ORDER BY time`. Names complete rows that came before them.
+CREATE OR REPLACE VIEW container_activity AS
+WITH activity AS (
+  SELECT host, boot_id, container_id, time, 'process' AS class, action, pid, process_key, comm, exe, user_name, error,
+         coalesce(array_to_string(args, ' '), path, cmdline) AS what
+  FROM process WHERE action <> 'running'
+  UNION ALL BY NAME
+  SELECT host, boot_id, container_id, time, 'file' AS class, action, pid, process_key, comm, exe, user_name, error,
+         coalesce(path || ' -> ' || new_path, path, new_path) AS what
+  FROM file
+  UNION ALL BY NAME
+  SELECT host, boot_id, container_id, time, 'network' AS class, action, pid, process_key, comm, exe, user_name, error,
+         coalesce(remote_ip || ':' || remote_port, unix_path, local_ip || ':' || local_port) AS what
+  FROM network
+)
+SELECT a.time, c.container_name, c.container_image, a.class, a.action, a.comm, a.pid, a.what, a.error, a.user_name,
+       a.exe, a.process_key, a.container_id, a.host, a.boot_id
+FROM activity a JOIN containers c USING (host, boot_id, container_id);
+";
+
+const QUESTIONS: &str = "
+-- Who deleted a file: `... WHERE path LIKE '/etc/%'`. Failed attempts have an error.
+CREATE OR REPLACE VIEW deleted_files AS
+SELECT f.time, f.path, f.action, f.error, f.comm, f.exe, f.cmdline, f.user_name, f.login_user, f.tty, f.ancestors,
+       coalesce(f.container_name, c.container_name) AS container_name, f.container_id, f.pid, f.process_key,
+       f.host, f.boot_id
+FROM file f LEFT JOIN containers c USING (host, boot_id, container_id)
+WHERE f.action IN ('unlink', 'rmdir') AND f.path IS NOT NULL;
+
+-- Addresses outside of private networks that processes connected to, with everybody above them:
+-- `... WHERE list_contains(above, 'sshd')`.
+CREATE OR REPLACE VIEW outside_connections AS
+SELECT n.time, n.remote_ip, n.remote_port, n.action, n.error, n.comm, n.exe, n.cmdline, n.user_name, n.login_user,
+       string_split(n.comm || coalesce('<' || n.ancestors, ''), '<') AS above, n.container_id, n.pid, n.process_key,
+       n.host, n.boot_id
+FROM network n
+WHERE n.action IN ('connect', 'established', 'refused') AND n.remote_ip IS NOT NULL
+  AND NOT regexp_matches(n.remote_ip,
+    '^(0\\.|10\\.|100\\.(6[4-9]|[7-9][0-9]|1[01][0-9]|12[0-7])\\.|127\\.|169\\.254\\.|192\\.168\\.|172\\.(1[6-9]|2[0-9]|3[01])\\.|::1$|::$|fe[89ab]|f[cd]|::ffff:(10|127|192\\.168)\\.)');
 ";
 
 #[cfg(test)]

@@ -11,6 +11,9 @@ use crate::text::push_visible;
 /// Nanoseconds of one millisecond.
 const NS_PER_MS: f64 = 1e6;
 
+/// Characters of a container's id that are shown, as Docker shows them.
+const SHORT_ID_CHARS: usize = 12;
+
 /// Appends the detail of an event.
 pub(super) fn event(class: ClassId, columns: &Columns<'_>, row: usize, line: &mut String) {
     match class {
@@ -24,6 +27,12 @@ pub(super) fn event(class: ClassId, columns: &Columns<'_>, row: usize, line: &mu
             fields(columns, row, &["name", "params", "path", "kind_text", "flags_text", "target_pid"], line)
         }
         ClassId::Syscall => syscall(columns, row, line),
+        ClassId::Container => fields(
+            columns,
+            row,
+            &["container_id", "container_name", "container_image", "runtime", "pod_name", "cgroup_path"],
+            line,
+        ),
         ClassId::Loss => {}
     }
 }
@@ -132,6 +141,16 @@ fn syscall(columns: &Columns<'_>, row: usize, line: &mut String) {
     if let Some(ns) = columns.int("duration_ns", row) {
         let _ = write!(line, "{:.3} ms", ns as f64 / NS_PER_MS);
     }
+}
+
+/// Where it happened: `container=web`, or the first characters of an id without a name.
+pub(super) fn container(columns: &Columns<'_>, row: usize, line: &mut String) {
+    let Some(id) = columns.text("container_id", row) else { return };
+    if !line.ends_with(' ') {
+        line.push(' ');
+    }
+    line.push_str("container=");
+    push_visible(line, columns.text("container_name", row).unwrap_or(id.get(..SHORT_ID_CHARS).unwrap_or(id)));
 }
 
 /// `name=value ` for each of these columns that has a value in the row.

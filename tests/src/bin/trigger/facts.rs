@@ -64,8 +64,69 @@ pub fn who() -> Map<String, Value> {
         "parent_start_ticks": start_ticks(field("PPid:")),
     });
     match who {
-        Value::Object(who) => who,
+        Value::Object(mut who) => {
+            place(&mut who);
+            who
+        }
         _ => unreachable!("an object"),
+    }
+}
+
+/// Columns of the namespaces, and their names in /proc.
+const NAMESPACES: [(&str, &str); 7] = [
+    ("mnt_ns", "mnt"),
+    ("pid_ns", "pid"),
+    ("net_ns", "net"),
+    ("user_ns", "user"),
+    ("uts_ns", "uts"),
+    ("ipc_ns", "ipc"),
+    ("cgroup_ns", "cgroup"),
+];
+
+/// Inodes of the calling thread's namespaces; left out where /proc is not there.
+pub fn namespaces() -> Map<String, Value> {
+    let inode = |name: &str| Some(std::fs::metadata(format!("/proc/thread-self/ns/{name}")).ok()?.ino());
+    NAMESPACES.iter().filter_map(|(column, name)| Some(((*column).to_owned(), json!(inode(name)?)))).collect()
+}
+
+fn link(path: String) -> Option<String> {
+    Some(std::fs::read_link(path).ok()?.to_str()?.to_owned())
+}
+
+/// Name of a user in the machine's database.
+pub fn user_name(uid: i64) -> Value {
+    let users = text(&read("/etc/passwd"));
+    let of = |line: &str| -> Option<String> {
+        let fields: Vec<&str> = line.split(':').collect();
+        (fields.get(2)?.parse() == Ok(uid)).then(|| fields[0].to_owned())
+    };
+    users.lines().find_map(of).map_or(Value::Null, Value::String)
+}
+
+/// Working directory, session, login, user and creator: what the context of a row says. What /proc does not tell is left out.
+fn place(who: &mut Map<String, Value>) {
+    who.insert("context_of".into(), who["pid"].clone());
+    if let Some(cwd) = link("/proc/self/cwd".into()) {
+        // It was entered when it was there.
+        who.insert("cwd".into(), json!(cwd.trim_end_matches(" (deleted)")));
+        who.insert("user_name".into(), user_name(who["uid"].as_i64().unwrap_or(-1)));
+    }
+    let stat = text(&read("/proc/self/stat"));
+    if let Some(session) = stat.rsplit_once(')').and_then(|(_, rest)| rest.split_whitespace().nth(3)?.parse::<i64>().ok()) {
+        who.insert("session_id".into(), json!(session));
+    }
+    if let Ok(login) = text(&read("/proc/self/loginuid")).trim().parse::<u32>() {
+        who.insert("login_uid".into(), if login == u32::MAX { Value::Null } else { json!(login) });
+    }
+    who.append(&mut namespaces());
+    let parent = who["ppid"].as_i64().filter(|pid| *pid > 0);
+    let Some(parent) = parent else { return };
+    let comm = text(&read(&format!("/proc/{parent}/comm")));
+    if let (Some(exe), false) = (link(format!("/proc/{parent}/exe")), comm.is_empty()) {
+        who.insert("parent_comm".into(), json!(comm.trim_end_matches('\n')));
+        who.insert("parent_exe".into(), json!(exe));
+        let cmdline = text(&read(&format!("/proc/{parent}/cmdline")));
+        who.insert("parent_cmdline".into(), json!(cmdline.trim_end_matches('\0').replace('\0', " ")));
     }
 }
 
@@ -113,6 +174,10 @@ impl Step {
         // The row is written at the exit of the call, which may have changed them.
         who.insert("uid".into(), json!(call(libc::SYS_getuid, &[])));
         who.insert("gid".into(), json!(call(libc::SYS_getgid, &[])));
+        who.append(&mut namespaces());
+        if who.contains_key("user_name") {
+            who.insert("user_name".into(), user_name(who["uid"].as_i64().unwrap_or(-1)));
+        }
         let mut columns = expect(ret);
         columns["ret"] = json!(ret);
         if (-4095..0).contains(&ret) {

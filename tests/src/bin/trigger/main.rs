@@ -12,6 +12,7 @@ mod network;
 mod open;
 mod process;
 mod rules;
+mod storm;
 mod syscall;
 mod words;
 
@@ -35,6 +36,7 @@ fn main() {
         Some("fresh") => return rules::open_fresh(),
         Some("labels") => return labels::run(),
         Some("obey") => return labels::obey(),
+        Some("storm") => return storm::run(names[1].parse().expect("a number of children")),
         _ => (),
     }
     facts::begin();

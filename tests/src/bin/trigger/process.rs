@@ -320,8 +320,56 @@ fn kill() {
     });
 }
 
+fn directories() {
+    checked_child(|| {
+        let (there, missing) = (c("/tmp"), c("no/such/directory"));
+        let cwd = std::env::current_dir().expect("a working directory");
+        let cwd = cwd.to_str().expect("UTF-8").to_owned();
+        step("process.chdir", "chdir", "to nowhere").sys(
+            libc::SYS_chdir,
+            &[p(&missing)],
+            |_| json!({"path": format!("{cwd}/no/such/directory"), "path_raw": "no/such/directory", "path_dir": cwd, "path_truncated": false}),
+        );
+        let fd = must(libc::SYS_openat, &[libc::AT_FDCWD as usize, p(&there), libc::O_DIRECTORY as usize]) as usize;
+        moved("chdir", libc::SYS_chdir, &[p(&there)], json!({"path_truncated": false}));
+        moved("fchdir", libc::SYS_fchdir, &[fd], json!({"fd": fd, "path_truncated": false}));
+        step("process.chdir", "fchdir", "to nothing").sys(libc::SYS_fchdir, &[777], |_| json!({"fd": 777, "path_truncated": false}));
+    });
+}
+
+/// A change of the working directory that succeeds: the row has the new one.
+fn moved(name: &'static str, number: c_long, arguments: &[usize], expect: Value) {
+    let mut who = who();
+    let from = now();
+    let ret = must(number, arguments);
+    let to = now();
+    who.insert("cwd".into(), json!(std::env::current_dir().expect("a directory")));
+    let mut expect = expect;
+    expect["ret"] = json!(ret);
+    step("process.chdir", name, "to a directory").note(&Value::Object(who), from, to, Some(ret), &expect);
+}
+
+fn sessions() {
+    checked_child(|| {
+        let mut who = who();
+        let from = now();
+        let ret = must(libc::SYS_setsid, &[]);
+        who.insert("session_id".into(), json!(ret));
+        step("process.setsid", "setsid", "of its own").note(
+            &Value::Object(who),
+            from,
+            now(),
+            Some(ret),
+            &json!({"ret": ret}),
+        );
+        step("process.setsid", "setsid", "of the leader of one").sys(libc::SYS_setsid, &[], |_| json!({}));
+    });
+}
+
 /// All of it.
 pub fn run() {
+    directories();
+    sessions();
     crate::exec::run();
     fork();
     exit();

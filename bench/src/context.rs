@@ -1,0 +1,162 @@
+//! What context costs: the same records with it and without, and the table of processes when it is large.
+
+use anyhow::{Context as _, Result};
+use rustix::time::ClockId;
+use weir_collector::context::{Context, Known, Limits};
+use weir_collector::texts::Texts;
+use weir_schema::record::{Record, action_number, at};
+use weir_schema::wire::{HEADER_SIZE, offset_of};
+use weir_schema::{CLASSES, ClassId};
+use weir_sinks::Discard;
+
+use crate::figures::Figures;
+use crate::weir::status_kib;
+use crate::median::median;
+use crate::play::{context, cpu_ns, play_in, to_sink};
+use crate::record::{BUILD, Recording, record};
+use crate::rows::{RECORDED, files};
+
+/// Pairs of runs with and without.
+const ROUNDS: usize = 7;
+const FILE: u16 = 2;
+/// Live processes of the large table and of the small one, and forks with as many ends.
+const LIVE: usize = 100_000;
+const FEW: usize = 1_000;
+const FORKS: usize = 1_000_000;
+/// A row of every fork, exec and end is looked up, as for a sink.
+const EXEC: u16 = 0x0102;
+const FORK: u16 = 0x0103;
+const EXIT: u16 = 0x0104;
+
+/// All figures.
+pub fn measure(figures: &mut Figures, rows: u64) -> Result<()> {
+    let lifecycle_and_files = |record: &[u8]| matches!(action_number(record) >> 8, 1 | FILE);
+    let recording = record(files(), BUILD, RECORDED, lifecycle_and_files)?;
+    cost(figures, &recording, rows)?;
+    large(figures, &recording)
+}
+
+fn cost(figures: &mut Figures, recording: &Recording, rows: u64) -> Result<()> {
+    let run = |is_plain| -> Result<f64> {
+        Ok(play_in(context(is_plain), recording, FILE, rows, to_sink(Box::new(Discard))?)?.ns_per_row)
+    };
+    let mut pairs: Vec<(f64, f64)> = vec![];
+    for _ in 0..ROUNDS {
+        pairs.push((run(true)?, run(false)?));
+    }
+    let [without, with] = [0, 1].map(|i| median(pairs.iter().map(|p| if i == 0 { p.0 } else { p.1 }).collect()));
+    let added = median(pairs.iter().map(|(without, with)| with - without).collect());
+    let note = format!("{with:.0} with, {without:.0} without; file rows of a C build with their forks and execs");
+    figures.at_most("context, per file row", added, 40.0, "ns", note);
+    Ok(())
+}
+
+/// Records that are played with other keys.
+struct Templates<'a> {
+    exec: &'a [u8],
+    fork: &'a [u8],
+    exit: &'a [u8],
+}
+
+impl<'a> Templates<'a> {
+    fn of(recording: &'a Recording) -> Result<Templates<'a>> {
+        let find = |action| recording.records.iter().map(Vec::as_slice).find(|r| action_number(r) == action);
+        let (exec, fork, exit) = (find(EXEC), find(FORK), find(EXIT));
+        Ok(Templates {
+            exec: exec.context("an exec was recorded")?,
+            fork: fork.context("a fork was recorded")?,
+            exit: exit.context("an end was recorded")?,
+        })
+    }
+}
+
+const CHILD_KEY: usize = HEADER_SIZE + offset_of(CLASSES[ClassId::Process.index()].fields, "child_key");
+
+fn keyed(template: &[u8], key: i64, parent: i64, child: i64, ktime_ns: i64) -> Vec<u8> {
+    let mut bytes = template.to_vec();
+    let mut put = |at: usize, value: i64| bytes[at..at + 8].copy_from_slice(&value.to_le_bytes());
+    put(at::PROCESS_KEY, key);
+    put(at::PARENT_KEY, parent);
+    put(at::KTIME_NS, ktime_ns);
+    put(CHILD_KEY, child);
+    bytes
+}
+
+/// A table that is fed, and what its rows know.
+struct Fed {
+    context: Context,
+    texts: Texts,
+    orphans: u64,
+}
+
+impl Fed {
+    fn new(processes_max: usize) -> Fed {
+        let limits = Limits { processes_max, grace_ns: 1_000_000_000, ancestors_max: 16 };
+        Fed { context: Context::new(limits, false), texts: Texts::default(), orphans: 0 }
+    }
+
+    fn feed(&mut self, bytes: &[u8]) {
+        let Ok(record) = Record::parse(bytes) else { return };
+        self.context.learn(&record, &mut self.texts);
+        let known: Known = *self.context.look_up(&record, &mut self.texts);
+        self.orphans += u64::from(known.texts[PARENT_EXE].is_none());
+        if action_number(bytes) == EXIT {
+            self.context.ended(&record);
+        }
+        if self.texts.is_full() {
+            self.texts.compact(self.context.texts_mut());
+        }
+    }
+}
+
+const PARENT_EXE: usize = 6;
+
+/// Fork, exec and end of children of `live` processes, `FORKS` times; ns per record.
+fn storm(templates: &Templates<'_>, fed: &mut Fed, live: usize) -> f64 {
+    let ktime = |n: usize| n as i64 * 1_000_000;
+    for n in 1..=live as i64 {
+        fed.feed(&keyed(templates.fork, n / 2, n / 4, n, 0));
+        fed.feed(&keyed(templates.exec, n, n / 2, 0, 0));
+    }
+    fed.orphans = 0;
+    let mut feeding = 0.0;
+    for n in 0..FORKS {
+        let (parent, child) = (1 + (n * 7919 % live) as i64, (live + 1 + n) as i64);
+        let records = [
+            keyed(templates.fork, parent, parent / 2, child, ktime(n)),
+            keyed(templates.exec, child, parent, 0, ktime(n)),
+            keyed(templates.exit, child, parent, 0, ktime(n)),
+        ];
+        let begin = cpu_ns(ClockId::ThreadCPUTime);
+        records.iter().for_each(|record| fed.feed(record));
+        feeding += cpu_ns(ClockId::ThreadCPUTime) - begin;
+    }
+    feeding / (3 * FORKS) as f64
+}
+
+fn resident_mib() -> f64 {
+    status_kib(std::process::id(), "VmRSS:").unwrap_or(0) as f64 / 1024.0
+}
+
+fn large(figures: &mut Figures, recording: &Recording) -> Result<()> {
+    let templates = Templates::of(recording)?;
+    // Room for the live ones and for those of a second's grace.
+    let room = LIVE + 16_384;
+    let few = storm(&templates, &mut Fed::new(room), FEW);
+    let before = resident_mib();
+    let mut fed = Fed::new(room);
+    let many = storm(&templates, &mut fed, LIVE);
+    let grown = resident_mib() - before;
+    let counts = fed.context.counts().processes;
+    let note = format!("{many:.0} ns per record with {LIVE} live processes, {few:.0} with {FEW}; {FORKS} forks and ends");
+    figures.at_most("context: a table of 100,000 against one of 1,000", many / few, 1.2, "", note);
+    let note = format!("{} known, {} evicted, {} look-ups of unknown ones", counts.known, counts.evicted, counts.unknown);
+    figures.at_most("context: rows without a creator", fed.orphans as f64, 0.0, "", note);
+    figures.say("context: memory of that table", grown, "MiB", String::new());
+    let mut small = Fed::new(LIVE / 2);
+    storm(&templates, &mut small, LIVE);
+    let counts = small.context.counts().processes;
+    let note = format!("at most {}; {} evicted and counted", LIVE / 2, counts.evicted);
+    figures.at_most("context: processes known when half of them fit", counts.known as f64, LIVE as f64 / 2.0, "", note);
+    Ok(())
+}

@@ -1,0 +1,50 @@
+//! The filter by containers: all, none, or some by id and name.
+
+use super::Container;
+
+/// Characters of an id that are enough to name a container.
+pub const ID_PREFIX_MIN: usize = 12;
+
+/// Which containers are recorded.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Rule {
+    inside: Option<bool>,
+    only: Vec<String>,
+    except: Vec<String>,
+}
+
+impl Rule {
+    /// `inside`: only containers, or only the host; `only` and `except`: ids, their first 12 characters or more, or names.
+    pub fn new(inside: Option<bool>, only: &[String], except: &[String]) -> Rule {
+        Rule { inside, only: only.to_vec(), except: except.to_vec() }
+    }
+
+    /// Whether it keeps everything.
+    pub fn is_open(&self) -> bool {
+        self.inside.is_none() && self.only.is_empty() && self.except.is_empty()
+    }
+
+    /// Whether it keeps what happens inside containers, or outside.
+    pub fn keeps_where(&self, is_inside: bool) -> bool {
+        self.inside.is_none_or(|inside| inside == is_inside)
+    }
+
+    /// Whether it keeps this container, or the host. One whose name is not known yet is kept where a name may decide: a row
+    /// too many is better than one too few.
+    pub fn keeps(&self, container: Option<&Container>) -> bool {
+        let Some(container) = container else { return self.only.is_empty() };
+        let is_named = |list: &[String]| list.iter().any(|word| names(word, container));
+        if is_named(&self.except) {
+            return false;
+        }
+        self.only.is_empty() || is_named(&self.only) || (container.name.is_none() && self.only.iter().any(|w| !is_id(w)))
+    }
+}
+
+fn is_id(word: &str) -> bool {
+    word.len() >= ID_PREFIX_MIN && word.bytes().all(|b| b.is_ascii_hexdigit())
+}
+
+fn names(word: &str, container: &Container) -> bool {
+    container.name.as_deref() == Some(word) || container.id == word || (is_id(word) && container.id.starts_with(word))
+}

@@ -1,0 +1,354 @@
+//! The table of processes: who created them, their program, their place.
+//!
+//! A child takes over what its creator is at the fork. The table is bounded: when it is full, those that ended longest ago
+//! go first, then those that nothing was seen of for long; an evicted process is counted, and its later rows have null
+//! context until its next exec.
+
+use std::collections::{HashMap, VecDeque};
+
+use foldhash::fast::FixedState;
+use weir_schema::wire::NO_LOGIN_UID;
+
+use super::Known;
+use crate::texts::{TextId, Texts};
+
+/// Bounds of the table.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Processes, ended ones included.
+    pub processes_max: usize,
+    /// How long an ended process stays known, ns.
+    pub grace_ns: i64,
+    /// Names in `ancestors`.
+    pub ancestors_max: usize,
+}
+
+/// What is shown of the table.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Processes that are known, ended ones included.
+    pub known: u64,
+    /// Live processes that had to go for others.
+    pub evicted: u64,
+    /// Look-ups of processes that are not known.
+    pub unknown: u64,
+}
+
+/// How a process looks from its children: the texts of `parent_comm`, `parent_exe`, `parent_cmdline`, `ancestors`.
+type Family = [TextId; 4];
+
+/// One process.
+#[derive(Debug, Clone, Copy)]
+pub struct Process {
+    key: i64,
+    parent_key: i64,
+    /// Path of the executable.
+    pub exe: TextId,
+    /// Arguments of the last exec.
+    pub cmdline: TextId,
+    /// Working directory.
+    pub cwd: TextId,
+    /// Terminal of the session.
+    pub tty: TextId,
+    /// User who logged in, or all ones.
+    pub login_uid: u32,
+    /// Session, or 0.
+    pub session: u32,
+    name_bytes: [u8; 16],
+    name: TextId,
+    /// What its rows say of its creators, as of `family_of`.
+    family: Family,
+    family_of: u64,
+    /// The same for its children.
+    shown: Family,
+    shown_of: u64,
+    has_children: bool,
+    /// Seen since the hand came by.
+    was_used: bool,
+}
+
+const NO_PROCESS: Process = Process {
+    key: 0,
+    parent_key: 0,
+    exe: TextId::NONE,
+    cmdline: TextId::NONE,
+    cwd: TextId::NONE,
+    tty: TextId::NONE,
+    login_uid: NO_LOGIN_UID as u32,
+    session: 0,
+    name_bytes: [0; 16],
+    name: TextId::NONE,
+    family: [TextId::NONE; 4],
+    family_of: 0,
+    shown: [TextId::NONE; 4],
+    shown_of: 0,
+    has_children: false,
+    was_used: false,
+};
+
+/// The table.
+pub struct Processes {
+    places: HashMap<i64, u32, FixedState>,
+    slots: Vec<Process>,
+    free: Vec<u32>,
+    /// Keys and times of ends, oldest first.
+    ended: VecDeque<(i64, i64)>,
+    /// Where the search for one to evict goes on.
+    hand: usize,
+    limits: Limits,
+    /// Moves on when a process with children gets another name or program: families are then made anew.
+    generation: u64,
+    counts: Counts,
+}
+
+/// Ends an `ancestors` text that the limit has cut.
+const CUT: &str = "...";
+
+impl Processes {
+    /// An empty table.
+    pub fn new(limits: Limits) -> Processes {
+        Processes {
+            places: HashMap::default(),
+            slots: vec![],
+            free: vec![],
+            ended: VecDeque::new(),
+            hand: 0,
+            limits,
+            generation: 1,
+            counts: Counts::default(),
+        }
+    }
+
+    /// Puts what is known of a process into a row's answer.
+    pub fn fill(&mut self, key: i64, known: &mut Known, with_family: bool, texts: &mut Texts) {
+        let Some(at) = self.places.get(&key).map(|at| *at as usize) else {
+            self.counts.unknown += 1;
+            return;
+        };
+        if with_family {
+            self.renew_family(at, texts);
+        }
+        let process = &mut self.slots[at];
+        process.was_used = true;
+        (known.parent_key, known.login_uid, known.session) = (process.parent_key, process.login_uid, process.session);
+        let own = [process.exe, process.cmdline, process.cwd, process.tty];
+        known.texts[1..5].copy_from_slice(&own);
+        known.texts[5..9].copy_from_slice(&process.family);
+    }
+
+    /// A creator that is gone leaves what was known of it last.
+    fn renew_family(&mut self, at: usize, texts: &mut Texts) {
+        let process = &self.slots[at];
+        if process.family_of == self.generation {
+            return;
+        }
+        let creator = self.places.get(&process.parent_key).map(|at| *at as usize);
+        if let Some(creator) = creator.filter(|creator| *creator != at) {
+            self.slots[at].family = self.shown(creator, texts);
+        }
+        self.slots[at].family_of = self.generation;
+    }
+
+    fn shown(&mut self, at: usize, texts: &mut Texts) -> Family {
+        let process = &self.slots[at];
+        if process.shown_of != self.generation {
+            let family = [process.name, process.exe, process.cmdline, self.ancestors(at, texts)];
+            (self.slots[at].shown, self.slots[at].shown_of) = (family, self.generation);
+        }
+        self.slots[at].shown
+    }
+
+    /// `bash<sshd<systemd`, from this process up.
+    fn ancestors(&self, mut at: usize, texts: &mut Texts) -> TextId {
+        let mut names = String::new();
+        for n in 0.. {
+            if n == self.limits.ancestors_max {
+                names.push_str(CUT);
+                break;
+            }
+            names.push_str(texts.get(self.slots[at].name));
+            match self.places.get(&self.slots[at].parent_key).map(|at| *at as usize) {
+                Some(creator) if creator != at => at = creator,
+                _ => break,
+            }
+            names.push('<');
+        }
+        if self.limits.ancestors_max == 0 { TextId::NONE } else { texts.plain(names.as_bytes()) }
+    }
+
+    /// The first thread's name, as a record has it. Returns whether answers about others have to be made anew.
+    pub fn rename(&mut self, key: i64, comm: &[u8; 16], texts: &mut Texts) -> bool {
+        let Some(at) = self.places.get(&key) else { return false };
+        let process = &mut self.slots[*at as usize];
+        if process.name_bytes == *comm {
+            return false;
+        }
+        (process.name_bytes, process.name) = (*comm, comm_text(comm, texts));
+        let has_children = process.has_children;
+        self.renamed(has_children, key)
+    }
+
+    /// Only its children's rows name it.
+    fn renamed(&mut self, has_children: bool, key: i64) -> bool {
+        if has_children {
+            self.generation += 1;
+        } else if let Some(at) = self.places.get(&key) {
+            self.slots[*at as usize].shown_of = 0;
+        }
+        has_children
+    }
+
+    fn place(&mut self, key: i64) -> usize {
+        if let Some(at) = self.places.get(&key) {
+            return *at as usize;
+        }
+        if self.places.len() >= self.limits.processes_max {
+            self.evict();
+        }
+        let process = Process { key, ..NO_PROCESS };
+        let at = match self.free.pop() {
+            Some(at) => {
+                self.slots[at as usize] = process;
+                at
+            }
+            None => {
+                self.slots.push(process);
+                self.slots.len() as u32 - 1
+            }
+        };
+        self.places.insert(key, at);
+        at as usize
+    }
+
+    fn remove(&mut self, key: i64) {
+        if let Some(at) = self.places.remove(&key) {
+            self.slots[at as usize] = NO_PROCESS;
+            self.free.push(at);
+        }
+    }
+
+    fn evict(&mut self) {
+        if let Some((key, _)) = self.ended.pop_front() {
+            return self.remove(key);
+        }
+        // Every second round at the latest one is found that was not used since.
+        for _ in 0..2 * self.slots.len() {
+            self.hand = (self.hand + 1) % self.slots.len();
+            let process = &mut self.slots[self.hand];
+            if process.key != 0 && !std::mem::take(&mut process.was_used) {
+                let key = process.key;
+                self.counts.evicted += 1;
+                return self.remove(key);
+            }
+        }
+    }
+
+    /// A program was started, or a process was found running; `set` puts in what its record tells. Returns whether answers
+    /// about others have to be made anew.
+    pub fn exec(
+        &mut self,
+        key: i64,
+        parent_key: i64,
+        comm: &[u8; 16],
+        texts: &mut Texts,
+        set: impl FnOnce(&mut Process),
+    ) -> bool {
+        let at = self.place(key);
+        if let Some(creator) = self.places.get(&parent_key) {
+            self.slots[*creator as usize].has_children = true;
+        }
+        let process = &mut self.slots[at];
+        set(process);
+        if process.parent_key == 0 {
+            (process.parent_key, process.family_of) = (parent_key, 0);
+        }
+        (process.name_bytes, process.name) = (*comm, comm_text(comm, texts));
+        let has_children = process.has_children;
+        self.renamed(has_children, key)
+    }
+
+    /// All processes of the start are known: creators may have been listed behind their children.
+    pub fn settle(&mut self) {
+        for at in 0..self.slots.len() {
+            let creator = self.places.get(&self.slots[at].parent_key).copied();
+            if let Some(creator) = creator.filter(|_| self.slots[at].key != 0) {
+                self.slots[creator as usize].has_children = true;
+            }
+        }
+        self.generation += 1;
+    }
+
+    /// A child was created: it is what its creator is until it starts its own program.
+    pub fn fork(&mut self, parent_key: i64, child_key: i64, with_family: bool, texts: &mut Texts) {
+        let Some(creator) = self.places.get(&parent_key).map(|at| *at as usize) else {
+            let at = self.place(child_key);
+            self.slots[at].parent_key = parent_key;
+            return;
+        };
+        let family = if with_family { self.shown(creator, texts) } else { [TextId::NONE; 4] };
+        self.slots[creator].has_children = true;
+        self.slots[creator].was_used = true;
+        let like = self.slots[creator];
+        let at = self.place(child_key);
+        let generation = self.generation;
+        self.slots[at] = Process {
+            key: child_key,
+            parent_key,
+            family,
+            family_of: generation,
+            shown_of: 0,
+            has_children: false,
+            was_used: false,
+            ..like
+        };
+    }
+
+    /// Something about a process is another now; nothing if it is not known.
+    pub fn change(&mut self, key: i64, set: impl FnOnce(&mut Process)) {
+        if let Some(at) = self.places.get(&key) {
+            set(&mut self.slots[*at as usize]);
+        }
+    }
+
+    /// A process ended. It stays known for the grace time.
+    pub fn exit(&mut self, key: i64, ktime_ns: i64) {
+        self.ended.push_back((key, ktime_ns));
+        while let Some((gone, at)) = self.ended.front().copied()
+            && at.saturating_add(self.limits.grace_ns) < ktime_ns
+        {
+            self.ended.pop_front();
+            self.remove(gone);
+        }
+        // Ends of processes that are not known fill the queue too.
+        while self.ended.len() > self.limits.processes_max {
+            self.ended.pop_front();
+        }
+    }
+
+    /// Whether the next new process evicts another.
+    pub fn is_full(&self) -> bool {
+        self.places.len() >= self.limits.processes_max
+    }
+
+    /// Counters so far.
+    pub fn counts(&self) -> Counts {
+        Counts { known: self.places.len() as u64, ..self.counts }
+    }
+
+    /// Every text that the table holds, to be renumbered.
+    pub fn texts_mut(&mut self) -> impl Iterator<Item = &mut TextId> {
+        self.slots.iter_mut().flat_map(|p| {
+            let own = [&mut p.exe, &mut p.cmdline, &mut p.cwd, &mut p.tty, &mut p.name];
+            own.into_iter().chain(&mut p.family).chain(&mut p.shown)
+        })
+    }
+}
+
+/// The name of a task as a text.
+pub fn comm_text(comm: &[u8; 16], texts: &mut Texts) -> TextId {
+    let len = comm.iter().position(|b| *b == 0).unwrap_or(comm.len());
+    texts.plain(&comm[..len])
+}
+
+#[cfg(test)]
+mod tests;

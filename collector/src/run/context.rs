@@ -1,0 +1,40 @@
+//! What the configuration says of the context of rows.
+
+use crate::config::Config;
+use crate::context::{Context, Limits};
+use crate::names::{self, Names, Sockets};
+
+/// Nothing known yet.
+pub fn of(config: &Config) -> Context {
+    let limits = Limits {
+        processes_max: config.processes_max,
+        grace_ns: i64::try_from(config.process_grace.as_nanos()).unwrap_or(i64::MAX),
+        ancestors_max: config.ancestors_max,
+    };
+    Context::new(limits, !config.context)
+}
+
+/// Where container runtimes are asked: the configured sockets, else those of the usual places.
+pub fn sockets(config: &Config) -> Sockets {
+    if config.docker_sockets.is_empty() && config.cri_sockets.is_empty() {
+        return Sockets::find();
+    }
+    Sockets { docker: config.docker_sockets.clone(), cri: config.cri_sockets.clone() }
+}
+
+/// Starts the look-ups as soon as there is a socket.
+pub fn names(config: &Config) -> Box<dyn Fn() -> Option<Names> + Send> {
+    let config = config.clone();
+    let limits = names::Limits {
+        lookups_per_second_max: config.container_lookups_per_second_max,
+        ..names::Limits::default()
+    };
+    Box::new(move || {
+        let sockets = sockets(&config);
+        if sockets.is_empty() {
+            return None;
+        }
+        let started = Names::start(sockets, limits.clone());
+        started.inspect_err(|error| tracing::warn!("containers have no names: {error}")).ok()
+    })
+}

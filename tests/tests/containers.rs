@@ -1,0 +1,233 @@
+//! Containers by their cgroups: attribution from the first event to the last, and the filters. No engine is needed: a cgroup
+//! with a container's name is one to weir. Needs root.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use weir_tests::capture::{Capture, Row, number, text};
+use weir_tests::live::Live;
+
+/// Containers of the attribution; `WEIR_CONTAINERS` says how many otherwise.
+const CONTAINERS: usize = 100;
+/// Made and removed per second.
+const PER_SECOND: u32 = 20;
+
+/// Where containers would be on this machine: a controller of cgroup v1, or v2.
+fn hierarchy() -> PathBuf {
+    let mounts = fs::read_to_string("/proc/self/mounts").expect("mounts");
+    let fields: Vec<Vec<&str>> = mounts.lines().map(|line| line.split(' ').collect()).collect();
+    let has = |options: &str, name: &str| options.split(',').any(|o| o == name);
+    let v1 = ["pids", "memory"].iter().find_map(|name| fields.iter().find(|f| f[2] == "cgroup" && has(f[3], name)));
+    let found = v1.or_else(|| fields.iter().find(|f| f[2] == "cgroup2")).expect("a cgroup hierarchy");
+    PathBuf::from(found[1])
+}
+
+/// A cgroup with the name that Docker gives to a container; removed at the end.
+struct Container {
+    id: String,
+    path: PathBuf,
+}
+
+impl Container {
+    fn make(number: usize) -> Container {
+        let id = format!("{:032x}{:032x}", std::process::id(), number);
+        let path = hierarchy().join("docker").join(&id);
+        fs::create_dir_all(&path).expect("a cgroup");
+        Container { id, path }
+    }
+
+    /// The cgroup's path from the root of its hierarchy.
+    fn below_root(&self) -> String {
+        format!("/docker/{}", self.id)
+    }
+
+    /// A command that joins the container and becomes another program there, as runc does.
+    fn command(&self, script: &str) -> Command {
+        let mut command = Command::new("sh");
+        command.args(["-c", &format!("echo $$ > {}/cgroup.procs; exec sh -c '{script}'", self.path.display())]);
+        command
+    }
+
+    fn remove(self) {
+        let started = Instant::now();
+        while let Err(error) = fs::remove_dir(&self.path) {
+            assert_eq!(error.kind(), io::ErrorKind::ResourceBusy, "{error}");
+            assert!(started.elapsed() < Duration::from_secs(5), "{} stays busy", self.path.display());
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+}
+
+fn remove_parent() {
+    let _ = fs::remove_dir(hierarchy().join("docker"));
+}
+
+fn path_in(container: &Container, what: &str) -> String {
+    format!("/no/such/{}/{what}", container.id)
+}
+
+/// Waits until weir sees what happens.
+fn wait_for(live: &mut Live) {
+    live.until(|| drop(fs::metadata("/no/such").and(fs::File::open("/no/such/begin"))), |r| text(r, "path") == "/no/such/begin");
+}
+
+fn open(path: &str) {
+    let _ = fs::File::open(path);
+}
+
+fn about<'a>(rows: &'a [Row], container: &Container) -> Vec<&'a Row> {
+    rows.iter().filter(|r| text(r, "container_id") == container.id).collect()
+}
+
+#[test]
+fn a_container_is_known_from_its_start_through_every_event_to_its_end() {
+    let old = Container::make(0);
+    let mut before = old.command("sleep 60").spawn().expect("a process in it");
+    let mut live = Live::start(&["--class", "container,process,file.open"]);
+    wait_for(&mut live);
+    let new = Container::make(1);
+    let path = path_in(&new, "inside");
+    assert!(!new.command(&format!("cat {path}")).status().expect("sh").success());
+    let below = new.path.join("init.scope");
+    let id = new.id.clone();
+    fs::create_dir(&below).expect("a cgroup below");
+    fs::remove_dir(&below).expect("removed");
+    let start = new.below_root();
+    new.remove();
+    let end = path_in(&old, "end");
+    live.until(|| open(&end), |r| text(r, "path") == end);
+    before.kill().expect("it ends");
+    before.wait().expect("a child");
+    old.command("true").status().expect("sh");
+    let rows = live.stop();
+    let of_old = about(&rows, &old);
+    let running: Vec<_> = of_old.iter().filter(|r| text(r, "action") == "running").collect();
+    assert!(running.iter().any(|r| text(r, "class") == "container" && number(r, "cpu") == -1), "{running:?}");
+    assert!(running.iter().any(|r| text(r, "class") == "process" && text(r, "cmdline") == "sleep 60"), "{running:?}");
+    let of_new: Vec<&Row> = rows.iter().filter(|r| text(r, "container_id") == id).collect();
+    let named = |class: &str, action: &str| of_new.iter().filter(|r| text(r, "class") == class && text(r, "action") == action).count();
+    assert_eq!((named("container", "start"), named("container", "die")), (1, 1), "one container, not one per cgroup");
+    let first = of_new.iter().find(|r| text(r, "action") == "start").expect("the start");
+    assert_eq!((text(first, "cgroup_path"), text(first, "runtime").as_str()), (start, "docker"));
+    assert_eq!(number(first, "pid"), i64::from(std::process::id()), "who made it");
+    let opened = of_new.iter().find(|r| text(r, "path") == path).expect("the open in it");
+    assert_eq!(text(opened, "comm"), "cat");
+    let execs: Vec<String> = of_new.iter().filter(|r| text(r, "action") == "exec").map(|r| text(r, "comm")).collect();
+    assert_eq!(execs, ["sh", "cat"], "what joined it, and its child");
+    old.remove();
+    remove_parent();
+}
+
+#[test]
+fn every_exec_in_containers_that_come_and_go_has_the_right_one() {
+    let count = std::env::var("WEIR_CONTAINERS").map_or(CONTAINERS, |n| n.parse().expect("a number"));
+    let mut live = Live::start(&["--class", "container,process.exec,file.open"]);
+    wait_for(&mut live);
+    let pace = Duration::from_secs(1) / PER_SECOND;
+    let mut made = vec![];
+    for number in 0..count {
+        let began = Instant::now();
+        let container = Container::make(1000 + number);
+        let path = path_in(&container, "mark");
+        container.command(&format!("cat {path}; true {number}; /bin/true {number}")).output().expect("sh");
+        made.push((container.id.clone(), path));
+        container.remove();
+        std::thread::sleep(pace.saturating_sub(began.elapsed()));
+    }
+    let end = "/no/such/containers-end";
+    live.until(|| open(end), |r| text(r, "path") == end);
+    let rows = live.stop();
+    let mut execs = 0;
+    for (id, path) in &made {
+        let of_it: Vec<&Row> = rows.iter().filter(|r| text(r, "cmdline").contains(path.as_str()) || text(r, "path") == *path).collect();
+        let inside: Vec<&&Row> = of_it.iter().filter(|r| text(r, "comm") == "cat").collect();
+        assert!(!inside.is_empty(), "{id} was seen");
+        assert!(inside.iter().all(|r| text(r, "container_id") == *id), "{inside:?}");
+        let here = |r: &&Row| text(r, "container_id") == *id && text(r, "action") == "exec";
+        let number = rows.iter().filter(here).count();
+        assert_eq!(number, 3, "sh, cat and true of {id}");
+        execs += number;
+    }
+    remove_parent();
+    println!("{execs} execs of {count} containers have the right one");
+}
+
+/// Marks in the container and beside it, under a filter; returns which came.
+fn marks_under(flags: &[&str], container: &Container) -> [bool; 2] {
+    let flags: Vec<&str> = ["--class", "file.open"].iter().chain(flags).copied().collect();
+    let marks = ["inside", "outside"].map(|what| path_in(container, what));
+    let script = format!(
+        "cat {}; (echo $BASHPID > {}/cgroup.procs; exec cat {}); true",
+        marks[1],
+        container.path.display(),
+        marks[0]
+    );
+    let capture = Capture::of_success(&flags, &["bash", "-c", &script]);
+    marks.map(|mark| capture.of_action("file.open").any(|r| text(r, "path") == mark))
+}
+
+#[test]
+fn the_filters_keep_containers_the_host_or_some_by_id() {
+    let (one, other) = (Container::make(5), Container::make(6));
+    let (id, short, another) = (one.id.as_str(), &one.id[..12], other.id.as_str());
+    // Both have the process id in front: the first characters alone name both.
+    assert_eq!(&another[..12], short);
+    for (flags, expected) in [
+        (vec![], [true, true]),
+        (vec!["--containers"], [true, false]),
+        (vec!["--no-containers"], [false, true]),
+        (vec!["--only-container", id], [true, false]),
+        (vec!["--only-container", short], [true, false]),
+        (vec!["--only-container", another], [false, false]),
+        (vec!["--except-container", id], [false, true]),
+        (vec!["--except-container", another], [true, true]),
+    ] {
+        assert_eq!(marks_under(&flags, &one), expected, "{flags:?}");
+    }
+    one.remove();
+    other.remove();
+    remove_parent();
+}
+
+#[test]
+fn a_new_container_is_judged_from_its_first_event() {
+    let mut live = Live::start(&["--class", "container,process.exec,file.open", "--containers"]);
+    let old = Container::make(7);
+    let path = path_in(&old, "begin");
+    live.until(|| drop(old.command(&format!("cat {path}")).output()), |r| text(r, "path") == path);
+    let new = Container::make(8);
+    new.command("true; /bin/true new").output().expect("sh");
+    let (id, end) = (new.id.clone(), path_in(&old, "end"));
+    new.remove();
+    live.until(|| drop(old.command(&format!("cat {end}")).output()), |r| text(r, "path") == end);
+    let rows = live.stop();
+    let of_new: Vec<String> =
+        rows.iter().filter(|r| text(r, "container_id") == id).map(|r| text(r, "class") + "." + &text(r, "action")).collect();
+    for action in ["container.start", "process.exec", "container.die"] {
+        assert!(of_new.iter().any(|a| a == action), "{action} is not among {of_new:?}");
+    }
+    let outside: Vec<&Row> = rows.iter().filter(|r| text(r, "class") != "loss" && text(r, "container_id").is_empty()).collect();
+    assert!(outside.is_empty(), "{outside:?}");
+    old.remove();
+    remove_parent();
+}
+
+#[test]
+fn the_start_of_a_container_that_another_filter_leaves_out_is_no_row() {
+    let mut live = Live::start(&["--class", "container,file.open", "--only-comm", "nobody"]);
+    let container = Container::make(9);
+    assert!(Path::new(&container.path).exists());
+    let id = container.id.clone();
+    std::thread::sleep(Duration::from_secs(2));
+    container.remove();
+    live.until(
+        || drop(Command::new("bash").args(["-c", "exec -a x cat /no/such/x; echo nobody > /proc/self/comm; read x < /no/such/end"]).output()),
+        |r| text(r, "path") == "/no/such/end",
+    );
+    let rows = live.stop();
+    assert!(!rows.iter().any(|r| text(r, "container_id") == id && text(r, "action") != "running"));
+    remove_parent();
+}
