@@ -78,6 +78,11 @@ fn open(path: &str) {
     let _ = fs::File::open(path);
 }
 
+/// Whether the row is this action, and no failed attempt: shells try one directory after the other.
+fn succeeded(row: &Row, action: &str) -> bool {
+    text(row, "action") == action && !row.contains_key("error")
+}
+
 fn about<'a>(rows: &'a [Row], container: &Container) -> Vec<&'a Row> {
     rows.iter().filter(|r| text(r, "container_id") == container.id).collect()
 }
@@ -85,7 +90,7 @@ fn about<'a>(rows: &'a [Row], container: &Container) -> Vec<&'a Row> {
 #[test]
 fn a_container_is_known_from_its_start_through_every_event_to_its_end() {
     let old = Container::make(0);
-    let mut before = old.command("sleep 60").spawn().expect("a process in it");
+    let mut before = old.command("exec sleep 60").spawn().expect("a process in it");
     let mut live = Live::start(&["--class", "container,process,file.open"]);
     wait_for(&mut live);
     let new = Container::make(1);
@@ -115,7 +120,7 @@ fn a_container_is_known_from_its_start_through_every_event_to_its_end() {
     assert_eq!(number(first, "pid"), i64::from(std::process::id()), "who made it");
     let opened = of_new.iter().find(|r| text(r, "path") == path).expect("the open in it");
     assert_eq!(text(opened, "comm"), "cat");
-    let execs: Vec<String> = of_new.iter().filter(|r| text(r, "action") == "exec").map(|r| text(r, "comm")).collect();
+    let execs: Vec<String> = of_new.iter().filter(|r| succeeded(r, "exec")).map(|r| text(r, "comm")).collect();
     assert_eq!(execs, ["sh", "cat"], "what joined it, and its child");
     old.remove();
     remove_parent();
@@ -146,7 +151,7 @@ fn every_exec_in_containers_that_come_and_go_has_the_right_one() {
         let inside: Vec<&&Row> = of_it.iter().filter(|r| text(r, "comm") == "cat").collect();
         assert!(!inside.is_empty(), "{id} was seen");
         assert!(inside.iter().all(|r| text(r, "container_id") == *id), "{inside:?}");
-        let here = |r: &&Row| text(r, "container_id") == *id && text(r, "action") == "exec";
+        let here = |r: &&Row| text(r, "container_id") == *id && succeeded(r, "exec");
         let number = rows.iter().filter(here).count();
         assert_eq!(number, 3, "sh, cat and true of {id}");
         execs += number;
@@ -224,7 +229,7 @@ fn the_start_of_a_container_that_another_filter_leaves_out_is_no_row() {
     std::thread::sleep(Duration::from_secs(2));
     container.remove();
     live.until(
-        || drop(Command::new("bash").args(["-c", "exec -a x cat /no/such/x; echo nobody > /proc/self/comm; read x < /no/such/end"]).output()),
+        || drop(Command::new("bash").args(["-c", "printf nobody > /proc/self/comm; read x < /no/such/end"]).output()),
         |r| text(r, "path") == "/no/such/end",
     );
     let rows = live.stop();
