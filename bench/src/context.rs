@@ -1,5 +1,7 @@
 //! What context costs: the same records with it and without, and the table of processes when it is large.
 
+mod crowd;
+
 use anyhow::{Context as _, Result};
 use rustix::time::ClockId;
 use weir_collector::context::{Context, Known, Limits};
@@ -23,7 +25,6 @@ const FILE: u16 = 2;
 const LIVE: usize = 100_000;
 const FEW: usize = 1_000;
 const FORKS: usize = 1_000_000;
-/// A row of every fork, exec and end is looked up, as for a sink.
 const EXEC: u16 = 0x0102;
 const FORK: u16 = 0x0103;
 const EXIT: u16 = 0x0104;
@@ -33,7 +34,8 @@ pub fn measure(figures: &mut Figures, rows: u64) -> Result<()> {
     let lifecycle_and_files = |record: &[u8]| matches!(action_number(record) >> 8, 1 | FILE);
     let recording = record(files(), BUILD, RECORDED, lifecycle_and_files)?;
     cost(figures, &recording, rows)?;
-    large(figures, &recording)
+    large(figures, &recording)?;
+    crowd::measure(figures)
 }
 
 fn cost(figures: &mut Figures, recording: &Recording, rows: u64) -> Result<()> {

@@ -1,35 +1,39 @@
 //! Containers of a real Docker engine, which the test starts: names, images, attribution, the filter by name, and what the
 //! table shows of a `docker exec`. Needs root and Debian's docker.io.
 
+use std::io::Write;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::OnceLock;
 use std::time::Duration;
 
+use serde_json::{Value, json};
 use weir_tests::capture::{Row, number, text, weir};
 use weir_tests::engine::{Engine, IMAGE};
 use weir_tests::live::Live;
+use weir_tests::skip::skipped;
 
 /// Containers that are run one after the other.
 const CONTAINERS: usize = 50;
 /// How long a table may take to show something.
 const SHOWN_AFTER: Duration = Duration::from_secs(1);
 
-/// One engine for all tests: starting takes most of the time.
-fn engine() -> Option<&'static Engine> {
-    static ENGINE: OnceLock<Option<Engine>> = OnceLock::new();
-    ENGINE.get_or_init(|| Engine::start().expect("an engine that starts, or a reason why none can")).as_ref()
+/// An engine of the test's own; `None`, with the reason printed, where none can be.
+fn engine() -> Option<Engine> {
+    Engine::start().expect("an engine that starts, or a reason why none can")
 }
 
-fn docker(arguments: &[&str]) -> String {
-    engine().expect("an engine").docker(arguments).expect("docker")
+/// Runs the client.
+fn docker(engine: &Engine, arguments: &[&str]) -> String {
+    engine.docker(arguments).expect("docker")
 }
 
-fn run(name: &str, command: &[&str]) -> String {
-    docker(&[&["run", "--detach", "--network", "none", "--name", name, IMAGE], command].concat())
+/// Starts a container and returns its id.
+fn run(engine: &Engine, name: &str, command: &[&str]) -> String {
+    docker(engine, &[&["run", "--detach", "--network", "none", "--name", name, IMAGE], command].concat())
 }
 
-fn live(flags: &[&str]) -> Live {
-    let socket = engine().expect("an engine").socket();
+fn live(engine: &Engine, flags: &[&str]) -> Live {
+    let socket = engine.socket();
     let socket = socket.to_str().expect("UTF-8");
     let mut live = Live::start(&[&["--docker-socket", socket], flags].concat());
     live.until(|| drop(std::fs::File::open("/no/such/begin")), |r| text(r, "path") == "/no/such/begin");
@@ -43,19 +47,18 @@ fn named<'a>(rows: &'a [Row], class: &str, action: &str) -> impl Iterator<Item =
 
 #[test]
 fn a_container_has_its_name_its_image_and_its_rows() {
-    if engine().is_none() {
-        return;
-    }
-    let old = run("old", &["sleep", "600"]);
-    let mut live = live(&["--class", "container,process,file.open"]);
+    let Some(engine) = engine() else { return };
+    let engine = &engine;
+    let old = run(engine, "old", &["sleep", "600"]);
+    let mut live = live(engine, &["--class", "container,process,file.open"]);
     live.until(|| (), |r| text(r, "action") == "metadata" && text(r, "container_id") == old);
-    let new = run("new", &["sh", "-c", "sleep 600"]);
+    let new = run(engine, "new", &["sh", "-c", "sleep 600"]);
     live.until(|| (), |r| text(r, "action") == "metadata" && text(r, "container_id") == new);
-    docker(&["exec", "new", "sh", "-c", "cat /no/such/new; true"]);
-    docker(&["rm", "--force", "new"]);
+    docker(engine, &["exec", "new", "sh", "-c", "cat /no/such/new; true"]);
+    docker(engine, &["rm", "--force", "new"]);
     live.until(|| (), |r| text(r, "action") == "die" && text(r, "container_id") == new);
     let rows = live.stop();
-    docker(&["rm", "--force", "old"]);
+    docker(engine, &["rm", "--force", "old"]);
     let running = named(&rows, "container", "running").find(|r| text(r, "container_id") == old);
     assert_eq!(running.map(|r| text(r, "runtime")).as_deref(), Some("docker"));
     let before = named(&rows, "process", "running").find(|r| text(r, "container_id") == old).expect("a process before");
@@ -74,15 +77,14 @@ fn a_container_has_its_name_its_image_and_its_rows() {
 
 #[test]
 fn every_exec_of_fifty_containers_has_the_right_one() {
-    if engine().is_none() {
-        return;
-    }
-    let mut live = live(&["--class", "container,process.exec,file.open"]);
+    let Some(engine) = engine() else { return };
+    let engine = &engine;
+    let mut live = live(engine, &["--class", "container,process.exec,file.open"]);
     let ids: Vec<String> = (0..CONTAINERS)
-        .map(|i| run(&format!("many-{i}"), &["sh", "-c", &format!("cat /no/such/many-{i}; true; /bin/true {i}")]))
+        .map(|i| run(engine, &format!("many-{i}"), &["sh", "-c", &format!("cat /no/such/many-{i}; true; /bin/true {i}")]))
         .collect();
     for i in 0..CONTAINERS {
-        docker(&["wait", &format!("many-{i}")]);
+        docker(engine, &["wait", &format!("many-{i}")]);
     }
     live.until(|| drop(std::fs::File::open("/no/such/end")), |r| text(r, "path") == "/no/such/end");
     let rows = live.stop();
@@ -97,37 +99,35 @@ fn every_exec_of_fifty_containers_has_the_right_one() {
     }
     let all: Vec<String> = (0..CONTAINERS).map(|i| format!("many-{i}")).collect();
     let all: Vec<&str> = ["rm", "--force"].into_iter().chain(all.iter().map(String::as_str)).collect();
-    docker(&all);
+    docker(engine, &all);
 }
 
 #[test]
 fn the_filter_by_name_keeps_one_container() {
-    if engine().is_none() {
-        return;
-    }
-    run("kept", &["sleep", "600"]);
-    run("dropped", &["sleep", "600"]);
-    let socket = engine().expect("an engine").socket();
+    let Some(engine) = engine() else { return };
+    let engine = &engine;
+    run(engine, "kept", &["sleep", "600"]);
+    run(engine, "dropped", &["sleep", "600"]);
+    let socket = engine.socket();
     let flags = ["--docker-socket", socket.to_str().expect("UTF-8"), "--class", "container,file.open", "--only-container", "kept"];
     let mut live = Live::start(&flags);
     // Once the name of the other one is known, nothing of it comes any more.
     live.until(|| (), |r| text(r, "action") == "metadata" && text(r, "container_name") == "kept");
     std::thread::sleep(SHOWN_AFTER);
-    docker(&["exec", "dropped", "sh", "-c", "cat /no/such/dropped; true"]);
-    live.until(|| drop(docker(&["exec", "kept", "sh", "-c", "cat /no/such/kept; true"])), |r| text(r, "path") == "/no/such/kept");
+    docker(engine, &["exec", "dropped", "sh", "-c", "cat /no/such/dropped; true"]);
+    live.until(|| drop(docker(engine, &["exec", "kept", "sh", "-c", "cat /no/such/kept; true"])), |r| text(r, "path") == "/no/such/kept");
     let rows = live.stop();
-    docker(&["rm", "--force", "kept", "dropped"]);
+    docker(engine, &["rm", "--force", "kept", "dropped"]);
     assert!(!rows.iter().any(|r| text(r, "path") == "/no/such/dropped"));
     assert!(named(&rows, "file", "open").all(|r| text(r, "container_name") == "kept"), "the host is left out as well");
 }
 
 #[test]
 fn the_table_of_a_docker_exec_shows_its_processes_and_the_container_of_the_shell() {
-    if engine().is_none() {
-        return;
-    }
-    let id = run("shown", &["sleep", "600"]);
-    let socket = engine().expect("an engine").socket();
+    let Some(engine) = engine() else { return };
+    let engine = &engine;
+    let id = run(engine, "shown", &["sleep", "600"]);
+    let socket = engine.socket();
     let child = Command::new(weir())
         .args(["run", "--stdout", "table", "--status", "never", "--class", "process.exec", "--docker-socket"])
         .arg(socket)
@@ -137,7 +137,7 @@ fn the_table_of_a_docker_exec_shows_its_processes_and_the_container_of_the_shell
         .expect("weir starts");
     std::thread::sleep(SHOWN_AFTER * 3);
     // A terminal of its own, as `docker exec -it` has one.
-    let host = format!("unix://{}", engine().expect("an engine").socket().display());
+    let host = format!("unix://{}", engine.socket().display());
     let script = format!("DOCKER_HOST={host} docker exec -it shown sh -c 'echo hello'");
     let status = Command::new("script").args(["-qec", &script, "/dev/null"]).stdin(Stdio::null()).stdout(Stdio::null()).status();
     assert!(status.expect("script of util-linux").success());
@@ -145,7 +145,7 @@ fn the_table_of_a_docker_exec_shows_its_processes_and_the_container_of_the_shell
     let signalled = Command::new("kill").args(["-INT", &child.id().to_string()]).status().expect("kill");
     assert!(signalled.success());
     let output = child.wait_with_output().expect("an ordered stop");
-    docker(&["rm", "--force", "shown"]);
+    docker(engine, &["rm", "--force", "shown"]);
     let table = String::from_utf8(output.stdout).expect("UTF-8");
     let line = |comm: &str, what: &str| -> Vec<&str> {
         let found = table.lines().find(|l| l.split_whitespace().nth(1) == Some(comm) && l.contains(what));
@@ -159,4 +159,81 @@ fn the_table_of_a_docker_exec_shows_its_processes_and_the_container_of_the_shell
     assert_eq!(shell[3], runtime[2], "the runtime has started the shell: {table}");
     assert_eq!(shell.last(), Some(&"container=shown"), "{id}: {table}");
     assert!(!client.iter().chain(&runtime).any(|word| word.starts_with("container=")), "{table}");
+}
+
+/// Something for every view: a container that works and ends, a deleted file, a connection below a program called sshd.
+const WORK: &str = r#"
+docker run --rm --network none --name shop IMAGE sh -c 'echo x > /tmp/weir-deleted-inside; sleep 1; rm /tmp/weir-deleted-inside; true'
+echo x > weir-deleted-outside; rm weir-deleted-outside
+cp "$(command -v bash)" sshd
+./sshd -c 'bash -c "true; exec 3<>/dev/udp/203.0.113.7/53; exec 4<>/dev/udp/10.1.2.3/53; true"; true' 2>/dev/null
+sh -c 'sh -c "cat /no/such/weir-below; true"; true' 2>/dev/null
+true
+"#;
+
+#[test]
+fn the_views_answer_what_they_are_for() {
+    let Some(engine) = engine() else { return };
+    let Some(python) = python() else { return };
+    let scratch = tempfile::tempdir().expect("a directory");
+    let socket = engine.socket();
+    let mut recording = Command::new(weir())
+        .args(["run", "--status", "never", "--parquet", "data", "--docker-socket"])
+        .arg(&socket)
+        .current_dir(scratch.path())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("weir starts");
+    std::thread::sleep(SHOWN_AFTER * 3);
+    let work = WORK.replace("IMAGE", IMAGE);
+    let worked = Command::new("bash")
+        .args(["-c", &work])
+        .env("DOCKER_HOST", format!("unix://{}", socket.display()))
+        .current_dir(scratch.path())
+        .status();
+    assert!(worked.expect("bash").success());
+    std::thread::sleep(SHOWN_AFTER);
+    let signalled = Command::new("kill").args(["-INT", &recording.id().to_string()]).status().expect("kill");
+    assert!(signalled.success() && recording.wait().expect("an ordered stop").success());
+    let answers = ask_views(&python, scratch.path());
+    let rows = |question: &str| answers.iter().find(|a| a["question"] == question).expect("an answer")["rows"].clone();
+    assert_eq!(rows("containers"), json!([["shop", IMAGE, "docker", true, true]]));
+    let activity = rows("activity").to_string();
+    for what in ["exec", "unlink", "/tmp/weir-deleted-inside", "exit"] {
+        assert!(activity.contains(what), "{what} is not in {activity}");
+    }
+    let deleted = rows("deleted");
+    let deleted: Vec<[&Value; 3]> = deleted.as_array().expect("rows").iter().map(|r| [&r[1], &r[2], &r[3]]).collect();
+    let (rm, root) = (json!("rm"), json!("root"));
+    assert_eq!(deleted, [[&rm, &root, &json!("shop")], [&rm, &root, &Value::Null]]);
+    assert_eq!(rows("outside"), json!([["203.0.113.7", 53, "bash", "sshd"]]), "10.1.2.3 is not outside");
+    let ancestors = rows("ancestors").to_string();
+    assert!(ancestors.contains("\"sh\"") && ancestors.contains("\"bash\""), "{ancestors}");
+}
+
+/// The interpreter that has DuckDB: `WEIR_TEST_PYTHON`, else the one that `./x test` makes.
+fn python() -> Option<PathBuf> {
+    let made = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/venv/bin/python");
+    let python = std::env::var_os("WEIR_TEST_PYTHON").map_or(made, PathBuf::from);
+    let ready = Command::new(&python).args(["-c", "import duckdb"]).status().is_ok_and(|status| status.success());
+    if !ready {
+        skipped("the views in DuckDB", &format!("{} does not have it", python.display()));
+    }
+    ready.then_some(python)
+}
+
+fn ask_views(python: &Path, directory: &Path) -> Vec<Value> {
+    let views = Command::new(weir()).args(["schema", "--format", "sql", "--dir", "data"]).output().expect("the views");
+    let mut child = Command::new(python)
+        .args(["-c", include_str!("support/views.py")])
+        .current_dir(directory)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("python");
+    child.stdin.take().expect("a pipe").write_all(&views.stdout).expect("the views");
+    let output = child.wait_with_output().expect("python ends");
+    assert!(output.status.success());
+    let text = String::from_utf8(output.stdout).expect("UTF-8");
+    text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
 }
