@@ -176,26 +176,18 @@ fn the_views_answer_what_they_are_for() {
     let Some(engine) = engine() else { return };
     let Some(python) = python() else { return };
     let scratch = tempfile::tempdir().expect("a directory");
-    let socket = engine.socket();
-    let mut recording = Command::new(weir())
-        .args(["run", "--status", "never", "--parquet", "data", "--docker-socket"])
-        .arg(&socket)
-        .current_dir(scratch.path())
-        .stderr(Stdio::null())
-        .spawn()
-        .expect("weir starts");
-    std::thread::sleep(SHOWN_AFTER * 3);
+    let data = scratch.path().join("data");
+    let recording = live(engine, &["--parquet", data.to_str().expect("UTF-8")]);
     let work = WORK.replace("IMAGE", IMAGE);
     let worked = Command::new("bash")
         .args(["-c", &work])
-        .env("DOCKER_HOST", format!("unix://{}", socket.display()))
+        .env("DOCKER_HOST", format!("unix://{}", engine.socket().display()))
         .current_dir(scratch.path())
         .status();
     assert!(worked.expect("bash").success());
     std::thread::sleep(SHOWN_AFTER);
-    let signalled = Command::new("kill").args(["-INT", &recording.id().to_string()]).status().expect("kill");
-    assert!(signalled.success() && recording.wait().expect("an ordered stop").success());
-    let answers = ask_views(&python, scratch.path());
+    recording.stop();
+    let answers = ask_views(&python, &data);
     let rows = |question: &str| answers.iter().find(|a| a["question"] == question).expect("an answer")["rows"].clone();
     assert_eq!(rows("containers"), json!([["shop", IMAGE, "docker", true, true]]));
     let activity = rows("activity").to_string();
@@ -222,11 +214,10 @@ fn python() -> Option<PathBuf> {
     ready.then_some(python)
 }
 
-fn ask_views(python: &Path, directory: &Path) -> Vec<Value> {
-    let views = Command::new(weir()).args(["schema", "--format", "sql", "--dir", "data"]).output().expect("the views");
+fn ask_views(python: &Path, data: &Path) -> Vec<Value> {
+    let views = Command::new(weir()).args(["schema", "--format", "sql", "--dir"]).arg(data).output().expect("the views");
     let mut child = Command::new(python)
         .args(["-c", include_str!("support/views.py")])
-        .current_dir(directory)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
