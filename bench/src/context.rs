@@ -12,11 +12,11 @@ use weir_schema::{CLASSES, ClassId};
 use weir_sinks::Discard;
 
 use crate::figures::Figures;
-use crate::weir::status_kib;
 use crate::median::median;
 use crate::play::{context, cpu_ns, play_in, to_sink};
 use crate::record::{BUILD, Recording, record};
 use crate::rows::{RECORDED, files};
+use crate::weir::status_kib;
 
 /// Pairs of runs with and without.
 const ROUNDS: usize = 7;
@@ -123,7 +123,8 @@ fn storm(templates: &Templates<'_>, fed: &mut Fed, live: usize) -> f64 {
     fed.orphans = 0;
     let mut feeding = 0.0;
     for n in 0..FORKS {
-        let (parent, child) = (1 + (n * 7919 % live) as i64, (live + 1 + n) as i64);
+        // The first one has no creator.
+        let (parent, child) = (2 + (n * 7919 % (live - 1)) as i64, (live + 1 + n) as i64);
         let records = [
             keyed(templates.fork, parent, parent / 2, child, ktime(n)),
             keyed(templates.exec, child, parent, 0, ktime(n)),
@@ -150,9 +151,11 @@ fn large(figures: &mut Figures, recording: &Recording) -> Result<()> {
     let many = storm(&templates, &mut fed, LIVE);
     let grown = resident_mib() - before;
     let counts = fed.context.counts().processes;
-    let note = format!("{many:.0} ns per record with {LIVE} live processes, {few:.0} with {FEW}; {FORKS} forks and ends");
+    let note =
+        format!("{many:.0} ns per record with {LIVE} live processes, {few:.0} with {FEW}; {FORKS} forks and ends");
     figures.at_most("context: a table of 100,000 against one of 1,000", many / few, 1.2, "", note);
-    let note = format!("{} known, {} evicted, {} look-ups of unknown ones", counts.known, counts.evicted, counts.unknown);
+    let note =
+        format!("{} known, {} evicted, {} look-ups of unknown ones", counts.known, counts.evicted, counts.unknown);
     figures.at_most("context: rows without a creator", fed.orphans as f64, 0.0, "", note);
     figures.say("context: memory of that table", grown, "MiB", String::new());
     let mut small = Fed::new(LIVE / 2);

@@ -163,6 +163,49 @@ static __always_inline __u32 walk_steps_old(struct walk *walk)
 	return walk->state;
 }
 
+#define PIPEFS_MAGIC 0x50495045
+#define SOCKFS_MAGIC 0x534f434b
+#define ANON_INODE_FS_MAGIC 0x09041934
+#define ODD_NAME_BYTES_MAX 64
+
+/*
+ * A root, or a file in no directory: `/`, `memfd:x`, or what the kernel makes up for a pipe, a socket, an anonymous inode. No
+ * slash belongs before the last ones: they end in a NUL more. A function for the same reason as walk().
+ */
+__noinline __u32 name_root(struct draft *draft)
+{
+	struct dentry *dentry;
+	struct inode *inode;
+	struct super_block *super;
+	unsigned long magic;
+	__u64 value;
+	long bytes = 0;
+
+	if (!draft)
+		return 0;
+	dentry = CAST(dentry, draft->dentry);
+	inode = LOAD(dentry, d_inode);
+	super = LOAD(inode, i_sb);
+	magic = LOAD(super, s_magic);
+	value = LOAD(inode, i_ino);
+	if (magic == PIPEFS_MAGIC) {
+		bytes = BPF_SNPRINTF((char *)AT(draft), ODD_NAME_BYTES_MAX, "pipe:[%lu]", value);
+	} else if (magic == SOCKFS_MAGIC) {
+		bytes = BPF_SNPRINTF((char *)AT(draft), ODD_NAME_BYTES_MAX, "socket:[%lu]", value);
+	} else if (magic == ANON_INODE_FS_MAGIC) {
+		value = (__u64)LOAD(dentry, d_name.name);
+		bytes = BPF_SNPRINTF((char *)AT(draft), ODD_NAME_BYTES_MAX, "anon_inode:%s", value);
+	}
+	if (bytes <= 1) {
+		add_name(draft, dentry);
+		return 0;
+	}
+	draft->at += bytes & (ODD_NAME_BYTES_MAX - 1);
+	*AT(draft) = 0;
+	draft->at++;
+	return 0;
+}
+
 /* Appends the walk to the draft, at most WALK_BYTES_MAX bytes; returns the PATH_ bits. */
 static __always_inline __u32 walk_inline(struct draft *draft)
 {
@@ -176,8 +219,8 @@ static __always_inline __u32 walk_inline(struct draft *draft)
 	if (LOAD(dentry, d_hash.pprev) == NULL && LOAD(dentry, d_parent) != dentry)
 		walk.state |= PATH_DELETED;
 	state = HAS_LOOP ? walk_steps(&walk) : walk_steps_old(&walk);
-	if (draft->at == start) /* a root: `/`, or the name of an anonymous file (memfd:x) */
-		add_name(draft, dentry);
+	if (draft->at == start)
+		name_root(draft);
 	return state;
 }
 

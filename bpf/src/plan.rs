@@ -28,7 +28,7 @@ pub struct Selection {
     pub calls_without_name: bool,
     /// Durations of those calls too.
     pub timed: bool,
-    /// Records of working directories, sessions and containers, selected or not.
+    /// Records of working directories and sessions, selected or not.
     pub places: bool,
 }
 
@@ -130,10 +130,10 @@ const CGROUP_PROGRAMS: &[(&str, &str, &[u16])] = &[("weir_socket_release", "cgro
 /// Actions that need the enter of close(2).
 const CLOSE_ACTIONS: &[u16] = &[0x020d, 0x0307];
 
-/// Records that the collector needs to know who is who, selected or not.
-pub const CONTEXT_ACTIONS: &[u16] = &[0x0102, 0x0103, 0x0104];
-/// The same for working directories, sessions and containers.
-pub const PLACE_ACTIONS: &[u16] = &[0x010d, 0x010e, 0x0802, 0x0803];
+/// Records that the collector needs to know who is who, and which cgroup is a container's, selected or not.
+pub const CONTEXT_ACTIONS: &[u16] = &[0x0102, 0x0103, 0x0104, 0x0802, 0x0803];
+/// The same for working directories and sessions.
+pub const PLACE_ACTIONS: &[u16] = &[0x010d, 0x010e];
 
 fn action_name(id: u16) -> String {
     action_by_id(id).map_or_else(|| format!("{id:#x}"), |(class, action)| format!("{}.{}", class.name, action.name))

@@ -60,19 +60,26 @@ pub struct Known {
     pub session: u32,
     /// By the order of [`TEXTS`].
     pub texts: [TextId; TEXTS.len()],
+    /// Another one for every answer.
+    pub number: u32,
+    /// Some text had bytes that are not UTF-8.
+    pub is_escaped: bool,
 }
 
 impl Default for Known {
     fn default() -> Known {
-        Known { parent_key: 0, login_uid: NO_LOGIN_UID as u32, session: 0, texts: [TextId::NONE; TEXTS.len()] }
+        let texts = [TextId::NONE; TEXTS.len()];
+        Known { parent_key: 0, login_uid: NO_LOGIN_UID as u32, session: 0, texts, number: 0, is_escaped: false }
     }
 }
 
 /// What decides what is known of a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-struct Asked {
-    process_key: i64,
-    comm: [u8; 16],
+pub struct Asked {
+    /// The process.
+    pub process_key: i64,
+    /// Name of the thread.
+    pub comm: [u8; 16],
     uid: u32,
     container_cgroup: u64,
 }
@@ -105,6 +112,8 @@ pub struct Context {
     pub users: Users,
     kept: [(Asked, Known); KEPT],
     no_task: Known,
+    /// Answers so far.
+    answers: u32,
     /// Rows alone are enough: no ancestors, users or containers.
     is_plain: bool,
 }
@@ -118,6 +127,7 @@ impl Context {
             users: Users::default(),
             kept: Default::default(),
             no_task: Known::default(),
+            answers: 0,
             is_plain,
         }
     }
@@ -153,15 +163,22 @@ impl Context {
         };
         let place = asked.process_key as usize % KEPT;
         if self.kept[place].0 != asked {
-            let known = self.find(record, &asked, texts);
+            let mut known = self.find(record, &asked, texts);
+            known.is_escaped = known.texts.iter().any(|text| text.is_escaped());
+            known.number = self.next_number();
             self.kept[place] = (asked, known);
         }
         &self.kept[place].1
     }
 
+    fn next_number(&mut self) -> u32 {
+        self.answers = self.answers.wrapping_add(1);
+        self.answers
+    }
+
     /// Of a row that no task wrote: nothing, unless it is about a container.
     fn outside_tasks(&mut self, container_cgroup: u64) -> &Known {
-        self.no_task = Known::default();
+        self.no_task = Known { number: self.next_number(), ..Known::default() };
         if container_cgroup != 0
             && let Some(container) = self.containers.of_cgroup(container_cgroup)
         {
@@ -172,12 +189,10 @@ impl Context {
 
     #[inline(never)]
     fn find(&mut self, record: &Record<'_>, asked: &Asked, texts: &mut Texts) -> Known {
-        if record.by_leader() && self.processes.rename(asked.process_key, &asked.comm, texts) {
+        let mut known = Known::default();
+        if self.processes.fill(asked, record.by_leader(), &mut known, !self.is_plain, texts) {
             self.forget_kept();
         }
-        let mut known = Known::default();
-        known.texts[0] = processes::comm_text(&asked.comm, texts);
-        self.processes.fill(asked.process_key, &mut known, !self.is_plain, texts);
         if self.is_plain {
             return known;
         }
@@ -240,10 +255,11 @@ impl Context {
         let exe = paths::walked(texts, record.tail(EXE));
         let (cwd, tty) = (paths::walked(texts, record.tail(CWD)), terminal(record.tail(TTY), texts));
         let (session, login_uid) = (u32_at(record.fixed, SESSION_ID), u32_at(record.fixed, LOGIN));
-        let had_children = self.processes.exec(record.process_key(), record.parent_key(), record.comm(), texts, |process| {
-            (process.exe, process.cmdline, process.cwd, process.tty) = (exe, cmdline, cwd, tty);
-            (process.session, process.login_uid) = (session, login_uid);
-        });
+        let had_children =
+            self.processes.exec(record.process_key(), record.parent_key(), record.comm(), texts, |process| {
+                (process.exe, process.cmdline, process.cwd, process.tty) = (exe, cmdline, cwd, tty);
+                (process.session, process.login_uid) = (session, login_uid);
+            });
         if had_children { self.forget_kept() } else { self.forget(record.process_key()) }
     }
 

@@ -2,10 +2,14 @@
 
 use crate::texts::{Making, TextId, Texts, push_bytes};
 
-/// Appends a walk (names leaf first, each ended by NUL) as an absolute path.
+/// Appends a walk (names leaf first, each ended by NUL) as an absolute path. One NUL more ends a name that stands in no
+/// directory: `pipe:[1]`.
 fn push_walk(walk: &[u8], out: &mut String) -> bool {
     let start = out.len();
     let mut escaped = false;
+    if let Some(name) = walk.strip_suffix(b"\0\0").filter(|name| !name.is_empty()) {
+        return push_bytes(name, out);
+    }
     let names = walk.strip_suffix(b"\0").unwrap_or(walk);
     for name in names.rsplit(|b| *b == 0).filter(|n| !n.is_empty() && *n != b"/") {
         out.push('/');
@@ -128,6 +132,8 @@ mod tests {
         check(|t| walked(t, b"passwd\0etc\0"), "/etc/passwd");
         check(|t| walked(t, b"/\0"), "/");
         check(|t| walked(t, b"memfd:x\0"), "/memfd:x");
+        check(|t| walked(t, b"pipe:[1]\0\0"), "pipe:[1]");
+        check(|t| walked(t, b"\0"), "/");
     }
 
     #[test]

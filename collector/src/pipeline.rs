@@ -12,9 +12,9 @@ use crate::outlet::{Answer, Boundary, Edit, Outlet};
 use crate::assemble::{Assembly, Limits, Row};
 use crate::context::{self, CMDLINE_BYTES_MAX, Container, Context, Verdict};
 use crate::host::clock::wall_offset_ns;
+use crate::names::{self, Metadata, Names};
 use crate::numbers::Gap;
 use crate::paths;
-use crate::names::{self, Metadata, Names};
 use crate::texts::Texts;
 use weir_schema::record::{Record, action_number, at};
 

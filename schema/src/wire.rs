@@ -84,7 +84,11 @@ pub static HEADER: &[Field] = &[
     field("process_key", Wire::I64, "`(start_boottime_ns >> 17) << 22 | tgid` of the group leader"),
     field("parent_key", Wire::I64, "the same for the parent at the event"),
     field("cgroup_id", Wire::U64, "inode number of the cgroup v2 directory"),
-    field("container_cgroup", Wire::U64, "the same in the hierarchy that has the containers: v2, or a controller of v1"),
+    field(
+        "container_cgroup",
+        Wire::U64,
+        "the same in the hierarchy that has the containers: v2, or a controller of v1",
+    ),
     field("cpu", Wire::U32, "CPU that wrote the record"),
     field("pid", Wire::U32, "tgid"),
     field("tid", Wire::U32, "kernel pid"),

@@ -71,7 +71,10 @@ fn path_in(container: &Container, what: &str) -> String {
 
 /// Waits until weir sees what happens.
 fn wait_for(live: &mut Live) {
-    live.until(|| drop(fs::metadata("/no/such").and(fs::File::open("/no/such/begin"))), |r| text(r, "path") == "/no/such/begin");
+    live.until(
+        || drop(fs::metadata("/no/such").and(fs::File::open("/no/such/begin"))),
+        |r| text(r, "path") == "/no/such/begin",
+    );
 }
 
 fn open(path: &str) {
@@ -113,7 +116,9 @@ fn a_container_is_known_from_its_start_through_every_event_to_its_end() {
     assert!(running.iter().any(|r| text(r, "class") == "container" && number(r, "cpu") == -1), "{running:?}");
     assert!(running.iter().any(|r| text(r, "class") == "process" && text(r, "cmdline") == "sleep 60"), "{running:?}");
     let of_new: Vec<&Row> = rows.iter().filter(|r| text(r, "container_id") == id).collect();
-    let named = |class: &str, action: &str| of_new.iter().filter(|r| text(r, "class") == class && text(r, "action") == action).count();
+    let named = |class: &str, action: &str| {
+        of_new.iter().filter(|r| text(r, "class") == class && text(r, "action") == action).count()
+    };
     assert_eq!((named("container", "start"), named("container", "die")), (1, 1), "one container, not one per cgroup");
     let first = of_new.iter().find(|r| text(r, "action") == "start").expect("the start");
     assert_eq!((text(first, "cgroup_path"), text(first, "runtime").as_str()), (start, "docker"));
@@ -147,7 +152,8 @@ fn every_exec_in_containers_that_come_and_go_has_the_right_one() {
     let rows = live.stop();
     let mut execs = 0;
     for (id, path) in &made {
-        let of_it: Vec<&Row> = rows.iter().filter(|r| text(r, "cmdline").contains(path.as_str()) || text(r, "path") == *path).collect();
+        let of_it: Vec<&Row> =
+            rows.iter().filter(|r| text(r, "cmdline").contains(path.as_str()) || text(r, "path") == *path).collect();
         let inside: Vec<&&Row> = of_it.iter().filter(|r| text(r, "comm") == "cat").collect();
         assert!(!inside.is_empty(), "{id} was seen");
         assert!(inside.iter().all(|r| text(r, "container_id") == *id), "{inside:?}");
@@ -165,12 +171,12 @@ fn marks_under(flags: &[&str], container: &Container) -> [bool; 2] {
     let flags: Vec<&str> = ["--class", "file.open"].iter().chain(flags).copied().collect();
     let marks = ["inside", "outside"].map(|what| path_in(container, what));
     let script = format!(
-        "cat {}; (echo $BASHPID > {}/cgroup.procs; exec cat {}); true",
+        "cat {}; sh -c 'echo $$ > {}/cgroup.procs; exec cat {}'; true",
         marks[1],
         container.path.display(),
         marks[0]
     );
-    let capture = Capture::of_success(&flags, &["bash", "-c", &script]);
+    let capture = Capture::of_success(&flags, &["sh", "-c", &script]);
     marks.map(|mark| capture.of_action("file.open").any(|r| text(r, "path") == mark))
 }
 
@@ -209,12 +215,16 @@ fn a_new_container_is_judged_from_its_first_event() {
     new.remove();
     live.until(|| drop(old.command(&format!("cat {end}")).output()), |r| text(r, "path") == end);
     let rows = live.stop();
-    let of_new: Vec<String> =
-        rows.iter().filter(|r| text(r, "container_id") == id).map(|r| text(r, "class") + "." + &text(r, "action")).collect();
+    let of_new: Vec<String> = rows
+        .iter()
+        .filter(|r| text(r, "container_id") == id)
+        .map(|r| text(r, "class") + "." + &text(r, "action"))
+        .collect();
     for action in ["container.start", "process.exec", "container.die"] {
         assert!(of_new.iter().any(|a| a == action), "{action} is not among {of_new:?}");
     }
-    let outside: Vec<&Row> = rows.iter().filter(|r| text(r, "class") != "loss" && text(r, "container_id").is_empty()).collect();
+    let outside: Vec<&Row> =
+        rows.iter().filter(|r| text(r, "class") != "loss" && text(r, "container_id").is_empty()).collect();
     assert!(outside.is_empty(), "{outside:?}");
     old.remove();
     remove_parent();
@@ -229,7 +239,7 @@ fn the_start_of_a_container_that_another_filter_leaves_out_is_no_row() {
     std::thread::sleep(Duration::from_secs(2));
     container.remove();
     live.until(
-        || drop(Command::new("bash").args(["-c", "printf nobody > /proc/self/comm; read x < /no/such/end"]).output()),
+        || drop(Command::new("sh").args(["-c", "printf nobody > /proc/self/comm; read x < /no/such/end"]).output()),
         |r| text(r, "path") == "/no/such/end",
     );
     let rows = live.stop();

@@ -63,7 +63,8 @@ fn a_container_has_its_name_its_image_and_its_rows() {
     assert_eq!(running.map(|r| text(r, "runtime")).as_deref(), Some("docker"));
     let before = named(&rows, "process", "running").find(|r| text(r, "container_id") == old).expect("a process before");
     assert_eq!(text(before, "cmdline"), "sleep 600");
-    let metadata = named(&rows, "container", "metadata").find(|r| text(r, "container_id") == new).expect("its metadata");
+    let metadata =
+        named(&rows, "container", "metadata").find(|r| text(r, "container_id") == new).expect("its metadata");
     assert_eq!((text(metadata, "container_name").as_str(), text(metadata, "container_image").as_str()), ("new", IMAGE));
     assert!(text(metadata, "container_image_digest").starts_with("sha256:"), "{metadata:?}");
     assert_eq!(number(metadata, "cpu"), -1);
@@ -81,7 +82,9 @@ fn every_exec_of_fifty_containers_has_the_right_one() {
     let engine = &engine;
     let mut live = live(engine, &["--class", "container,process.exec,file.open"]);
     let ids: Vec<String> = (0..CONTAINERS)
-        .map(|i| run(engine, &format!("many-{i}"), &["sh", "-c", &format!("cat /no/such/many-{i}; true; /bin/true {i}")]))
+        .map(|i| {
+            run(engine, &format!("many-{i}"), &["sh", "-c", &format!("cat /no/such/many-{i}; true; /bin/true {i}")])
+        })
         .collect();
     for i in 0..CONTAINERS {
         docker(engine, &["wait", &format!("many-{i}")]);
@@ -90,7 +93,10 @@ fn every_exec_of_fifty_containers_has_the_right_one() {
     let rows = live.stop();
     for (i, id) in ids.iter().enumerate() {
         let of_it: Vec<&Row> = named(&rows, "process", "exec")
-            .filter(|r| text(r, "cmdline").contains(&format!("many-{i};")) || text(r, "cmdline") == format!("cat /no/such/many-{i}"))
+            .filter(|r| {
+                text(r, "cmdline").contains(&format!("many-{i};"))
+                    || text(r, "cmdline") == format!("cat /no/such/many-{i}")
+            })
             .filter(|r| !text(r, "comm").starts_with("docker"))
             .collect();
         assert!(of_it.len() >= 2, "{i}: {of_it:?}");
@@ -109,13 +115,23 @@ fn the_filter_by_name_keeps_one_container() {
     run(engine, "kept", &["sleep", "600"]);
     run(engine, "dropped", &["sleep", "600"]);
     let socket = engine.socket();
-    let flags = ["--docker-socket", socket.to_str().expect("UTF-8"), "--class", "container,file.open", "--only-container", "kept"];
+    let flags = [
+        "--docker-socket",
+        socket.to_str().expect("UTF-8"),
+        "--class",
+        "container,file.open",
+        "--only-container",
+        "kept",
+    ];
     let mut live = Live::start(&flags);
     // Once the name of the other one is known, nothing of it comes any more.
     live.until(|| (), |r| text(r, "action") == "metadata" && text(r, "container_name") == "kept");
     std::thread::sleep(SHOWN_AFTER);
     docker(engine, &["exec", "dropped", "sh", "-c", "cat /no/such/dropped; true"]);
-    live.until(|| drop(docker(engine, &["exec", "kept", "sh", "-c", "cat /no/such/kept; true"])), |r| text(r, "path") == "/no/such/kept");
+    live.until(
+        || drop(docker(engine, &["exec", "kept", "sh", "-c", "cat /no/such/kept; true"])),
+        |r| text(r, "path") == "/no/such/kept",
+    );
     let rows = live.stop();
     docker(engine, &["rm", "--force", "kept", "dropped"]);
     assert!(!rows.iter().any(|r| text(r, "path") == "/no/such/dropped"));
@@ -139,7 +155,8 @@ fn the_table_of_a_docker_exec_shows_its_processes_and_the_container_of_the_shell
     // A terminal of its own, as `docker exec -it` has one.
     let host = format!("unix://{}", engine.socket().display());
     let script = format!("DOCKER_HOST={host} docker exec -it shown sh -c 'echo hello'");
-    let status = Command::new("script").args(["-qec", &script, "/dev/null"]).stdin(Stdio::null()).stdout(Stdio::null()).status();
+    let status =
+        Command::new("script").args(["-qec", &script, "/dev/null"]).stdin(Stdio::null()).stdout(Stdio::null()).status();
     assert!(status.expect("script of util-linux").success());
     std::thread::sleep(SHOWN_AFTER);
     let signalled = Command::new("kill").args(["-INT", &child.id().to_string()]).status().expect("kill");
@@ -215,7 +232,8 @@ fn python() -> Option<PathBuf> {
 }
 
 fn ask_views(python: &Path, data: &Path) -> Vec<Value> {
-    let views = Command::new(weir()).args(["schema", "--format", "sql", "--dir"]).arg(data).output().expect("the views");
+    let views =
+        Command::new(weir()).args(["schema", "--format", "sql", "--dir"]).arg(data).output().expect("the views");
     let mut child = Command::new(python)
         .args(["-c", include_str!("support/views.py")])
         .stdin(Stdio::piped())

@@ -103,7 +103,8 @@ fn every_short_lived_child_has_its_program_its_arguments_and_its_creator() {
 
 #[test]
 fn a_directory_that_was_changed_is_the_one_that_later_rows_name() {
-    let script = "cd /tmp; cat /no/such/first; cd /usr/lib; cat /no/such/second; (cd /; cat /no/such/inner); cat /no/such/last";
+    let script =
+        "cd /tmp; cat /no/such/first; cd /usr/lib; cat /no/such/second; (cd /; cat /no/such/inner); cat /no/such/last";
     let capture = Capture::of(&["--class", "process,file.open"], &["sh", "-c", script]);
     let cwd_of = |name: &str| {
         let path = format!("/no/such/{name}");

@@ -30,7 +30,13 @@ pub struct Block {
     escaped: u64,
     /// Bit per row whose system call has the argument.
     arguments: [u64; 6],
+    /// What is known of the rows' processes, each once as far as neighbours go, and the place of each row's.
+    known: Vec<Known>,
+    known_of: [u8; BLOCK_ROWS],
 }
+
+/// How many of the last ones a row's process is looked for in.
+const KNOWN_SEARCHED: usize = 4;
 
 /// A word with the lowest `rows` bits set.
 pub fn all(rows: usize) -> u64 {
@@ -51,6 +57,8 @@ impl Block {
             in_task: 0,
             escaped: 0,
             arguments: [0; 6],
+            known: Vec::with_capacity(BLOCK_ROWS),
+            known_of: [0; BLOCK_ROWS],
         }
     }
 
@@ -70,12 +78,32 @@ impl Block {
             // The creator, where the record has whoever is the parent now.
             fixed[at::PARENT_KEY..][..8].copy_from_slice(&known.parent_key.to_le_bytes());
         }
+        self.know(known);
+        let fixed = &mut self.fixed[start..];
         fixed[at::LOGIN_UID..][..4].copy_from_slice(&known.login_uid.to_le_bytes());
         fixed[at::SESSION..][..4].copy_from_slice(&known.session.to_le_bytes());
         let action = record.action.index() % ACTIONS_MAX;
         self.by_action[action] |= 1 << self.len;
         self.actions |= 1 << action;
         self.in_task |= u64::from(record.in_task()) << self.len;
+    }
+
+    #[inline]
+    fn know(&mut self, known: &Known) {
+        let searched = self.known.len().saturating_sub(KNOWN_SEARCHED);
+        let found = self.known[searched..].iter().rposition(|k| k.number == known.number);
+        let at = found.map_or(self.known.len(), |i| searched + i);
+        if found.is_none() {
+            self.known.push(*known);
+        }
+        self.known_of[self.len] = at as u8;
+        self.escaped |= u64::from(self.known[at].is_escaped) << self.len;
+    }
+
+    /// What is known of processes, and the place of each row's in it.
+    #[inline]
+    pub fn known(&self) -> (&[Known], &[u8]) {
+        (&self.known, &self.known_of[..self.len])
     }
 
     /// A text of the row that was begun.
@@ -115,6 +143,7 @@ impl Block {
         }
         self.by_action = [0; ACTIONS_MAX];
         self.arguments = [0; 6];
+        self.known.clear();
         (self.len, self.with_text, self.actions, self.in_task, self.escaped) = (0, 0, 0, 0, 0);
     }
 

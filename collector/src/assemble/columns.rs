@@ -12,9 +12,10 @@ use weir_schema::{Class, Column, ColumnType, Source};
 
 use super::block::Block;
 use super::column::{Closing, Filling, Repeated, Rule};
-use super::dictionary::{ActionColumn, NO_NAME, NameColumn, SymbolColumn, TextColumn, constant, errno_at};
+use super::dictionary::{ActionColumn, KnownColumn, NO_NAME, NameColumn, SymbolColumn, TextColumn, constant, errno_at};
 use super::integers::{BoolColumn, ConstantColumn, Flag, IntColumn, TimeColumn, value};
 use super::syscall;
+use crate::context;
 use crate::texts::Texts;
 
 /// Common columns that are null in rows written outside a task.
@@ -108,6 +109,9 @@ fn own(class: &Class, column: &Column) -> Option<Box<dyn Filling>> {
 pub fn filling(class: &'static Class, column: &'static Column, slot: Option<usize>) -> Box<dyn Filling> {
     if let Some(slot) = slot {
         return Box::new(TextColumn::new(slot));
+    }
+    if let Some(place) = context::TEXTS.iter().position(|name| *name == column.name) {
+        return Box::new(KnownColumn::new(place));
     }
     if let Some(own) = own(class, column) {
         return own;

@@ -90,19 +90,81 @@ pub fn constant(text: &str, rows: usize) -> ArrayRef {
     Arc::new(DictionaryArray::<Int32Type>::try_new(keys, values).expect("key 0 is there"))
 }
 
+/// Keys of the texts that a batch has.
+#[derive(Default)]
+struct TextKeys {
+    /// Key + 1 of each text, by its number.
+    key_of: Vec<i32>,
+    used: Vec<u32>,
+}
+
+impl TextKeys {
+    #[inline]
+    fn key(&mut self, id: TextId, texts: &Texts, values: &mut Values) -> i32 {
+        let known = &mut self.key_of[id.index()];
+        if *known == 0 {
+            *known = values.push(texts.get(id)) + 1;
+            self.used.push(id.index() as u32);
+        }
+        *known - 1
+    }
+
+    fn forget(&mut self) {
+        self.used.drain(..).for_each(|i| self.key_of[i as usize] = 0);
+    }
+}
+
 /// A column of texts from the table of texts.
 pub struct TextColumn {
     slot: usize,
-    /// Key + 1 of each text that this batch has, by its number.
-    key_of: Vec<i32>,
-    used: Vec<u32>,
+    text_keys: TextKeys,
     keys: Keys,
 }
 
 impl TextColumn {
     /// The texts of a slot of the blocks.
     pub fn new(slot: usize) -> TextColumn {
-        TextColumn { slot, key_of: vec![], used: vec![], keys: Keys::default() }
+        TextColumn { slot, text_keys: TextKeys::default(), keys: Keys::default() }
+    }
+}
+
+/// A column of what is known of the rows' processes: looked up once per process and block.
+pub struct KnownColumn {
+    place: usize,
+    text_keys: TextKeys,
+    keys: Keys,
+}
+
+impl KnownColumn {
+    /// The texts at a place of [`crate::context::TEXTS`].
+    pub fn new(place: usize) -> KnownColumn {
+        KnownColumn { place, text_keys: TextKeys::default(), keys: Keys::default() }
+    }
+}
+
+impl Filling for KnownColumn {
+    fn take(&mut self, block: &Block, before: usize, texts: &Texts) {
+        let (known, known_of) = block.known();
+        let (mut key_of, mut with_text) = ([0; BLOCK_ROWS], 0u64);
+        self.text_keys.key_of.resize(texts.len(), 0);
+        for (at, known) in known.iter().enumerate() {
+            let id = known.texts[self.place];
+            if !id.is_none() {
+                key_of[at] = self.text_keys.key(id, texts, &mut self.keys.values);
+                with_text |= 1 << at;
+            }
+        }
+        let rows = match with_text.count_ones() as usize {
+            0 => 0,
+            n if n == known.len() => block.rows(),
+            _ => known_of.iter().enumerate().fold(0, |rows, (row, at)| rows | (with_text >> at & 1) << row),
+        };
+        self.keys.take(rows, block, before, |row, _| key_of[usize::from(known_of[row]) % BLOCK_ROWS]);
+    }
+
+    fn close(&mut self, closing: &Closing<'_>) -> ArrayRef {
+        self.text_keys.forget();
+        self.keys.close(closing)
     }
 }
 
@@ -112,26 +174,21 @@ impl Filling for TextColumn {
             return self.keys.take(0, block, before, |_, _| 0);
         };
         let rows = ids.iter().enumerate().fold(0, |rows, (row, id)| rows | u64::from(!id.is_none()) << row);
-        self.key_of.resize(texts.len(), 0);
-        let (key_of, used) = (&mut self.key_of, &mut self.used);
+        self.text_keys.key_of.resize(texts.len(), 0);
+        let text_keys = &mut self.text_keys;
         // Neighbours often have the same text.
         let mut last = (TextId::NONE, 0);
         self.keys.take(rows, block, before, |row, values| {
             let id = ids[row];
             if id != last.0 {
-                let known = &mut key_of[id.index()];
-                if *known == 0 {
-                    *known = values.push(texts.get(id)) + 1;
-                    used.push(id.index() as u32);
-                }
-                last = (id, *known - 1);
+                last = (id, text_keys.key(id, texts, values));
             }
             last.1
         });
     }
 
     fn close(&mut self, closing: &Closing<'_>) -> ArrayRef {
-        self.used.drain(..).for_each(|i| self.key_of[i as usize] = 0);
+        self.text_keys.forget();
         self.keys.close(closing)
     }
 }

@@ -7,15 +7,12 @@ use weir_schema::{Action, Class, Column, ColumnType, Source};
 use super::block::Block;
 use super::rows::Row;
 use super::syscall;
-use crate::context;
 use crate::paths;
 use crate::texts::{Making, TextId, Texts, push_bytes};
 
 /// How one or more text slots of a row get their texts.
 #[derive(Debug, Clone, Copy)]
 enum Taken {
-    /// What is known of the process, by its place in [`context::TEXTS`].
-    Known(usize),
     Plain {
         tail: usize,
     },
@@ -53,17 +50,12 @@ pub struct Slots {
 }
 
 fn is_text(column: &Column) -> bool {
-    let by_name = column.name == "args_text" || known(column.name).is_some();
+    let by_name = column.name == "args_text";
     let by_source = matches!(
         column.source,
         Source::Text { .. } | Source::Walk { .. } | Source::Path { .. } | Source::Address { .. }
     );
     column.ty == ColumnType::Text && (by_name || by_source)
-}
-
-/// Place of a column in what is known of processes.
-fn known(column: &str) -> Option<usize> {
-    context::TEXTS.iter().position(|name| *name == column)
 }
 
 fn tail(class: &Class, name: &str) -> usize {
@@ -119,7 +111,6 @@ impl Slots {
     fn taken(&self, class: &Class, action: &Action, column: &Column) -> Taken {
         match (column.name, column.source) {
             ("args_text", _) => Taken::Arguments,
-            (name, _) if known(name).is_some() => Taken::Known(known(name).unwrap_or_default()),
             ("path", Source::Path { raw, .. }) if action.name == "symlink" => Taken::Target {
                 raw: tail(class, raw),
                 link_raw: tail(class, "new_path_raw"),
@@ -150,7 +141,6 @@ impl Slots {
         let record = row.record;
         for &(slot, taken) in &self.by_action[record.action.index()] {
             let id = match taken {
-                Taken::Known(i) => row.known.texts[i],
                 Taken::Plain { tail } => texts.plain(record.tail(tail)),
                 Taken::Walk { tail } => paths::walked(texts, record.tail(tail)),
                 Taken::Path { walk, raw, dir, raw_slot, dir_slot } => {

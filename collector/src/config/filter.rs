@@ -11,8 +11,8 @@ use weir_bpf::filter::{COMM_BYTES_MAX, PREFIX_BYTES_MAX};
 use weir_bpf::{Filters, Lists};
 
 use super::validate::too_many;
-use crate::context::Rule;
 use super::{Containers, Filter, Results};
+use crate::context::Rule;
 
 /// Directories that are looked at to find a cgroup by its id.
 const CGROUPS_SEARCHED_MAX: usize = 100_000;

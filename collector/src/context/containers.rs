@@ -195,8 +195,7 @@ impl Containers {
 
     fn judge(&mut self, cgroup: u64) {
         let container = self.cgroups.get(&cgroup).copied().flatten().and_then(|number| self.list.get(&number));
-        let verdict =
-            Verdict { cgroup, inside: container.is_some(), wanted: self.rule.keeps(container), gone: false };
+        let verdict = Verdict { cgroup, inside: container.is_some(), wanted: self.rule.keeps(container), gone: false };
         self.verdicts.push(verdict);
     }
 

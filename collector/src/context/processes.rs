@@ -9,7 +9,7 @@ use std::collections::{HashMap, VecDeque};
 use foldhash::fast::FixedState;
 use weir_schema::wire::NO_LOGIN_UID;
 
-use super::Known;
+use super::{Asked, Known};
 use crate::texts::{TextId, Texts};
 
 /// Bounds of the table.
@@ -101,8 +101,11 @@ pub struct Processes {
     counts: Counts,
 }
 
-/// Ends an `ancestors` text that the limit has cut.
+/// Between the names of an `ancestors` text, and at the end of one that the limit has cut.
+const BETWEEN: &str = "<";
 const CUT: &str = "...";
+/// Creators whose families are made anew for one row, at most; beyond it what was known is good enough.
+const RENEWED_MAX: usize = 64;
 
 impl Processes {
     /// An empty table.
@@ -119,14 +122,33 @@ impl Processes {
         }
     }
 
-    /// Puts what is known of a process into a row's answer.
-    pub fn fill(&mut self, key: i64, known: &mut Known, with_family: bool, texts: &mut Texts) {
-        let Some(at) = self.places.get(&key).map(|at| *at as usize) else {
+    /// Puts what is known of a process into a row's answer; its first thread's name is its own from here on. Returns whether
+    /// answers about others have to be made anew.
+    pub fn fill(
+        &mut self,
+        asked: &Asked,
+        by_leader: bool,
+        known: &mut Known,
+        with_family: bool,
+        texts: &mut Texts,
+    ) -> bool {
+        let Some(at) = self.places.get(&asked.process_key).map(|at| *at as usize) else {
             self.counts.unknown += 1;
-            return;
+            known.texts[0] = comm_text(&asked.comm, texts);
+            return false;
         };
+        let mut others = false;
+        if self.slots[at].name_bytes == asked.comm {
+            known.texts[0] = self.slots[at].name;
+        } else {
+            known.texts[0] = comm_text(&asked.comm, texts);
+            if by_leader {
+                (self.slots[at].name_bytes, self.slots[at].name) = (asked.comm, known.texts[0]);
+                others = self.renamed(at);
+            }
+        }
         if with_family {
-            self.renew_family(at, texts);
+            self.renew_family(at, RENEWED_MAX, texts);
         }
         let process = &mut self.slots[at];
         process.was_used = true;
@@ -134,68 +156,58 @@ impl Processes {
         let own = [process.exe, process.cmdline, process.cwd, process.tty];
         known.texts[1..5].copy_from_slice(&own);
         known.texts[5..9].copy_from_slice(&process.family);
+        others
     }
 
-    /// A creator that is gone leaves what was known of it last.
-    fn renew_family(&mut self, at: usize, texts: &mut Texts) {
+    /// A creator that is gone leaves what was known of it last. Goes up as far as families are old.
+    fn renew_family(&mut self, at: usize, steps: usize, texts: &mut Texts) {
         let process = &self.slots[at];
         if process.family_of == self.generation {
             return;
         }
         let creator = self.places.get(&process.parent_key).map(|at| *at as usize);
-        if let Some(creator) = creator.filter(|creator| *creator != at) {
-            self.slots[at].family = self.shown(creator, texts);
+        if let Some(creator) = creator.filter(|creator| *creator != at && steps > 0) {
+            self.slots[at].family = self.shown(creator, steps - 1, texts);
         }
         self.slots[at].family_of = self.generation;
     }
 
-    fn shown(&mut self, at: usize, texts: &mut Texts) -> Family {
-        let process = &self.slots[at];
-        if process.shown_of != self.generation {
-            let family = [process.name, process.exe, process.cmdline, self.ancestors(at, texts)];
-            (self.slots[at].shown, self.slots[at].shown_of) = (family, self.generation);
+    fn shown(&mut self, at: usize, steps: usize, texts: &mut Texts) -> Family {
+        if self.slots[at].shown_of != self.generation {
+            self.renew_family(at, steps, texts);
+            let Process { name, exe, cmdline, family, .. } = self.slots[at];
+            let ancestors = self.ancestors(name, family[3], texts);
+            (self.slots[at].shown, self.slots[at].shown_of) = ([name, exe, cmdline, ancestors], self.generation);
         }
         self.slots[at].shown
     }
 
-    /// `bash<sshd<systemd`, from this process up.
-    fn ancestors(&self, mut at: usize, texts: &mut Texts) -> TextId {
-        let mut names = String::new();
-        for n in 0.. {
-            if n == self.limits.ancestors_max {
-                names.push_str(CUT);
-                break;
-            }
-            names.push_str(texts.get(self.slots[at].name));
-            match self.places.get(&self.slots[at].parent_key).map(|at| *at as usize) {
-                Some(creator) if creator != at => at = creator,
-                _ => break,
-            }
-            names.push('<');
+    /// `bash<sshd<systemd`: a name before those of its own creators.
+    fn ancestors(&self, name: TextId, above: TextId, texts: &mut Texts) -> TextId {
+        let names_max = self.limits.ancestors_max;
+        if names_max == 0 {
+            return TextId::NONE;
         }
-        if self.limits.ancestors_max == 0 { TextId::NONE } else { texts.plain(names.as_bytes()) }
-    }
-
-    /// The first thread's name, as a record has it. Returns whether answers about others have to be made anew.
-    pub fn rename(&mut self, key: i64, comm: &[u8; 16], texts: &mut Texts) -> bool {
-        let Some(at) = self.places.get(&key) else { return false };
-        let process = &mut self.slots[*at as usize];
-        if process.name_bytes == *comm {
-            return false;
+        let mut names = texts.get(name).to_owned();
+        if !above.is_none() {
+            names.push_str(BETWEEN);
+            names.push_str(texts.get(above));
         }
-        (process.name_bytes, process.name) = (*comm, comm_text(comm, texts));
-        let has_children = process.has_children;
-        self.renamed(has_children, key)
+        if let Some((at, _)) = names.match_indices(BETWEEN).nth(names_max - 1) {
+            names.truncate(at + BETWEEN.len());
+            names.push_str(CUT);
+        }
+        texts.plain(names.as_bytes())
     }
 
     /// Only its children's rows name it.
-    fn renamed(&mut self, has_children: bool, key: i64) -> bool {
-        if has_children {
+    fn renamed(&mut self, at: usize) -> bool {
+        if self.slots[at].has_children {
             self.generation += 1;
-        } else if let Some(at) = self.places.get(&key) {
-            self.slots[*at as usize].shown_of = 0;
+        } else {
+            self.slots[at].shown_of = 0;
         }
-        has_children
+        self.slots[at].has_children
     }
 
     fn place(&mut self, key: i64) -> usize {
@@ -263,8 +275,7 @@ impl Processes {
             (process.parent_key, process.family_of) = (parent_key, 0);
         }
         (process.name_bytes, process.name) = (*comm, comm_text(comm, texts));
-        let has_children = process.has_children;
-        self.renamed(has_children, key)
+        self.renamed(at)
     }
 
     /// All processes of the start are known: creators may have been listed behind their children.
@@ -285,7 +296,7 @@ impl Processes {
             self.slots[at].parent_key = parent_key;
             return;
         };
-        let family = if with_family { self.shown(creator, texts) } else { [TextId::NONE; 4] };
+        let family = if with_family { self.shown(creator, RENEWED_MAX, texts) } else { [TextId::NONE; 4] };
         self.slots[creator].has_children = true;
         self.slots[creator].was_used = true;
         let like = self.slots[creator];
@@ -328,6 +339,12 @@ impl Processes {
     /// Whether the next new process evicts another.
     pub fn is_full(&self) -> bool {
         self.places.len() >= self.limits.processes_max
+    }
+
+    /// The name that a process is known by; nothing if it is not.
+    #[cfg(test)]
+    fn name_bytes(&self, key: i64) -> [u8; 16] {
+        self.places.get(&key).map_or([0; 16], |at| self.slots[*at as usize].name_bytes)
     }
 
     /// Counters so far.

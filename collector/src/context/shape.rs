@@ -138,7 +138,10 @@ mod tests {
         ("/kubepods.slice/kubepods-pod0c4a1c2e_7d35.slice/crio-ID.scope/container", Some((ID, "cri-o"))),
         ("/kubepods.slice/kubepods-pod0c4a1c2e_7d35.slice/crio-conmon-ID.scope", None),
         ("/kubepods.slice/kubepods-pod0c4a1c2e_7d35.slice/docker-ID.scope", Some((ID, "docker"))),
-        ("/system.slice/containerd.service/kubepods-burstable-pod0c4a1c2e.slice:cri-containerd:ID", Some((ID, "containerd"))),
+        (
+            "/system.slice/containerd.service/kubepods-burstable-pod0c4a1c2e.slice:cri-containerd:ID",
+            Some((ID, "containerd")),
+        ),
         ("/docker/ID/kubelet/kubepods/besteffort/pod0c4a1c2e/OTHER", Some((OTHER, "kubernetes"))),
         ("/kubepods.slice/kubepods-besteffort.slice", None),
         // containerd alone

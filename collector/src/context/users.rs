@@ -4,6 +4,7 @@
 
 use std::collections::HashMap;
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -11,8 +12,9 @@ use foldhash::fast::FixedState;
 
 use crate::texts::{TextId, Texts};
 
-/// The host's database, also from inside a container that shares the host's processes; then this one's.
-const DATABASES: [&str; 2] = ["/proc/1/root/etc/passwd", "/etc/passwd"];
+/// The host's database, also from inside a container that shares the host's processes.
+const OF_HOST: &str = "/proc/1/root/etc/passwd";
+const OWN: &str = "/etc/passwd";
 
 /// How often the file is looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
@@ -27,6 +29,8 @@ pub struct Users {
     /// Texts of those that were asked for; none where nobody has the id.
     texts: HashMap<u32, TextId, FixedState>,
     looked: Option<Instant>,
+    /// Chosen when it was looked at first: the right to look at the host's from a container is given up behind the start.
+    database: Option<PathBuf>,
     changed: Option<SystemTime>,
     unknown: u64,
 }
@@ -54,8 +58,8 @@ impl Users {
             return false;
         }
         self.looked = Some(now);
-        let path = DATABASES.iter().map(PathBuf::from).find(|path| path.exists());
-        path.is_some_and(|path| self.read(&path))
+        let path = self.database.get_or_insert_with(database).clone();
+        self.read(&path)
     }
 
     fn read(&mut self, path: &Path) -> bool {
@@ -78,6 +82,16 @@ impl Users {
     /// Every text that is held, to be renumbered.
     pub fn texts_mut(&mut self) -> impl Iterator<Item = &mut TextId> {
         self.texts.values_mut()
+    }
+}
+
+/// The host's; by its own name where that is the same file, so that it can be read again later.
+fn database() -> PathBuf {
+    let file = |path: &str| fs::metadata(path).map(|metadata| (metadata.dev(), metadata.ino()));
+    match (file(OF_HOST), file(OWN)) {
+        (Ok(host), Ok(own)) if host != own => OF_HOST.into(),
+        (Ok(_), Err(_)) => OF_HOST.into(),
+        _ => OWN.into(),
     }
 }
 

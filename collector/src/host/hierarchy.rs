@@ -62,7 +62,8 @@ impl Hierarchy {
 mod tests {
     use super::*;
 
-    const CGROUPS: &str = "#subsys_name\thierarchy\tnum_cgroups\tenabled\ncpu\t3\t1\t1\nmemory\t4\t1\t1\npids\t0\t1\t1\n";
+    const CGROUPS: &str =
+        "#subsys_name\thierarchy\tnum_cgroups\tenabled\ncpu\t3\t1\t1\nmemory\t4\t1\t1\npids\t0\t1\t1\n";
 
     #[test]
     fn a_controller_of_v1_has_the_containers_where_it_is_mounted() {

@@ -140,7 +140,8 @@ fn reloads(snapshot: &Snapshot) -> Samples {
 
 fn lookups(s: &Snapshot) -> Samples {
     let counts = s.published.names;
-    let results = [("found", counts.found), ("unknown", counts.unknown), ("failed", counts.failed), ("dropped", counts.dropped)];
+    let results =
+        [("found", counts.found), ("unknown", counts.unknown), ("failed", counts.failed), ("dropped", counts.dropped)];
     results.into_iter().map(|(result, n)| (vec![("result", result.to_owned())], n as f64)).collect()
 }
 

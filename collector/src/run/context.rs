@@ -25,10 +25,8 @@ pub fn sockets(config: &Config) -> Sockets {
 /// Starts the look-ups as soon as there is a socket.
 pub fn names(config: &Config) -> Box<dyn Fn() -> Option<Names> + Send> {
     let config = config.clone();
-    let limits = names::Limits {
-        lookups_per_second_max: config.container_lookups_per_second_max,
-        ..names::Limits::default()
-    };
+    let limits =
+        names::Limits { lookups_per_second_max: config.container_lookups_per_second_max, ..names::Limits::default() };
     Box::new(move || {
         let sockets = sockets(&config);
         if sockets.is_empty() {

@@ -12,9 +12,9 @@ use weir_bpf::plan::State;
 use weir_bpf::{Filters, Loaded, Settings};
 use weir_sinks::Identity;
 
+use super::context;
 use super::driver::{Counted, Driver, Held, Naps};
 use super::hotplug::Hotplug;
-use super::context;
 use super::in_force::{InForce, tell_cgroups};
 use super::orders::orders;
 use super::reload::{self, Reload, Reread, Retired};

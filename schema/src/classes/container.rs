@@ -5,8 +5,16 @@ use crate::column::{ColumnType::*, Source, TEXT_ESCAPED, column};
 use crate::wire::{Wire, field};
 
 /// Columns that only the runtime can fill.
-const OF_THE_RUNTIME: &[&str] =
-    &["cgroup_path", "runtime", "container_image_digest", "labels", "labels_cut", "pod_name", "pod_namespace", "pod_uid"];
+const OF_THE_RUNTIME: &[&str] = &[
+    "cgroup_path",
+    "runtime",
+    "container_image_digest",
+    "labels",
+    "labels_cut",
+    "pod_name",
+    "pod_namespace",
+    "pod_uid",
+];
 
 pub(super) static CONTAINER: Class = Class {
     id: ClassId::Container,
@@ -16,7 +24,12 @@ pub(super) static CONTAINER: Class = Class {
     fields: &[field("bits", Wire::U32, "0: labels were left out")],
     tails: &["cgroup_path", "digest", "labels", "pod_name", "pod_namespace", "pod_uid"],
     columns: &[
-        column("cgroup_path", Text, Source::Text { tail: "cgroup_path" }, "cgroup of the container, from its hierarchy's root"),
+        column(
+            "cgroup_path",
+            Text,
+            Source::Text { tail: "cgroup_path" },
+            "cgroup of the container, from its hierarchy's root",
+        ),
         column(
             "runtime",
             Text,
@@ -25,7 +38,12 @@ pub(super) static CONTAINER: Class = Class {
         ),
         column("container_image_digest", Text, Source::Text { tail: "digest" }, "metadata: digest of the image"),
         column("labels", Text, Source::Text { tail: "labels" }, "metadata: labels as one JSON object"),
-        column("labels_cut", Bool, Source::Bit { field: "bits", bit: 0 }, "metadata: labels beyond the limit were left out"),
+        column(
+            "labels_cut",
+            Bool,
+            Source::Bit { field: "bits", bit: 0 },
+            "metadata: labels beyond the limit were left out",
+        ),
         column("pod_name", Text, Source::Text { tail: "pod_name" }, "metadata: Kubernetes pod"),
         column("pod_namespace", Text, Source::Text { tail: "pod_namespace" }, "metadata: its namespace"),
         column("pod_uid", Text, Source::Text { tail: "pod_uid" }, "metadata: its uid"),

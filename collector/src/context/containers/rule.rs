@@ -37,7 +37,9 @@ impl Rule {
         if is_named(&self.except) {
             return false;
         }
-        self.only.is_empty() || is_named(&self.only) || (container.name.is_none() && self.only.iter().any(|w| !is_id(w)))
+        self.only.is_empty()
+            || is_named(&self.only)
+            || (container.name.is_none() && self.only.iter().any(|w| !is_id(w)))
     }
 }
 

@@ -36,8 +36,16 @@ impl Stage {
 
     fn known(&mut self, key: i64) -> Known {
         let mut known = Known::default();
-        self.processes.fill(key, &mut known, true, &mut self.texts);
+        let name_bytes = self.processes.name_bytes(key);
+        let asked = Asked { process_key: key, comm: name_bytes, ..Asked::default() };
+        self.processes.fill(&asked, true, &mut known, true, &mut self.texts);
         known
+    }
+
+    /// A row of this process, of a thread with this name; returns whether other rows say something else now.
+    fn say(&mut self, key: i64, name: &str, by_leader: bool) -> bool {
+        let asked = Asked { process_key: key, comm: comm(name), ..Asked::default() };
+        self.processes.fill(&asked, by_leader, &mut Known::default(), true, &mut self.texts)
     }
 
     /// Of a row of this process: `exe`, `parent_comm`, `ancestors`.
@@ -79,8 +87,9 @@ fn a_name_that_the_first_thread_gives_itself_is_the_name_its_children_show() {
     stage.exec(1, 0, "worker");
     stage.fork(1, 2);
     assert_eq!(stage.row(2)[1], "worker");
-    assert!(stage.processes.rename(1, &comm("renamed"), &mut stage.texts));
-    assert!(!stage.processes.rename(1, &comm("renamed"), &mut stage.texts));
+    assert!(stage.say(1, "renamed", true));
+    assert!(!stage.say(1, "renamed", true));
+    assert!(!stage.say(1, "a thread", false));
     assert_eq!(stage.row(2)[1], "renamed");
 }
 

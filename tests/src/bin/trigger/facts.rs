@@ -112,7 +112,9 @@ fn place(who: &mut Map<String, Value>) {
         who.insert("user_name".into(), user_name(who["uid"].as_i64().unwrap_or(-1)));
     }
     let stat = text(&read("/proc/self/stat"));
-    if let Some(session) = stat.rsplit_once(')').and_then(|(_, rest)| rest.split_whitespace().nth(3)?.parse::<i64>().ok()) {
+    if let Some(session) =
+        stat.rsplit_once(')').and_then(|(_, rest)| rest.split_whitespace().nth(3)?.parse::<i64>().ok())
+    {
         who.insert("session_id".into(), json!(session));
     }
     if let Ok(login) = text(&read("/proc/self/loginuid")).trim().parse::<u32>() {

@@ -333,7 +333,11 @@ fn directories() {
         let fd = must(libc::SYS_openat, &[libc::AT_FDCWD as usize, p(&there), libc::O_DIRECTORY as usize]) as usize;
         moved("chdir", libc::SYS_chdir, &[p(&there)], json!({"path_truncated": false}));
         moved("fchdir", libc::SYS_fchdir, &[fd], json!({"fd": fd, "path_truncated": false}));
-        step("process.chdir", "fchdir", "to nothing").sys(libc::SYS_fchdir, &[777], |_| json!({"fd": 777, "path_truncated": false}));
+        step("process.chdir", "fchdir", "to nothing").sys(
+            libc::SYS_fchdir,
+            &[777],
+            |_| json!({"fd": 777, "path_truncated": false}),
+        );
     });
 }
 
