@@ -194,7 +194,7 @@ fn the_views_answer_what_they_are_for() {
     let Some(python) = python() else { return };
     let scratch = tempfile::tempdir().expect("a directory");
     let data = scratch.path().join("data");
-    let recording = live(engine, &["--parquet", data.to_str().expect("UTF-8")]);
+    let recording = live(&engine, &["--parquet", data.to_str().expect("UTF-8")]);
     let work = WORK.replace("IMAGE", IMAGE);
     let worked = Command::new("bash")
         .args(["-c", &work])

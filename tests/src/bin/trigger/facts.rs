@@ -115,7 +115,7 @@ fn place(who: &mut Map<String, Value>) {
     if let Some(session) =
         stat.rsplit_once(')').and_then(|(_, rest)| rest.split_whitespace().nth(3)?.parse::<i64>().ok())
     {
-        who.insert("session_id".into(), json!(session));
+        who.insert("session_id".into(), if session == 0 { Value::Null } else { json!(session) });
     }
     if let Ok(login) = text(&read("/proc/self/loginuid")).trim().parse::<u32>() {
         who.insert("login_uid".into(), if login == u32::MAX { Value::Null } else { json!(login) });
