@@ -77,6 +77,8 @@ pub struct Action {
     pub calls: &'static [&'static str],
     /// The class's own columns that this action can set; the others are null in its rows.
     pub sets: &'static [&'static str],
+    /// More of them, which several actions share.
+    pub also: &'static [&'static str],
     /// Symbol set of each [`crate::Source::Symbols`] column.
     pub symbols: &'static [(&'static str, &'static str)],
     /// Only when asked for by name (`network.sendto`), because it is frequent.
@@ -88,7 +90,17 @@ pub struct Action {
 impl Action {
     /// An action of the first set with these defaults: every machine, no symbols, not on request.
     pub const fn new(id: u16, name: &'static str, doc: &'static str) -> Action {
-        Action { id, name, doc, calls: &[], sets: &[], symbols: &[], on_request: false, trigger: Trigger::Anywhere }
+        Action {
+            id,
+            name,
+            doc,
+            calls: &[],
+            sets: &[],
+            also: &[],
+            symbols: &[],
+            on_request: false,
+            trigger: Trigger::Anywhere,
+        }
     }
 
     /// Sets [`Action::calls`].
@@ -100,6 +112,12 @@ impl Action {
     /// Sets [`Action::sets`].
     pub const fn sets(mut self, columns: &'static [&'static str]) -> Action {
         self.sets = columns;
+        self
+    }
+
+    /// Sets [`Action::also`].
+    pub const fn also(mut self, columns: &'static [&'static str]) -> Action {
+        self.also = columns;
         self
     }
 
@@ -128,7 +146,7 @@ impl Action {
 
     /// Whether rows of this action can have a value in the class's own column.
     pub fn has(&self, column: &str) -> bool {
-        self.sets.contains(&column) || column == "text_escaped"
+        self.sets.contains(&column) || self.also.contains(&column) || column == "text_escaped"
     }
 }
 

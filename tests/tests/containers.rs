@@ -233,6 +233,39 @@ fn a_new_container_is_judged_from_its_first_event() {
 }
 
 #[test]
+fn a_reload_changes_which_containers_are_kept() {
+    let scratch = tempfile::tempdir().expect("a directory");
+    let config = scratch.path().join("weir.toml");
+    let write = |filter: &str| fs::write(&config, format!("classes = [\"file.open\"]\n[filter]\n{filter}\n"));
+    write("containers = \"none\"").expect("the configuration");
+    let mut live = Live::start(&["--config", config.to_str().expect("UTF-8")]);
+    let (one, other) = (Container::make(20), Container::make(21));
+    let act = |what: &str| {
+        for container in [&one, &other] {
+            drop(container.command(&format!("cat {}", path_in(container, what))).output());
+        }
+        open(&format!("/no/such/host-{what}"));
+    };
+    live.until(|| act("before"), |r| text(r, "path") == "/no/such/host-before");
+    write(&format!("only_container = [\"{}\"]", one.id)).expect("the configuration");
+    let reloaded = Command::new("kill").args(["-HUP", &live.pid().to_string()]).status().expect("kill");
+    assert!(reloaded.success());
+    let kept = path_in(&one, "between");
+    live.until(|| act("between"), |r| text(r, "path") == kept);
+    act("after");
+    let last = path_in(&one, "last");
+    live.until(|| act("last"), |r| text(r, "path") == last);
+    let rows = live.stop();
+    let came = |path: String| rows.iter().any(|r| text(r, "path") == path);
+    assert!(!came(path_in(&one, "before")) && !came(path_in(&other, "before")));
+    assert!(came(path_in(&one, "after")));
+    assert!(!came(path_in(&other, "after")) && !came("/no/such/host-after".into()));
+    one.remove();
+    other.remove();
+    remove_parent();
+}
+
+#[test]
 fn the_start_of_a_container_that_another_filter_leaves_out_is_no_row() {
     let mut live = Live::start(&["--class", "container,file.open", "--only-comm", "nobody"]);
     let container = Container::make(9);

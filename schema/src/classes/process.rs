@@ -105,7 +105,7 @@ pub(super) static PROCESS: Class = Class {
         optional("cgroup_ns", Int64, 0, "cgroup namespace; fork: the child's"),
     ],
     actions: &[
-        Action::new(0x0101, "running", "a process that was alive when weir started").sets(NAMESPACES),
+        Action::new(0x0101, "running", "a process that was alive when weir started").also(NAMESPACES),
         Action::new(0x0102, "exec", "a program was started, or could not be")
             .calls(&["execve", "execveat"])
             .sets(&[
@@ -129,32 +129,13 @@ pub(super) static PROCESS: Class = Class {
                 "flags",
                 "flags_text",
                 "fd",
-                "mnt_ns",
-                "pid_ns",
-                "net_ns",
-                "user_ns",
-                "uts_ns",
-                "ipc_ns",
-                "cgroup_ns",
             ])
+            .also(NAMESPACES)
             .symbols(&[("flags_text", "at_flags"), ("cap_effective_text", "capabilities")]),
         Action::new(0x0103, "fork", "a process was created, or could not be")
             .calls(&["clone", "clone3", "fork", "vfork"])
-            .sets(&[
-                "ret",
-                "error",
-                "child_pid",
-                "child_key",
-                "flags",
-                "flags_text",
-                "mnt_ns",
-                "pid_ns",
-                "net_ns",
-                "user_ns",
-                "uts_ns",
-                "ipc_ns",
-                "cgroup_ns",
-            ])
+            .sets(&["ret", "error", "child_pid", "child_key", "flags", "flags_text"])
+            .also(NAMESPACES)
             .symbols(&[("flags_text", "clone_flags")]),
         Action::new(0x0104, "exit", "the last thread of a process ended").sets(&[
             "exit_code",
@@ -179,36 +160,13 @@ pub(super) static PROCESS: Class = Class {
             .symbols(&[("cap_effective_text", "capabilities")]),
         Action::new(0x0109, "setns", "a namespace was joined")
             .calls(&["setns"])
-            .sets(&[
-                "ret",
-                "error",
-                "fd",
-                "flags",
-                "flags_text",
-                "mnt_ns",
-                "pid_ns",
-                "net_ns",
-                "user_ns",
-                "uts_ns",
-                "ipc_ns",
-                "cgroup_ns",
-            ])
+            .sets(&["ret", "error", "fd", "flags", "flags_text"])
+            .also(NAMESPACES)
             .symbols(&[("flags_text", "namespace_flags")]),
         Action::new(0x010a, "unshare", "namespaces were left")
             .calls(&["unshare"])
-            .sets(&[
-                "ret",
-                "error",
-                "flags",
-                "flags_text",
-                "mnt_ns",
-                "pid_ns",
-                "net_ns",
-                "user_ns",
-                "uts_ns",
-                "ipc_ns",
-                "cgroup_ns",
-            ])
+            .sets(&["ret", "error", "flags", "flags_text"])
+            .also(NAMESPACES)
             .symbols(&[("flags_text", "namespace_flags")]),
         Action::new(0x010b, "ptrace", "a process was traced")
             .calls(&["ptrace"])

@@ -75,7 +75,7 @@ fn every_column_that_reads_a_field_finds_it() {
 fn every_action_sets_columns_that_exist_and_no_column_is_left_without_an_action() {
     for class in CLASSES {
         for action in class.actions {
-            for name in action.sets {
+            for name in action.sets.iter().chain(action.also) {
                 assert!(class.columns.iter().any(|c| c.name == *name), "{}.{}: {name}", class.name, action.name);
             }
         }
