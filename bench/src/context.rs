@@ -2,18 +2,21 @@
 
 mod crowd;
 
+use std::time::{Duration, Instant};
+
 use anyhow::{Context as _, Result};
 use rustix::time::ClockId;
-use weir_collector::context::{Context, Known, Limits};
-use weir_collector::texts::Texts;
-use weir_schema::record::{Record, action_number, at};
+use weir_collector::assemble;
+use weir_collector::context::{Context, Limits};
+use weir_collector::pipeline::{Marks, Pace, Pipeline, Selected};
+use weir_schema::record::{action_number, at};
 use weir_schema::wire::{HEADER_SIZE, offset_of};
 use weir_schema::{CLASSES, ClassId};
 use weir_sinks::Discard;
 
 use crate::figures::Figures;
 use crate::median::median;
-use crate::play::{context, cpu_ns, play_in, to_sink};
+use crate::play::{context, cpu_ns, identity, play_in, to_sink};
 use crate::record::{BUILD, Recording, record};
 use crate::rows::{RECORDED, files};
 use crate::weir::status_kib;
@@ -84,43 +87,40 @@ fn keyed(template: &[u8], key: i64, parent: i64, child: i64, ktime_ns: i64) -> V
     bytes
 }
 
-/// A table that is fed, and what its rows know.
-struct Fed {
-    context: Context,
-    texts: Texts,
-    orphans: u64,
-}
+/// A pipeline that is fed, with rows that go nowhere.
+struct Fed(Pipeline);
 
 impl Fed {
-    fn new(processes_max: usize) -> Fed {
+    fn new(processes_max: usize) -> Result<Fed> {
         let limits = Limits { processes_max, grace_ns: 1_000_000_000, ancestors_max: 16 };
-        Fed { context: Context::new(limits, false), texts: Texts::default(), orphans: 0 }
+        let selected = Selected { actions: [0, u64::MAX, 0, 0, 0, 0, 0, 0], ..Selected::default() };
+        let mut pipeline = Pipeline::new(identity(), selected, Context::new(limits, false));
+        let batches = assemble::Limits { rows_max: 8192, bytes_max: 8 << 20 };
+        pipeline.add_outlet(Pace::Age(Duration::from_secs(3600)), batches, to_sink(Box::new(Discard))?, 0);
+        Ok(Fed(pipeline))
     }
 
     fn feed(&mut self, bytes: &[u8]) {
-        let Ok(record) = Record::parse(bytes) else { return };
-        self.context.learn(&record, &mut self.texts);
-        let known: Known = *self.context.look_up(&record, &mut self.texts);
-        self.orphans += u64::from(known.texts[PARENT_EXE].is_none());
-        if action_number(bytes) == EXIT {
-            self.context.ended(&record);
+        self.0.record(0, bytes);
+        if self.0.is_full() {
+            self.0.close_due(false, Instant::now(), Marks::default);
         }
-        if self.texts.is_full() {
-            self.texts.compact(self.context.texts_mut());
-        }
+    }
+
+    fn counts(&self) -> weir_collector::context::ProcessCounts {
+        self.0.context().processes
     }
 }
 
-const PARENT_EXE: usize = 6;
-
-/// Fork, exec and end of children of `live` processes, `FORKS` times; ns per record.
-fn storm(templates: &Templates<'_>, fed: &mut Fed, live: usize) -> f64 {
+/// Fork, exec and end of children of `live` processes, `FORKS` times; ns per record, and rows of processes that were not known.
+fn storm(templates: &Templates<'_>, fed: &mut Fed, live: usize) -> (f64, u64) {
     let ktime = |n: usize| n as i64 * 1_000_000;
     for n in 1..=live as i64 {
         fed.feed(&keyed(templates.fork, n / 2, n / 4, n, 0));
         fed.feed(&keyed(templates.exec, n, n / 2, 0, 0));
     }
-    fed.orphans = 0;
+    // The first one's creator is nobody.
+    let before = fed.counts().unknown;
     let mut feeding = 0.0;
     for n in 0..FORKS {
         // The first one has no creator.
@@ -134,7 +134,7 @@ fn storm(templates: &Templates<'_>, fed: &mut Fed, live: usize) -> f64 {
         records.iter().for_each(|record| fed.feed(record));
         feeding += cpu_ns(ClockId::ThreadCPUTime) - begin;
     }
-    feeding / (3 * FORKS) as f64
+    (feeding / (3 * FORKS) as f64, fed.counts().unknown - before)
 }
 
 fn resident_mib() -> f64 {
@@ -145,22 +145,19 @@ fn large(figures: &mut Figures, recording: &Recording) -> Result<()> {
     let templates = Templates::of(recording)?;
     // Room for the live ones and for those of a second's grace.
     let room = LIVE + 16_384;
-    let few = storm(&templates, &mut Fed::new(room), FEW);
+    let (few, _) = storm(&templates, &mut Fed::new(room)?, FEW);
     let before = resident_mib();
-    let mut fed = Fed::new(room);
-    let many = storm(&templates, &mut fed, LIVE);
+    let mut fed = Fed::new(room)?;
+    let (many, unknown) = storm(&templates, &mut fed, LIVE);
     let grown = resident_mib() - before;
-    let counts = fed.context.counts().processes;
-    let note =
-        format!("{many:.0} ns per record with {LIVE} live processes, {few:.0} with {FEW}; {FORKS} forks and ends");
-    figures.at_most("context: a table of 100,000 against one of 1,000", many / few, 1.2, "", note);
-    let note =
-        format!("{} known, {} evicted, {} look-ups of unknown ones", counts.known, counts.evicted, counts.unknown);
-    figures.at_most("context: rows without a creator", fed.orphans as f64, 0.0, "", note);
-    figures.say("context: memory of that table", grown, "MiB", String::new());
-    let mut small = Fed::new(LIVE / 2);
+    let counts = fed.counts();
+    let note = format!("{many:.0} ns per row with {LIVE} live processes, {few:.0} with {FEW}; {FORKS} forks and ends");
+    figures.at_most("context: rows with 100,000 live processes against 1,000", many / few, 1.2, "", note);
+    let note = format!("{} known, {} evicted; memory grew by {grown:.0} MiB", counts.known, counts.evicted);
+    figures.at_most("context: rows of unknown processes", unknown as f64, 0.0, "", note);
+    let mut small = Fed::new(LIVE / 2)?;
     storm(&templates, &mut small, LIVE);
-    let counts = small.context.counts().processes;
+    let counts = small.counts();
     let note = format!("at most {}; {} evicted and counted", LIVE / 2, counts.evicted);
     figures.at_most("context: processes known when half of them fit", counts.known as f64, LIVE as f64 / 2.0, "", note);
     Ok(())

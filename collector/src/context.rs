@@ -18,7 +18,7 @@ use crate::paths;
 use crate::texts::{TextId, Texts};
 
 pub use containers::{Container, Containers, Rule, Verdict};
-pub use processes::{Limits, Processes};
+pub use processes::{Counts as ProcessCounts, Limits, Processes};
 pub use record::container_record;
 pub use shape::container_of;
 pub use users::Users;
@@ -91,7 +91,7 @@ const KEPT: usize = 16;
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counts {
     /// Of the table of processes.
-    pub processes: processes::Counts,
+    pub processes: ProcessCounts,
     /// Containers that are known.
     pub containers: u64,
     /// Look-ups of cgroups that were not known.
