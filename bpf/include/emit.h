@@ -49,7 +49,7 @@ static __always_inline bool has_room(struct cpu_state *state, void *ring, __u16 
 		state->room = filled < limit ? limit - filled : 0;
 	}
 	if (state->room < bytes)
-		return action >> 8 == WEIR_CLASS_PROCESS;
+		return action >> 8 == WEIR_CLASS_PROCESS || action >> 8 == WEIR_CLASS_CONTAINER;
 	state->room -= bytes;
 	return true;
 }

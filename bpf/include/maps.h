@@ -46,6 +46,7 @@ struct reader_state {
 #define CALL_CLOSE 8   /* close(2): looked at before it happens */
 #define CALL_COMPAT 16 /* the compat call of the same number has bits: look there */
 #define CALL_ENTER 32  /* this call or its compat twin is timed or a close */
+#define CALL_PLACE 64  /* what it tells of the process is needed whatever the filter by results says */
 
 /* Bits of config.filters; each list filter has a "not" of its own */
 #define FILTER_TREE (1 << 0)

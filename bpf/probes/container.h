@@ -21,7 +21,8 @@ static __always_inline void cgroup_changed(struct cgroup *cgroup, const char *pa
 	if (!record)
 		return;
 	fill_task(&record->header, task);
-	if (!wanted(task))
+	/* of the filters by containers the container counts, and not who makes it */
+	if (!passes(task, config.filters & ~(FILTER_CONTAINERS | FILTER_NOT_CONTAINERS | FILTER_CONTAINER_IDS)))
 		record->header.context |= WEIR_CONTEXT_LEFT_OUT;
 	record->header.container_cgroup = cgroup->kn->id;
 	record->cgroup_path_len = add_kernel_text(draft, path);

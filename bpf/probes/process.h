@@ -378,6 +378,13 @@ HANDLER(ptrace)
 	submit(record);
 }
 
+/* Told in any case: the collector makes no row of what the filter by results leaves out. */
+static __always_inline void mark_left_out(struct call *call, struct weir_header *header)
+{
+	if (!wanted_result(call->ret))
+		header->context |= WEIR_CONTEXT_LEFT_OUT;
+}
+
 HANDLER(setsid)
 {
 	struct weir_process *record = process_record(call, WEIR_PROCESS_SETSID);
@@ -385,6 +392,7 @@ HANDLER(setsid)
 	if (!record)
 		return;
 	fill_place(record, call->task);
+	mark_left_out(call, &record->header);
 	submit(record);
 }
 
@@ -404,6 +412,7 @@ static __always_inline void change_directory(struct call *call, int dirfd, const
 		add_argument(draft, call->task, AT_FDCWD, text, &record->path_raw_len, &record->path_dir_len,
 			     &record->path_state);
 	add_place(draft, record, call->task);
+	mark_left_out(call, &record->header);
 	draft_send(draft);
 }
 

@@ -151,8 +151,13 @@ int BPF_PROG(weir_exit, struct pt_regs *regs, long ret)
 		return 0;
 	call.task = bpf_get_current_task_btf();
 	bits = call_bits(call.task, call.nr, &call.abi, &call.slot, bits);
-	if (!(bits & (CALL_RECORD | CALL_ACTION)) || !wanted(call.task) || !wanted_result(ret))
+	if (!(bits & (CALL_RECORD | CALL_ACTION)) || !wanted(call.task))
 		return 0;
+	if (!wanted_result(ret)) {
+		if (bits & CALL_PLACE)
+			to_handler(ctx, call.slot);
+		return 0;
+	}
 	if (bits & CALL_RECORD)
 		record_call(&call, bits);
 	if (bits & CALL_ACTION)

@@ -16,6 +16,7 @@ const CALL_TIMED: u8 = 4;
 const CALL_CLOSE: u8 = 8;
 const CALL_COMPAT: u8 = 16;
 const CALL_ENTER: u8 = 32;
+const CALL_PLACE: u8 = 64;
 
 /// What the user wants to see.
 #[derive(Debug, Clone, Default)]
@@ -260,8 +261,9 @@ impl Plan {
                 State::Runs
             };
             if state == State::Runs {
+                let place = if actions.iter().any(|action| selection.needs_call(*action)) { CALL_PLACE } else { 0 };
                 for slot in native.into_iter().chain(compat) {
-                    self.calls[slot] |= CALL_ACTION;
+                    self.calls[slot] |= CALL_ACTION | place;
                     self.handlers.push((slot as u32, program.clone()));
                 }
             }

@@ -17,7 +17,7 @@ use weir_schema::{CLASSES, ClassId};
 use crate::paths;
 use crate::texts::{TextId, Texts};
 
-pub use containers::{Container, Containers, Rule, Verdict};
+pub use containers::{CGROUPS_MAX, Container, Containers, Rule, Verdict, is_id as is_container_id};
 pub use processes::{Counts as ProcessCounts, Limits, Processes};
 pub use record::container_record;
 pub use shape::container_of;
@@ -230,6 +230,9 @@ impl Context {
             FORK if ret(record) > 0 => {
                 let child = weir_schema::record::i64_at(record.fixed, CHILD_KEY);
                 self.processes.fork(key, child, !self.is_plain, texts);
+                // Where a login daemon sets them without an exec, the child has another login or session than is known.
+                let (session, login_uid) = (u32_at(record.fixed, SESSION_ID), u32_at(record.fixed, LOGIN));
+                self.processes.change(child, |process| (process.session, process.login_uid) = (session, login_uid));
                 self.forget(child);
                 if self.processes.is_full() {
                     // Who is seen must be looked up to count as used.

@@ -1,5 +1,6 @@
 //! What happens to a record between its ring and the lanes: context, selection, rows, cuts.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -10,7 +11,7 @@ use weir_sinks::{Cut, Identity, Lane, LaneWatch, LossAction, LossRow, Position};
 use crate::outlet::{Answer, Boundary, Edit, Outlet};
 
 use crate::assemble::{Assembly, Limits, Row};
-use crate::context::{self, CMDLINE_BYTES_MAX, Container, Context, Verdict};
+use crate::context::{self, CGROUPS_MAX, CMDLINE_BYTES_MAX, Container, Context, Verdict};
 use crate::host::clock::wall_offset_ns;
 use crate::names::{self, Metadata, Names};
 use crate::numbers::Gap;
@@ -139,6 +140,8 @@ struct Asking {
     /// Makes the look-ups as soon as there is somebody to ask.
     start: Box<dyn Fn() -> Option<Names> + Send>,
     names: Option<Names>,
+    /// Ids that wait for room, or for somebody to ask.
+    ids: VecDeque<String>,
 }
 
 /// Rows of all groups, and everything that they are made with.
@@ -285,6 +288,9 @@ impl Pipeline {
 
     /// What the kernel could not judge is judged here.
     fn passes(&mut self, record: &Record<'_>) -> bool {
+        if record.is_left_out() {
+            return false;
+        }
         let is_open = self.selected.only_paths.is_empty() && self.selected.except_paths.is_empty();
         let of_containers = record.class.id == ClassId::Container;
         if !of_containers && self.selected.containers.is_open() && is_open {
@@ -359,32 +365,35 @@ impl Pipeline {
     /// From here on the names of containers are asked for. `start` is called when the first is needed, until it has somebody
     /// to ask.
     pub fn ask_names(&mut self, start: Box<dyn Fn() -> Option<Names> + Send>) {
-        self.names = Some(Asking { start, names: None });
+        self.names = Some(Asking { start, names: None, ids: VecDeque::new() });
     }
 
     /// What is not on the way of an event: asks for the names of new containers, takes what has come, looks at the database of
     /// users. Returns whether answers are still awaited.
     pub fn tend(&mut self, now: Instant) -> bool {
+        let new = self.context.containers.take_new_ids();
         if self.context.is_plain() {
             return false;
         }
         if self.context.users.refresh(now) {
             self.context.forget_kept();
         }
-        let new = self.context.containers.take_new_ids();
         let Some(asking) = &mut self.names else { return false };
         if asking.names.is_none() && !new.is_empty() {
             asking.names = (asking.start)();
         }
+        asking.ids.extend(new);
+        asking.ids.truncate(CGROUPS_MAX);
         let Some(names) = &asking.names else { return false };
-        for id in &new {
-            names.ask(id);
-        }
         let answers = names.take();
+        while asking.ids.front().is_some_and(|id| names.ask(id)) {
+            asking.ids.pop_front();
+        }
         let awaited = names.is_busy();
         for answer in answers {
-            if let names::Answer::Found(metadata) = answer {
-                self.named(&metadata);
+            match answer {
+                names::Answer::Found(metadata) => self.named(&metadata),
+                names::Answer::Unknown { id, .. } => self.context.containers.nameless(&id),
             }
         }
         awaited

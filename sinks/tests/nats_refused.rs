@@ -79,12 +79,12 @@ fn a_row_larger_than_the_stream_takes_is_a_dead_letter_and_the_others_pass() {
     for format in FORMATS {
         let test = "a_row_larger_than_the_stream_takes_is_a_dead_letter_and_the_others_pass";
         let Some(server) = Server::start(test, "") else { return };
-        Stored::connect(&server.url()).make(|config| config.max_message_size = 20_000);
+        Stored::connect(&server.url()).make(|config| config.max_message_size = 28_000);
         let mut writer = Writer::new(open(options(&server.url(), server.dir(), format)));
-        writer.write(&rows(0, &[100, 30_000, 100]));
+        writer.write(&rows(0, &[100, 40_000, 100]));
         writer.write(&rows(3, &[30, 60]));
         let receipt = writer.flush();
-        assert_refused_alone(&writer, &receipt, &server, format, "20000");
+        assert_refused_alone(&writer, &receipt, &server, format, "28000");
     }
 }
 

@@ -314,8 +314,9 @@ const HOSTILE: &[&[u8]] = &[
     b"c1 \xc2\x9b31m, \xe2\x80\xae turned",
 ];
 
-fn record_hostile(dir: &Path, format: &str) -> Ended {
-    let mut weir = weir(&["run", "--status", "never", "--stdout", format, "--class", "process,file", "--", "sh", "-c"]);
+fn record_hostile(dir: &Path, format: &str, flags: &[&str]) -> Ended {
+    let mut weir = weir(&["run", "--status", "never", "--stdout", format, "--class", "process,file"]);
+    weir.args(flags).args(["--", "sh", "-c"]);
     // Each is a program's name (so a comm), an argument, a file that is opened, and one that is not there.
     weir.arg("for name; do \"./$name\" \"$name\"; : <\"$name\"; cat \"$name/absent\" 2>/dev/null; done; true")
         .arg("sh");
@@ -333,7 +334,14 @@ fn hostile_names_break_no_line_no_table_and_no_terminal() {
         let program = scratch.path().join(OsStr::from_bytes(name));
         fs::copy("/bin/true", &program).expect("a program with a hostile name");
     }
-    let rows = rows(&record_hostile(scratch.path(), "json").stdout);
+    // The rows of the programs have their creator's command line too, in which all names stand.
+    let with_creators = rows(&record_hostile(scratch.path(), "json", &[]).stdout);
+    let invalid = r"invalid \xff\xfe UTF-8";
+    let of_children = with_creators.iter().filter(|row| row.text("action") == "exit");
+    assert!(
+        of_children.clone().any(|row| row.text("parent_cmdline").contains(invalid) && row.0["text_escaped"] == true)
+    );
+    let rows = rows(&record_hostile(scratch.path(), "json", &["--no-context"]).stdout);
     for name in HOSTILE {
         let wanted = match std::str::from_utf8(name) {
             Ok(text) => text.to_owned(),
@@ -349,7 +357,7 @@ fn hostile_names_break_no_line_no_table_and_no_terminal() {
         let own = rows.iter().find(|row| row.text("action") == "exit" && row.text("exe").ends_with(&wanted));
         assert_eq!(own.map(|row| row.0["text_escaped"] == true), Some(name.contains(&0xff)), "{wanted:?}");
     }
-    let table = record_hostile(scratch.path(), "table").stdout;
+    let table = record_hostile(scratch.path(), "table", &[]).stdout;
     let text = String::from_utf8(table).expect("a table in UTF-8");
     let odd: Vec<char> = text.chars().filter(|c| (c.is_control() && *c != '\n') || *c == '\u{202e}').collect();
     assert!(odd.is_empty(), "control characters in the table: {odd:?}");

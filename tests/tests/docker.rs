@@ -173,7 +173,8 @@ fn the_table_of_a_docker_exec_shows_its_processes_and_the_container_of_the_shell
     let runtime = line("runc", " exec --process ");
     let shell = line("sh", "sh -c 'echo hello'");
     assert_eq!([client[4], runtime[4], shell[4]], ["0"; 3], "{table}");
-    assert_eq!(shell[3], runtime[2], "the runtime has started the shell: {table}");
+    // The runtime has started it, and its shim has taken it over if the runtime was gone already.
+    assert!([runtime[2], runtime[3]].contains(&shell[3]), "{table}");
     assert_eq!(shell.last(), Some(&"container=shown"), "{id}: {table}");
     assert!(!client.iter().chain(&runtime).any(|word| word.starts_with("container=")), "{table}");
 }

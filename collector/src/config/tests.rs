@@ -35,6 +35,7 @@ fn other_value(key: &Key) -> String {
         "filter.only_path" | "filter.except_path" => "/etc/",
         "parquet.zstd_level" => "3",
         "ancestors_max" => "8",
+        "filter.only_container" | "filter.except_container" => "0123456789ab",
         "user" => "root",
         "listen" => "127.0.0.1:9464",
         "kafka.topic" | "nats.subject" => "other",

@@ -3,6 +3,8 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use crate::context::is_container_id;
+
 use super::{Config, FILTER_VALUES_MAX, KEYS, RING_BYTES_MAX, RING_BYTES_MIN, filter, format_size};
 
 /// Ranges of numbers, both ends included; the units are those of the names.
@@ -103,7 +105,25 @@ pub(super) fn problems(config: &Config) -> Vec<(&'static str, String)> {
     found.extend(listen(config));
     found.extend(config.selection().err().unwrap_or_default());
     found.extend(filter::problems(&config.filter));
+    found.extend(names(config));
     found
+}
+
+/// A filter by names of containers needs somebody who asks for them.
+fn names(config: &Config) -> Vec<(&'static str, String)> {
+    if config.context && config.container_names {
+        return Vec::new();
+    }
+    let lists = [
+        ("filter.only_container", &config.filter.only_container),
+        ("filter.except_container", &config.filter.except_container),
+    ];
+    let named = |(key, words): (&'static str, &Vec<String>)| {
+        let word = words.iter().find(|word| !is_container_id(word))?;
+        let what = "give an id, or leave `context` and `container_names` on";
+        Some((key, format!("has the name `{word}`, and names are not asked for: {what}")))
+    };
+    lists.into_iter().filter_map(named).collect()
 }
 
 fn spool(config: &Config) -> Vec<(&'static str, String)> {

@@ -15,7 +15,7 @@ use super::{CGROUP_PATH, shape};
 use crate::names::Metadata;
 use crate::texts::{TextId, Texts};
 
-pub use rule::Rule;
+pub use rule::{Rule, is_id};
 
 /// Cgroups that are known at once; beyond it those that were removed first go, then none is added.
 pub const CGROUPS_MAX: usize = 1 << 16;
@@ -33,6 +33,8 @@ pub struct Container {
     pub cgroup: u64,
     /// Its name, as soon as it is known.
     pub name: Option<String>,
+    /// Its name is known, or that there is none.
+    is_answered: bool,
     texts: [TextId; 4],
     cgroups: u32,
 }
@@ -96,7 +98,7 @@ impl Containers {
             };
             self.forget(gone);
         }
-        let container = shape::container_of(&path).map(|(id, runtime)| self.add(id, runtime, cgroup, &path, texts));
+        let container = shape::container_of(&path).map(|(id, runtime)| self.add(&id, runtime, cgroup, &path, texts));
         if let Some(Some(old)) = self.cgroups.insert(cgroup, container) {
             self.release(old);
         }
@@ -111,17 +113,22 @@ impl Containers {
         }
         let number = self.next;
         self.next += 1;
+        let (is_machine, text) = (!shape::is_oci_id(id), texts.plain(id.as_bytes()));
         let container = Container {
             id: id.to_owned(),
             cgroup_path: path.to_owned(),
             cgroup,
-            name: None,
-            texts: [texts.plain(id.as_bytes()), TextId::NONE, TextId::NONE, texts.plain(runtime.as_bytes())],
+            // Machines are called by their id, and no socket knows them.
+            name: is_machine.then(|| id.to_owned()),
+            is_answered: is_machine,
+            texts: [text, if is_machine { text } else { TextId::NONE }, TextId::NONE, texts.plain(runtime.as_bytes())],
             cgroups: 1,
         };
         self.list.insert(number, container);
         self.by_id.insert(id.to_owned(), number);
-        self.new_ids.push(id.to_owned());
+        if !is_machine {
+            self.new_ids.push(id.to_owned());
+        }
         number
     }
 
@@ -129,7 +136,7 @@ impl Containers {
     pub fn removed(&mut self, cgroup: u64, ktime_ns: i64) {
         self.removed.push_back((cgroup, ktime_ns));
         while let Some((gone, at)) = self.removed.front().copied()
-            && at.saturating_add(GRACE_NS) < ktime_ns
+            && (at.saturating_add(GRACE_NS) < ktime_ns || self.removed.len() > CGROUPS_MAX)
         {
             self.removed.pop_front();
             self.forget(gone);
@@ -137,7 +144,7 @@ impl Containers {
     }
 
     fn forget(&mut self, cgroup: u64) {
-        let Some(container) = self.cgroups.remove(&cgroup) else { return };
+        let container = self.cgroups.remove(&cgroup).flatten();
         self.verdicts.push(Verdict { cgroup, inside: container.is_some(), wanted: false, gone: true });
         if let Some(container) = container {
             self.release(container);
@@ -157,18 +164,14 @@ impl Containers {
     /// The container that a record of class container is about: one whose own cgroup it is.
     pub fn own(&self, cgroup: u64, path: &[u8]) -> Option<&Container> {
         let container = self.list.get(&self.cgroups.get(&cgroup).copied()??)?;
-        shape::is_own(&String::from_utf8_lossy(path), &container.id).then_some(container)
+        shape::is_own(&String::from_utf8_lossy(path)).then_some(container)
     }
 
-    /// Whether a record of class container becomes a row: of a container's own cgroup, and not left out. Of the filters by
-    /// containers this one counts, and not the runtime's process that makes the cgroup.
+    /// Whether a record of class container becomes a row: of a container's own cgroup. Of the filters by containers it
+    /// is the container that counts, and not the runtime's process that makes the cgroup.
     pub fn has_row(&self, record: &Record<'_>) -> bool {
         let container = self.own(record.container_cgroup(), record.tail(CGROUP_PATH));
-        match container {
-            Some(_) if self.rule.is_open() => !record.is_left_out(),
-            Some(container) => self.rule.keeps_where(true) && self.rule.keeps(Some(container)),
-            None => false,
-        }
+        container.is_some_and(|container| self.rule.keeps_where(true) && self.rule.keeps(Some(container)))
     }
 
     /// What the runtime says of a container; returns it with what it has now. `None`: it is gone.
@@ -180,10 +183,24 @@ impl Containers {
         container.texts[2] = text(metadata.image.as_deref(), texts);
         container.texts[3] = text(Some(metadata.runtime.name()), texts);
         container.name = metadata.name.clone();
+        container.is_answered = true;
         let container = container.clone();
+        self.judge_all_of(number);
+        Some(container)
+    }
+
+    /// No runtime knows a container, or none could be asked.
+    pub fn nameless(&mut self, id: &str) {
+        let Some(number) = self.by_id.get(id).copied() else { return };
+        if let Some(container) = self.list.get_mut(&number) {
+            container.is_answered = true;
+        }
+        self.judge_all_of(number);
+    }
+
+    fn judge_all_of(&mut self, number: u32) {
         let cgroups: Vec<u64> = self.cgroups.iter().filter(|(_, c)| **c == Some(number)).map(|(id, _)| *id).collect();
         cgroups.into_iter().for_each(|cgroup| self.judge(cgroup));
-        Some(container)
     }
 
     /// Puts a filter by id and name in force.
@@ -204,7 +221,8 @@ impl Containers {
         if self.rule.is_open() {
             return true;
         }
-        let number = self.cgroups.get(&cgroup).copied().flatten();
+        // Of one that is not known (its making was lost, or it went while nobody read) nothing can be said.
+        let Some(number) = self.cgroups.get(&cgroup) else { return true };
         let container = number.and_then(|number| self.list.get(&number));
         self.rule.keeps_where(container.is_some() || is_inner) && self.rule.keeps(container)
     }

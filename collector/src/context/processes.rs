@@ -240,8 +240,10 @@ impl Processes {
     }
 
     fn evict(&mut self) {
-        if let Some((key, _)) = self.ended.pop_front() {
-            return self.remove(key);
+        while let Some((key, _)) = self.ended.pop_front() {
+            if self.places.contains_key(&key) {
+                return self.remove(key);
+            }
         }
         // Every second round at the latest one is found that was not used since.
         for _ in 0..2 * self.slots.len() {
@@ -291,6 +293,7 @@ impl Processes {
 
     /// A child was created: it is what its creator is until it starts its own program.
     pub fn fork(&mut self, parent_key: i64, child_key: i64, with_family: bool, texts: &mut Texts) {
+        let was_known = self.places.contains_key(&child_key);
         let Some(creator) = self.places.get(&parent_key).map(|at| *at as usize) else {
             let at = self.place(child_key);
             self.slots[at].parent_key = parent_key;
@@ -302,6 +305,12 @@ impl Processes {
         let like = self.slots[creator];
         let at = self.place(child_key);
         let generation = self.generation;
+        if was_known {
+            // Listed at the start, before its fork was read: what it is was looked up, and is newer.
+            let child = &mut self.slots[at];
+            (child.parent_key, child.family, child.family_of) = (parent_key, family, generation);
+            return;
+        }
         self.slots[at] = Process {
             key: child_key,
             parent_key,
@@ -323,16 +332,14 @@ impl Processes {
 
     /// A process ended. It stays known for the grace time.
     pub fn exit(&mut self, key: i64, ktime_ns: i64) {
-        self.ended.push_back((key, ktime_ns));
+        if self.places.contains_key(&key) {
+            self.ended.push_back((key, ktime_ns));
+        }
         while let Some((gone, at)) = self.ended.front().copied()
             && at.saturating_add(self.limits.grace_ns) < ktime_ns
         {
             self.ended.pop_front();
             self.remove(gone);
-        }
-        // Ends of processes that are not known fill the queue too.
-        while self.ended.len() > self.limits.processes_max {
-            self.ended.pop_front();
         }
     }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use serde_json::{Map, Value};
 use weir_schema::loss::CPU_COLLECTOR;
 use weir_schema::record::at;
 use weir_schema::wire::{CONTEXT_TASK, HEADER_SIZE, offset_of};
@@ -11,6 +12,8 @@ use super::Container;
 use crate::names::Metadata;
 
 const CLASS: &Class = CLASSES[ClassId::Container.index()];
+/// Bytes of column `labels`; a tail of a record has at most 65,535.
+const LABELS_BYTES_MAX: usize = 60_000;
 const BITS: usize = HEADER_SIZE + offset_of(CLASS.fields, "bits");
 
 /// The bytes of a record of this action about a container.
@@ -21,7 +24,7 @@ pub fn container_record(
     seq: i64,
     ktime_ns: i64,
 ) -> Vec<u8> {
-    let labels = metadata.map(|m| labels(&m.labels)).unwrap_or_default();
+    let (labels, cut) = metadata.map(|m| labels(&m.labels)).unwrap_or_default();
     let text = |of: fn(&Metadata) -> Option<&str>| metadata.and_then(of).unwrap_or_default();
     let tails: Vec<(&str, &str)> = vec![
         ("cgroup_path", &container.cgroup_path),
@@ -39,7 +42,7 @@ pub fn container_record(
     put(at::SEQ, &seq.to_le_bytes());
     put(at::KTIME_NS, &ktime_ns.to_le_bytes());
     put(at::CONTAINER_CGROUP, &container.cgroup.to_le_bytes());
-    put(BITS, &u32::from(metadata.is_some_and(|m| m.labels_cut)).to_le_bytes());
+    put(BITS, &u32::from(cut || metadata.is_some_and(|m| m.labels_cut)).to_le_bytes());
     debug_assert_eq!(u16::from_le_bytes([bytes[at::CONTEXT], bytes[at::CONTEXT + 1]]) & CONTEXT_TASK, 0);
     for (name, text) in tails {
         let tail = CLASS.tail(name).unwrap_or_default();
@@ -52,10 +55,20 @@ pub fn container_record(
     bytes
 }
 
-/// As one JSON object; nothing if there is none.
-fn labels(labels: &BTreeMap<String, String>) -> String {
-    // A map of texts can always be written.
-    if labels.is_empty() { String::new() } else { serde_json::to_string(labels).unwrap_or_default() }
+/// As one JSON object, without the last ones if it would be too long, and whether it would; nothing if there is none.
+fn labels(labels: &BTreeMap<String, String>) -> (String, bool) {
+    let (mut kept, mut bytes) = (Map::new(), 2);
+    for (name, value) in labels {
+        let value = Value::from(value.as_str());
+        // With the colon and the comma.
+        bytes += Value::from(name.as_str()).to_string().len() + value.to_string().len() + 2;
+        if bytes > LABELS_BYTES_MAX {
+            break;
+        }
+        kept.insert(name.clone(), value);
+    }
+    let cut = kept.len() < labels.len();
+    (if kept.is_empty() { String::new() } else { Value::Object(kept).to_string() }, cut)
 }
 
 #[cfg(test)]
@@ -83,7 +96,12 @@ mod tests {
 
     #[test]
     fn labels_are_one_json_object() {
-        assert_eq!(labels(&BTreeMap::new()), "");
-        assert_eq!(labels(&BTreeMap::from([("a\"b".into(), "c".into())])), r#"{"a\"b":"c"}"#);
+        assert_eq!(labels(&BTreeMap::new()), (String::new(), false));
+        let one = labels(&BTreeMap::from([("a\"b".into(), "c".into())]));
+        assert_eq!(one, (r#"{"a\"b":"c"}"#.into(), false));
+        let many: BTreeMap<String, String> = (0..5000).map(|i| (format!("{i:04}"), "\u{1}".repeat(8))).collect();
+        let (text, cut) = labels(&many);
+        assert!(cut && text.len() <= LABELS_BYTES_MAX);
+        assert!(serde_json::from_str::<Value>(&text).is_ok());
     }
 }

@@ -33,18 +33,43 @@ const PARENTS: &[(&str, &str)] = &[
 /// Monitors of containers, which stand beside them.
 const NOT_CONTAINERS: &[&str] = &["crio-conmon", "libpod-conmon", "conmon"];
 
+/// What libvirt puts before the name of a virtual machine, which is no container.
+const VIRTUAL_MACHINE: &str = "qemu\\x2d";
+
 /// Hexadecimal digits of an id of the OCI runtimes.
 const ID_CHARS: usize = 64;
 
 /// Id and runtime of the container that a cgroup of this path belongs to; the innermost one.
-pub fn container_of(path: &str) -> Option<(&str, &'static str)> {
-    let components: Vec<&str> = path.split('/').filter(|c| !c.is_empty()).collect();
-    (0..components.len()).rev().find_map(|i| of_component(&components[..=i]))
+pub fn container_of(path: &str) -> Option<(String, &'static str)> {
+    let components = components(path);
+    let found = (0..components.len()).rev().find_map(|i| of_component(&components[..=i]));
+    found.map(|(id, runtime)| (unescape(id), runtime))
 }
 
 /// Whether the cgroup is the container's own, and not one below it.
-pub fn is_own(path: &str, id: &str) -> bool {
-    path.rsplit('/').next().is_some_and(|last| last.contains(id))
+pub fn is_own(path: &str) -> bool {
+    of_component(&components(path)).is_some()
+}
+
+fn components(path: &str) -> Vec<&str> {
+    path.split('/').filter(|c| !c.is_empty()).collect()
+}
+
+/// systemd writes what may not stand in a unit's name as `\xNN`.
+fn unescape(name: &str) -> String {
+    let mut bytes = Vec::with_capacity(name.len());
+    let mut rest = name.as_bytes();
+    while let Some((first, behind)) = rest.split_first() {
+        let escaped = name_byte(rest);
+        bytes.push(escaped.unwrap_or(*first));
+        rest = if escaped.is_some() { &rest[4..] } else { behind };
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+fn name_byte(text: &[u8]) -> Option<u8> {
+    let digits = text.strip_prefix(b"\\x")?.get(..2)?;
+    u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()
 }
 
 /// The container of the last component.
@@ -53,7 +78,8 @@ fn of_component<'a>(components: &[&'a str]) -> Option<(&'a str, &'static str)> {
     machine(last, above).or_else(|| oci(last, above))
 }
 
-fn is_id(text: &str) -> bool {
+/// Whether it is an id of the OCI runtimes: others are names of machines.
+pub fn is_oci_id(text: &str) -> bool {
     text.len() == ID_CHARS && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
 }
 
@@ -65,7 +91,7 @@ fn oci<'a>(last: &'a str, above: &[&str]) -> Option<(&'a str, &'static str)> {
         return None;
     }
     let (before, id) = last.split_at(start);
-    if !is_id(id) {
+    if !is_oci_id(id) {
         return None;
     }
     let word = before.trim_end_matches(['-', ':', '_']);
@@ -100,6 +126,7 @@ fn machine<'a>(last: &'a str, above: &[&str]) -> Option<(&'a str, &'static str)>
     let in_machines = above.last().is_some_and(|parent| *parent == "machine.slice");
     if let Some(name) = last.strip_prefix("machine-").and_then(|rest| rest.strip_suffix(".scope"))
         && in_machines
+        && !name.starts_with(VIRTUAL_MACHINE)
     {
         return named(name, "systemd-nspawn");
     }
@@ -159,6 +186,8 @@ mod tests {
         ("/machine.slice/systemd-nspawn@web.service", Some(("web", "systemd-nspawn"))),
         ("/machine.slice/systemd-nspawn@web.service/payload", Some(("web", "systemd-nspawn"))),
         ("/machine.slice/machine-web.scope/payload/system.slice", Some(("web", "systemd-nspawn"))),
+        (r"/machine.slice/machine-my\x2dweb.scope", Some(("my-web", "systemd-nspawn"))),
+        (r"/machine.slice/machine-qemu\x2d1\x2dvm.scope/libvirt", None),
         ("/lxc/web", Some(("web", "lxc"))),
         ("/lxc.payload.web/system.slice/ssh.service", Some(("web", "lxc"))),
         ("/lxc.monitor.web", None),
@@ -178,14 +207,16 @@ mod tests {
     fn the_shapes_of_all_runtimes_are_known() {
         for (path, expected) in SHAPES {
             let path = path.replace("ID", ID).replace("OTHER", OTHER);
-            assert_eq!(container_of(&path), *expected, "{path}");
+            let found = container_of(&path);
+            assert_eq!(found.as_ref().map(|(id, runtime)| (id.as_str(), *runtime)), *expected, "{path}");
         }
     }
 
     #[test]
     fn a_cgroup_below_a_container_is_not_its_own() {
         let own = format!("/docker/{ID}");
-        assert!(is_own(&own, ID));
-        assert!(!is_own(&format!("{own}/init.scope"), ID));
+        assert!(is_own(&own));
+        assert!(!is_own(&format!("{own}/init.scope")));
+        assert!(is_own("/lxc.payload.web") && !is_own("/lxc.payload.web/system.slice/web.service"));
     }
 }

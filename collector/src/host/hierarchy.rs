@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use weir_bpf::ContainerHierarchy;
 
-use super::{Mounts, optional};
+use super::{HostError, Mounts, optional, read_line};
 
 /// Directories that are looked at.
 const DIRECTORIES_MAX: usize = 100_000;
@@ -22,7 +22,15 @@ pub struct Hierarchy {
 }
 
 impl Hierarchy {
-    /// Of this machine.
+    /// Of this machine, as it is now.
+    ///
+    /// # Errors
+    /// `/proc` cannot be read.
+    pub fn find() -> Result<Hierarchy, HostError> {
+        Ok(Hierarchy::read(&Mounts::parse(&read_line("/proc/self/mounts")?)))
+    }
+
+    /// Of a machine with these mounts.
     pub fn read(mounts: &Mounts) -> Hierarchy {
         Hierarchy::choose(mounts, &optional("/proc/cgroups").unwrap_or_default())
     }

@@ -3,7 +3,7 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::limits::IN_FLIGHT_MAX;
+use super::limits::AT_ONCE_MAX;
 
 /// Hands out tokens in the order in which they are asked for.
 pub(super) struct Bucket {
@@ -24,7 +24,7 @@ impl Bucket {
 
     /// Takes a token, and says how long it is until the token may be used.
     fn reserve(&self, now: Instant) -> Duration {
-        let saved = self.period.saturating_mul(IN_FLIGHT_MAX as u32 - 1);
+        let saved = self.period.saturating_mul(AT_ONCE_MAX as u32 - 1);
         let mut due = self.due.lock().unwrap_or_else(PoisonError::into_inner);
         let oldest = now.checked_sub(saved).unwrap_or(now);
         let turn = (*due).max(oldest);
@@ -58,7 +58,7 @@ mod tests {
         let turns = waits(&bucket, later, 200);
         for first in &turns {
             let within = turns.iter().filter(|turn| (*first..*first + 1000).contains(turn)).count();
-            assert!(within <= 20 + IN_FLIGHT_MAX, "{within} from {first} ms on");
+            assert!(within <= 20 + AT_ONCE_MAX, "{within} from {first} ms on");
         }
     }
 

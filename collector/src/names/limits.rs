@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
-/// Look-ups under way at a time.
-pub(super) const IN_FLIGHT_MAX: usize = 4;
+/// Tries that may go at once after a rest.
+pub(super) const AT_ONCE_MAX: usize = 4;
+/// Look-ups under way at a time; most of them wait for their next try.
+pub(super) const IN_FLIGHT_MAX: usize = 64;
 /// Bytes of one answer as it comes from the socket: what is longer is refused unread.
 pub(super) const ANSWER_RAW_BYTES_MAX: usize = 4 << 20;
 /// Bytes of a reason.

@@ -78,7 +78,8 @@ impl Lookup {
         for engine in std::mem::take(&mut round.left) {
             match self.in_time(engine.ask(id)).await {
                 Reply::Found(metadata) => return Some(metadata),
-                Reply::Absent => {}
+                // It may come to know it: a cgroup is there before its runtime has written the container down.
+                Reply::Absent => round.left.push(engine),
                 Reply::Refused(why) => round.refused = Some(why),
                 Reply::Trouble(why) => {
                     round.trouble = Some(why);

@@ -1,8 +1,17 @@
 //! What the configuration says of the context of rows.
 
+use std::os::unix::ffi::OsStrExt;
+use std::time::Instant;
+
 use crate::config::Config;
 use crate::context::{Context, Limits};
+use crate::host::Hierarchy;
 use crate::names::{self, Names, Sockets};
+use crate::pipeline::Pipeline;
+use crate::privilege;
+
+/// A runtime may know a container some seconds after its cgroup was made: tries within about six seconds.
+const TRIES_MAX: u32 = 6;
 
 /// Nothing known yet.
 pub fn of(config: &Config) -> Context {
@@ -12,6 +21,14 @@ pub fn of(config: &Config) -> Context {
         ancestors_max: config.ancestors_max,
     };
     Context::new(limits, !config.context)
+}
+
+/// Users, and the cgroups that are there now.
+pub fn list(pipeline: &mut Pipeline) {
+    if let Ok(hierarchy) = Hierarchy::find() {
+        hierarchy.cgroups().for_each(|(id, path)| pipeline.cgroup(id, path.as_os_str().as_bytes()));
+    }
+    pipeline.tend(Instant::now());
 }
 
 /// Where container runtimes are asked: the configured sockets, else those of the usual places.
@@ -25,14 +42,19 @@ pub fn sockets(config: &Config) -> Sockets {
 /// Starts the look-ups as soon as there is a socket.
 pub fn names(config: &Config) -> Box<dyn Fn() -> Option<Names> + Send> {
     let config = config.clone();
-    let limits =
-        names::Limits { lookups_per_second_max: config.container_lookups_per_second_max, ..names::Limits::default() };
+    let limits = names::Limits {
+        lookups_per_second_max: config.container_lookups_per_second_max,
+        tries_max: TRIES_MAX,
+        ..names::Limits::default()
+    };
     Box::new(move || {
         let sockets = sockets(&config);
         if sockets.is_empty() {
             return None;
         }
-        let started = Names::start(sockets, limits.clone());
-        started.inspect_err(|error| tracing::warn!("containers have no names: {error}")).ok()
+        // It may be started before the rights are given up.
+        let started = privilege::start_reduced(false, || Names::start(sockets, limits.clone()));
+        let started = started.map_err(anyhow::Error::from).and_then(|names| Ok(names?));
+        started.inspect_err(|error| tracing::warn!("containers have no names: {error:#}")).ok()
     })
 }

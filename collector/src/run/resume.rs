@@ -18,7 +18,8 @@ use weir_sinks::{Cut, Identity, Position};
 use super::driver::{marks, read_round};
 use super::spool::{SPOOL_DIR, Spool};
 use crate::assemble::Limits;
-use crate::config::{Config, SpoolMode};
+use crate::config::{Config, Filter, SpoolMode};
+use crate::context::Rule;
 use crate::order::{RingState, Sequencer, Source};
 use crate::pipeline::{Pace, Pipeline, Selected};
 use crate::rings::CpuRing;
@@ -50,6 +51,9 @@ pub struct Pinned {
     pub only_paths: Vec<String>,
     /// The same for those that are left out.
     pub except_paths: Vec<String>,
+    /// Containers, where the kernel was not told of a cgroup.
+    #[serde(default)]
+    pub containers: Rule,
     /// Records of a ring stand in the order of their times.
     pub exact_order: bool,
     /// Places for CPUs.
@@ -143,7 +147,8 @@ impl<'a> Repin<'a> {
     pub fn end(self, settings: &Settings) -> Result<()> {
         let paths = settings.filters.paths.clone();
         let (fingerprint, only_paths, except_paths) = (fingerprint(settings), paths.only, paths.except);
-        Pinned { fingerprint, only_paths, except_paths, ..self.pinned }.store(self.spool)
+        let containers = Filter::containers(&settings.filters);
+        Pinned { fingerprint, only_paths, except_paths, containers, ..self.pinned }.store(self.spool)
     }
 }
 
@@ -264,6 +269,7 @@ pub fn pin(
         actions,
         only_paths: settings.filters.paths.only.clone(),
         except_paths: settings.filters.paths.except.clone(),
+        containers: Filter::containers(&settings.filters),
         exact_order: loaded.plan.exact_order,
         cpus: settings.possible_cpus,
     };
@@ -315,9 +321,10 @@ pub fn drain(config: &Config, pinned: &Pinned, old: OldRings, spool: Spool) -> R
         actions: pinned.actions,
         only_paths: pinned.only_paths.clone(),
         except_paths: pinned.except_paths.clone(),
-        ..Selected::default()
+        containers: pinned.containers.clone(),
     };
     let mut pipeline = Pipeline::new(before.identity.clone(), selected, super::context::of(config));
+    super::context::list(&mut pipeline);
     before.go_on(&mut sequencer, &mut pipeline);
     let first_cut = spool.first_cut();
     let (outlet, _) = spool.outlet(vec![])?;

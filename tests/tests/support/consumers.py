@@ -89,11 +89,15 @@ def run_views(connection, rows):
         check(compared.fetchone()[0] == rows["process"] + rows["file"], "select * over classes by name")
 
 
+# Queries about what a build need not have.
+MAY_BE_EMPTY = ("FROM loss", "FROM container_activity", "FROM deleted_files", "FROM outside_connections")
+
+
 def run_queries(connection):
     for query in task["queries"]:
         result = connection.execute(query).to_arrow_table().num_rows
         print(f"DuckDB: {result} rows: {' '.join(query.split())[:90]}")
-        check(result or "FROM loss" in query, f"no rows: {query}")
+        check(result or any(view in query for view in MAY_BE_EMPTY), f"no rows: {query}")
 
 
 connection = duckdb.connect()

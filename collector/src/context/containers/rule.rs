@@ -1,12 +1,14 @@
 //! The filter by containers: all, none, or some by id and name.
 
+use serde::{Deserialize, Serialize};
+
 use super::Container;
 
 /// Characters of an id that are enough to name a container.
 pub const ID_PREFIX_MIN: usize = 12;
 
 /// Which containers are recorded.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rule {
     inside: Option<bool>,
     only: Vec<String>,
@@ -29,7 +31,7 @@ impl Rule {
         self.inside.is_none_or(|inside| inside == is_inside)
     }
 
-    /// Whether it keeps this container, or the host. One whose name is not known yet is kept where a name may decide: a row
+    /// Whether it keeps this container, or the host. One whose name is still asked for is kept where a name may decide: a row
     /// too many is better than one too few.
     pub fn keeps(&self, container: Option<&Container>) -> bool {
         let Some(container) = container else { return self.only.is_empty() };
@@ -37,13 +39,12 @@ impl Rule {
         if is_named(&self.except) {
             return false;
         }
-        self.only.is_empty()
-            || is_named(&self.only)
-            || (container.name.is_none() && self.only.iter().any(|w| !is_id(w)))
+        self.only.is_empty() || is_named(&self.only) || (!container.is_answered && self.only.iter().any(|w| !is_id(w)))
     }
 }
 
-fn is_id(word: &str) -> bool {
+/// Whether a word of the filter is the beginning of an id.
+pub fn is_id(word: &str) -> bool {
     word.len() >= ID_PREFIX_MIN && word.bytes().all(|b| b.is_ascii_hexdigit())
 }
 
