@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use weir_tests::capture::{Capture, Row, number, text};
 use weir_tests::live::Live;
 
-/// Containers of the attribution; `WEIR_CONTAINERS` says how many otherwise.
+/// Containers of the attribution; `WEIR_TEST_CONTAINERS` says how many otherwise.
 const CONTAINERS: usize = 100;
 /// Made and removed per second.
 const PER_SECOND: u32 = 20;
@@ -135,8 +135,8 @@ fn a_container_is_known_from_its_start_through_every_event_to_its_end() {
 
 #[test]
 fn every_exec_in_containers_that_come_and_go_has_the_right_one() {
-    let count = std::env::var("WEIR_CONTAINERS").map_or(CONTAINERS, |n| n.parse().expect("a number"));
-    let mut live = Live::start(&["--class", "container,process.exec,file.open"]);
+    let count = std::env::var("WEIR_TEST_CONTAINERS").map_or(CONTAINERS, |n| n.parse().expect("a number"));
+    let mut live = Live::start(&["--class", "container,process.exec,file.open", "--only-path", "/no/such"]);
     wait_for(&mut live);
     let pace = Duration::from_secs(1) / PER_SECOND;
     let mut made = vec![];
