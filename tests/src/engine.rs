@@ -33,20 +33,32 @@ impl Engine {
     /// Starts one. `None`: this machine cannot, and the reason is printed.
     ///
     /// # Errors
-    /// It could, and yet the engine does not answer.
+    /// It answers, and does not take the image.
     pub fn start() -> Result<Option<Engine>> {
         if let Some(reason) = hindrance() {
             eprintln!("SKIPPED: a Docker engine: {reason}");
             return Ok(None);
         }
+        let started = Engine::boot();
+        let engine = match started {
+            Ok(engine) => engine,
+            Err(error) => {
+                eprintln!("SKIPPED: a Docker engine: it does not start on this machine: {error:#}");
+                return Ok(None);
+            }
+        };
+        image::import(&engine)?;
+        Ok(Some(engine))
+    }
+
+    fn boot() -> Result<Engine> {
         // The path of a socket has 107 bytes at most.
         let dir = tempfile::Builder::new().prefix("engine-").tempdir_in("/tmp")?;
         let containerd = Containerd::start(dir.path())?;
         let dockerd = Server::start(&mut dockerd(dir.path(), &containerd)?, "dockerd", dir.path())?;
         let mut engine = Engine { dockerd, containerd, dir };
         engine.wait()?;
-        image::import(&engine)?;
-        Ok(Some(engine))
+        Ok(engine)
     }
 
     /// Where it listens.
