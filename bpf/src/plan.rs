@@ -34,11 +34,6 @@ pub struct Selection {
 }
 
 impl Selection {
-    /// Whether records of this action are only there for what they tell of others.
-    fn is_context(&self, action: u16) -> bool {
-        CONTEXT_ACTIONS.contains(&action) || (self.places && PLACE_ACTIONS.contains(&action))
-    }
-
     /// Whether the call of this action is looked at for its context alone: an exec and a fork have tracepoints.
     fn needs_call(&self, action: u16) -> bool {
         self.places && PLACE_ACTIONS.contains(&action)
@@ -46,7 +41,7 @@ impl Selection {
 
     /// Whether records of this action are written.
     fn records(&self, action: u16) -> bool {
-        self.actions.contains(&action) || self.is_context(action)
+        self.actions.contains(&action) || CONTEXT_ACTIONS.contains(&action) || self.needs_call(action)
     }
 }
 
@@ -182,8 +177,8 @@ impl Plan {
             actions: [0; 8],
             exact_order: kernel.has_kfunc("bpf_local_irq_save"),
         };
-        let places = if selection.places { PLACE_ACTIONS } else { &[] };
-        for id in selection.actions.iter().chain(CONTEXT_ACTIONS).chain(places) {
+        let actions = CLASSES.iter().flat_map(|class| class.actions).map(|action| action.id);
+        for id in actions.filter(|id| selection.records(*id)) {
             plan.actions[usize::from(id >> 8) & 7] |= 1 << (id & 63);
         }
         let usable = |name: &str| programs.contains(name) && !refused.iter().any(|r| r == name);

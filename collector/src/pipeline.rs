@@ -116,8 +116,6 @@ pub struct Selected {
     pub only_paths: Vec<String>,
     /// Path prefixes that are left out.
     pub except_paths: Vec<String>,
-    /// Containers, where the kernel was not told of a cgroup yet.
-    pub containers: context::Rule,
 }
 
 impl Selected {
@@ -174,8 +172,7 @@ fn by_action_text(by_action: &[(u16, u64)]) -> String {
 
 impl Pipeline {
     /// A pipeline without lanes.
-    pub fn new(identity: Identity, selected: Selected, mut context: Context) -> Pipeline {
-        context.containers.set_rule(selected.containers.clone());
+    pub fn new(identity: Identity, selected: Selected, context: Context) -> Pipeline {
         Pipeline {
             identity,
             selected,
@@ -291,20 +288,18 @@ impl Pipeline {
         if record.is_left_out() {
             return false;
         }
-        let is_open = self.selected.only_paths.is_empty() && self.selected.except_paths.is_empty();
-        let of_containers = record.class.id == ClassId::Container;
-        if !of_containers && self.selected.containers.is_open() && is_open {
-            return true;
-        }
-        if of_containers {
+        if record.class.id == ClassId::Container {
             return self.context.containers.has_row(record);
         }
         self.context.containers.keeps(record.container_cgroup(), record.in_inner_namespace())
-            && (is_open || self.passes_path(record))
+            && self.passes_path(record)
     }
 
     /// Texts with `..` in them.
     fn passes_path(&mut self, record: &Record<'_>) -> bool {
+        if self.selected.only_paths.is_empty() && self.selected.except_paths.is_empty() {
+            return true;
+        }
         if record.class.id != ClassId::File || !record.tail(0).is_empty() {
             return true;
         }
@@ -573,8 +568,7 @@ impl Pipeline {
 
     /// Records from here on are judged by these containers.
     pub fn select_containers(&mut self, containers: context::Rule) {
-        self.context.containers.set_rule(containers.clone());
-        self.selected.containers = containers;
+        self.context.containers.set_rule(containers);
     }
 
     /// Closes every cut as the last one and gives the lanes back to be stopped.

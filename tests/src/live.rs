@@ -5,7 +5,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use crate::capture::{Row, weir};
+use crate::capture::{Row, text, weir};
 
 /// How long a row may take to come, with the start of `weir` in a slow machine before it.
 const WAIT_MAX: Duration = Duration::from_secs(120);
@@ -44,6 +44,12 @@ impl Live {
     /// Process id.
     pub fn pid(&self) -> i64 {
         i64::from(self.child.id())
+    }
+
+    /// Waits until it sees what happens; it must record opens.
+    pub fn until_it_sees(&mut self) {
+        let path = "/no/such/begin";
+        self.until(|| drop(std::fs::File::open(path)), |row| text(row, "path") == path);
     }
 
     /// Acts again and again until such a row has come.

@@ -69,14 +69,6 @@ fn path_in(container: &Container, what: &str) -> String {
     format!("/no/such/{}/{what}", container.id)
 }
 
-/// Waits until weir sees what happens.
-fn wait_for(live: &mut Live) {
-    live.until(
-        || drop(fs::metadata("/no/such").and(fs::File::open("/no/such/begin"))),
-        |r| text(r, "path") == "/no/such/begin",
-    );
-}
-
 fn open(path: &str) {
     let _ = fs::File::open(path);
 }
@@ -95,7 +87,7 @@ fn a_container_is_known_from_its_start_through_every_event_to_its_end() {
     let old = Container::make(0);
     let mut before = old.command("exec sleep 60").spawn().expect("a process in it");
     let mut live = Live::start(&["--class", "container,process,file.open"]);
-    wait_for(&mut live);
+    live.until_it_sees();
     let new = Container::make(1);
     let path = path_in(&new, "inside");
     assert!(!new.command(&format!("cat {path}")).status().expect("sh").success());
@@ -137,7 +129,7 @@ fn a_container_is_known_from_its_start_through_every_event_to_its_end() {
 fn every_exec_in_containers_that_come_and_go_has_the_right_one() {
     let count = std::env::var("WEIR_TEST_CONTAINERS").map_or(CONTAINERS, |n| n.parse().expect("a number"));
     let mut live = Live::start(&["--class", "container,process.exec,file.open", "--only-path", "/no/such"]);
-    wait_for(&mut live);
+    live.until_it_sees();
     let pace = Duration::from_secs(1) / PER_SECOND;
     let mut made = vec![];
     for number in 0..count {

@@ -36,7 +36,7 @@ fn live(engine: &Engine, flags: &[&str]) -> Live {
     let socket = engine.socket();
     let socket = socket.to_str().expect("UTF-8");
     let mut live = Live::start(&[&["--docker-socket", socket], flags].concat());
-    live.until(|| drop(std::fs::File::open("/no/such/begin")), |r| text(r, "path") == "/no/such/begin");
+    live.until_it_sees();
     live
 }
 

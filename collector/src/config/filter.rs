@@ -1,8 +1,6 @@
 //! Filters with their names resolved on this machine: users to ids, cgroups to directories, processes that exist.
 
 use std::collections::HashSet;
-use std::fs;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use nix::unistd::User;
@@ -13,9 +11,7 @@ use weir_bpf::{Filters, Lists};
 use super::validate::too_many;
 use super::{Containers, Filter, Results};
 use crate::context::Rule;
-
-/// Directories that are looked at to find a cgroup by its id.
-const CGROUPS_SEARCHED_MAX: usize = 100_000;
+use crate::host::cgroups_below;
 
 /// A filter names what this machine does not have.
 #[derive(Debug, Error)]
@@ -104,9 +100,8 @@ fn find_cgroup(name: &str, root: Option<&Path>) -> Result<PathBuf, FilterError> 
     if path.is_dir() { Ok(path) } else { Err(missing()) }
 }
 
-/// A cgroup's id is the inode number of its directory.
 fn cgroup_by_id(id: u64, root: &Path) -> Option<PathBuf> {
-    below(&[root.to_owned()]).find(|directory| fs::metadata(directory).is_ok_and(|metadata| metadata.ino() == id))
+    cgroups_below(&[root.to_owned()]).find(|(found, _)| *found == id).map(|(_, directory)| directory)
 }
 
 /// Cgroups of the filters and all below them, by the ids that records have. Only where records are rare: cgroups come and go.
@@ -118,8 +113,7 @@ pub struct CgroupIds {
 impl CgroupIds {
     /// As they are now.
     pub fn of(cgroups: &Lists<PathBuf>) -> CgroupIds {
-        let ids =
-            |directories: &[PathBuf]| below(directories).filter_map(|d| Some(fs::metadata(d).ok()?.ino())).collect();
+        let ids = |directories: &[PathBuf]| cgroups_below(directories).map(|(id, _)| id).collect();
         CgroupIds { only: (!cgroups.only.is_empty()).then(|| ids(&cgroups.only)), except: ids(&cgroups.except) }
     }
 
@@ -127,18 +121,6 @@ impl CgroupIds {
     pub fn let_through(&self, id: u64) -> bool {
         self.only.as_ref().is_none_or(|only| only.contains(&id)) && !self.except.contains(&id)
     }
-}
-
-/// These directories and all below them, as many as are searched.
-fn below(directories: &[PathBuf]) -> impl Iterator<Item = PathBuf> {
-    let mut waiting = directories.to_vec();
-    let next = move || {
-        let directory = waiting.pop()?;
-        let entries = fs::read_dir(&directory).into_iter().flatten().flatten();
-        waiting.extend(entries.filter(|entry| entry.file_type().is_ok_and(|t| t.is_dir())).map(|entry| entry.path()));
-        Some(directory)
-    };
-    std::iter::from_fn(next).take(CGROUPS_SEARCHED_MAX)
 }
 
 /// What is wrong with the filters on any machine.
@@ -183,6 +165,9 @@ fn prefix_problem(prefix: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+    use std::os::unix::fs::MetadataExt;
+
     use super::*;
 
     #[test]

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value};
 use weir_schema::loss::CPU_COLLECTOR;
 use weir_schema::record::at;
-use weir_schema::wire::{CONTEXT_TASK, HEADER_SIZE, offset_of};
+use weir_schema::wire::{HEADER_SIZE, offset_of};
 use weir_schema::{CLASSES, Class, ClassId};
 
 use super::Container;
@@ -43,7 +43,6 @@ pub fn container_record(
     put(at::KTIME_NS, &ktime_ns.to_le_bytes());
     put(at::CONTAINER_CGROUP, &container.cgroup.to_le_bytes());
     put(BITS, &u32::from(cut || metadata.is_some_and(|m| m.labels_cut)).to_le_bytes());
-    debug_assert_eq!(u16::from_le_bytes([bytes[at::CONTEXT], bytes[at::CONTEXT + 1]]) & CONTEXT_TASK, 0);
     for (name, text) in tails {
         let tail = CLASS.tail(name).unwrap_or_default();
         let text = &text.as_bytes()[..text.len().min(usize::from(u16::MAX))];

@@ -50,20 +50,27 @@ impl Hierarchy {
     }
 
     /// Every cgroup that is there: its id and its path from the root, parents first.
-    pub fn cgroups(&self) -> impl Iterator<Item = (u64, PathBuf)> {
-        let mut waiting: VecDeque<PathBuf> = self.root.iter().cloned().collect();
-        let next = move || {
-            let directory = waiting.pop_front()?;
-            let entries = fs::read_dir(&directory).into_iter().flatten().flatten();
-            waiting.extend(entries.filter(|e| e.file_type().is_ok_and(|t| t.is_dir())).map(|e| e.path()));
-            Some(directory)
-        };
+    pub fn cgroups(&self) -> impl Iterator<Item = (u64, PathBuf)> + use<> {
         let root = self.root.clone().unwrap_or_default();
-        std::iter::from_fn(next).take(DIRECTORIES_MAX).filter_map(move |directory| {
+        cgroups_below(self.root.as_slice()).filter_map(move |(id, directory)| {
             let below = directory.strip_prefix(&root).ok()?;
-            Some((fs::metadata(&directory).ok()?.ino(), Path::new("/").join(below)))
+            Some((id, Path::new("/").join(below)))
         })
     }
+}
+
+/// These directories of a hierarchy and all below them, parents first, as many as are looked at. A cgroup's id is the inode
+/// number of its directory.
+pub fn cgroups_below(directories: &[PathBuf]) -> impl Iterator<Item = (u64, PathBuf)> + use<> {
+    let mut waiting: VecDeque<PathBuf> = directories.iter().cloned().collect();
+    let next = move || {
+        let directory = waiting.pop_front()?;
+        let entries = fs::read_dir(&directory).into_iter().flatten().flatten();
+        waiting.extend(entries.filter(|e| e.file_type().is_ok_and(|t| t.is_dir())).map(|e| e.path()));
+        Some(directory)
+    };
+    let found = std::iter::from_fn(next).take(DIRECTORIES_MAX);
+    found.filter_map(|directory| Some((fs::metadata(&directory).ok()?.ino(), directory)))
 }
 
 #[cfg(test)]

@@ -24,10 +24,8 @@ pub fn of(config: &Config) -> Context {
 }
 
 /// Users, and the cgroups that are there now.
-pub fn list(pipeline: &mut Pipeline) {
-    if let Ok(hierarchy) = Hierarchy::find() {
-        hierarchy.cgroups().for_each(|(id, path)| pipeline.cgroup(id, path.as_os_str().as_bytes()));
-    }
+pub fn list(pipeline: &mut Pipeline, hierarchy: &Hierarchy) {
+    hierarchy.cgroups().for_each(|(id, path)| pipeline.cgroup(id, path.as_os_str().as_bytes()));
     pipeline.tend(Instant::now());
 }
 

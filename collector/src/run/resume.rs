@@ -20,6 +20,7 @@ use super::spool::{SPOOL_DIR, Spool};
 use crate::assemble::Limits;
 use crate::config::{Config, Filter, SpoolMode};
 use crate::context::Rule;
+use crate::host::Hierarchy;
 use crate::order::{RingState, Sequencer, Source};
 use crate::pipeline::{Pace, Pipeline, Selected};
 use crate::rings::CpuRing;
@@ -321,10 +322,10 @@ pub fn drain(config: &Config, pinned: &Pinned, old: OldRings, spool: Spool) -> R
         actions: pinned.actions,
         only_paths: pinned.only_paths.clone(),
         except_paths: pinned.except_paths.clone(),
-        containers: pinned.containers.clone(),
     };
     let mut pipeline = Pipeline::new(before.identity.clone(), selected, super::context::of(config));
-    super::context::list(&mut pipeline);
+    pipeline.select_containers(pinned.containers.clone());
+    super::context::list(&mut pipeline, &Hierarchy::find().unwrap_or_default());
     before.go_on(&mut sequencer, &mut pipeline);
     let first_cut = spool.first_cut();
     let (outlet, _) = spool.outlet(vec![])?;

@@ -2,7 +2,6 @@
 
 use std::ffi::OsString;
 use std::fs;
-use std::os::unix::ffi::OsStrExt;
 use std::sync::{Arc, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -232,10 +231,10 @@ pub fn start(config: &Config, reread: Reread, command: Option<Vec<OsString>>) ->
         actions: selected_bits(&settings),
         only_paths: settings.filters.paths.only.clone(),
         except_paths: settings.filters.paths.except.clone(),
-        containers: Filter::containers(&settings.filters),
     };
     let actions = selected.actions;
     let mut pipeline = Pipeline::new(identity.clone(), selected, context::of(config));
+    pipeline.select_containers(Filter::containers(&settings.filters));
     // A command goes on without a reader, and its exit status is still wanted.
     let until_reader_leaves = gate.is_none().then(|| stop.clone());
     let stop_reading = until_reader_leaves.clone();
@@ -264,12 +263,11 @@ pub fn start(config: &Config, reread: Reread, command: Option<Vec<OsString>>) ->
         }
     }
     say_plan(&loaded);
-    host.containers.cgroups().for_each(|(id, path)| pipeline.cgroup(id, path.as_os_str().as_bytes()));
-    tell_cgroups(&loaded, &mut pipeline);
     if config.context && config.container_names {
         pipeline.ask_names(context::names(config));
     }
-    pipeline.tend(Instant::now());
+    context::list(&mut pipeline, &host.containers);
+    tell_cgroups(&loaded, &mut pipeline);
     let cgroups = CgroupIds::of(&settings.filters.cgroups);
     let listed = loaded.tasks()?;
     let running: Vec<(&[u8], Vec<u8>)> = tasks(&listed).into_iter().map(|t| (t, cmdline_of(pid(t)))).collect();
