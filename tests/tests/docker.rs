@@ -152,11 +152,16 @@ fn the_table_of_a_docker_exec_shows_its_processes_and_the_container_of_the_shell
         .spawn()
         .expect("weir starts");
     std::thread::sleep(SHOWN_AFTER * 3);
-    // A terminal of its own, as `docker exec -it` has one.
+    // A terminal of its own, as `docker exec -it` has one: `script` runs it by a shell, which has the same name and
+    // words as the one in the container.
     let host = format!("unix://{}", engine.socket().display());
     let script = format!("DOCKER_HOST={host} docker exec -it shown sh -c 'echo hello'");
-    let status =
-        Command::new("script").args(["-qec", &script, "/dev/null"]).stdin(Stdio::null()).stdout(Stdio::null()).status();
+    let status = Command::new("script")
+        .args(["-qec", &script, "/dev/null"])
+        .env("SHELL", "/bin/sh")
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .status();
     assert!(status.expect("script of util-linux").success());
     std::thread::sleep(SHOWN_AFTER);
     let signalled = Command::new("kill").args(["-INT", &child.id().to_string()]).status().expect("kill");
@@ -171,7 +176,7 @@ fn the_table_of_a_docker_exec_shows_its_processes_and_the_container_of_the_shell
     // TIME COMM PID PPID RET ARGS
     let client = line("docker", "docker exec -it shown sh -c 'echo hello'");
     let runtime = line("runc", " exec --process ");
-    let shell = line("sh", "sh -c 'echo hello'");
+    let shell = line("sh", "sh -c 'echo hello' container=");
     assert_eq!([client[4], runtime[4], shell[4]], ["0"; 3], "{table}");
     // The runtime has started it, and its shim has taken it over if the runtime was gone already.
     assert!([runtime[2], runtime[3]].contains(&shell[3]), "{table}");
