@@ -229,10 +229,11 @@ impl Context {
             }
             FORK if ret(record) > 0 => {
                 let child = weir_schema::record::i64_at(record.fixed, CHILD_KEY);
-                self.processes.fork(key, child, !self.is_plain, texts);
                 // Where a login daemon sets them without an exec, the child has another login or session than is known.
                 let (session, login_uid) = (u32_at(record.fixed, SESSION_ID), u32_at(record.fixed, LOGIN));
-                self.processes.change(child, |process| (process.session, process.login_uid) = (session, login_uid));
+                self.processes.fork(key, child, !self.is_plain, texts, |process| {
+                    (process.session, process.login_uid) = (session, login_uid);
+                });
                 self.forget(child);
                 if self.processes.is_full() {
                     // Who is seen must be looked up to count as used.

@@ -4,9 +4,11 @@
 //! go first, then those that nothing was seen of for long; an evicted process is counted, and its later rows have null
 //! context until its next exec.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
+use std::hash::BuildHasher;
 
 use foldhash::fast::FixedState;
+use hashbrown::HashTable;
 use weir_schema::wire::NO_LOGIN_UID;
 
 use super::{Asked, Known};
@@ -36,9 +38,11 @@ pub struct Counts {
 
 /// How a process looks from its children: the texts of `parent_comm`, `parent_exe`, `parent_cmdline`, `ancestors`.
 type Family = [TextId; 4];
+const NO_FAMILY: Family = [TextId::NONE; 4];
 
-/// One process.
+/// One process. In a large table each one met is cold memory: it is small, and never in more than two cache lines.
 #[derive(Debug, Clone, Copy)]
+#[repr(align(32))]
 pub struct Process {
     key: i64,
     parent_key: i64,
@@ -58,10 +62,10 @@ pub struct Process {
     name: TextId,
     /// What its rows say of its creators, as of `family_of`.
     family: Family,
-    family_of: u64,
-    /// The same for its children.
-    shown: Family,
-    shown_of: u64,
+    family_of: u32,
+    /// `ancestors` of its children, as of `lineage_of`.
+    lineage: TextId,
+    lineage_of: u32,
     has_children: bool,
     /// Seen since the hand came by.
     was_used: bool,
@@ -78,17 +82,18 @@ const NO_PROCESS: Process = Process {
     session: 0,
     name_bytes: [0; 16],
     name: TextId::NONE,
-    family: [TextId::NONE; 4],
+    family: NO_FAMILY,
     family_of: 0,
-    shown: [TextId::NONE; 4],
-    shown_of: 0,
+    lineage: TextId::NONE,
+    lineage_of: 0,
     has_children: false,
     was_used: false,
 };
 
 /// The table.
 pub struct Processes {
-    places: HashMap<i64, u32, FixedState>,
+    /// Places in `slots` by the key that stands there.
+    places: HashTable<u32>,
     slots: Vec<Process>,
     free: Vec<u32>,
     /// Keys and times of ends, oldest first.
@@ -97,8 +102,9 @@ pub struct Processes {
     hand: usize,
     limits: Limits,
     /// Moves on when a process with children gets another name or program: families are then made anew.
-    generation: u64,
+    generation: u32,
     counts: Counts,
+    hasher: FixedState,
 }
 
 /// Between the names of an `ancestors` text, and at the end of one that the limit has cut.
@@ -111,7 +117,7 @@ impl Processes {
     /// An empty table.
     pub fn new(limits: Limits) -> Processes {
         Processes {
-            places: HashMap::default(),
+            places: HashTable::default(),
             slots: vec![],
             free: vec![],
             ended: VecDeque::new(),
@@ -119,7 +125,14 @@ impl Processes {
             limits,
             generation: 1,
             counts: Counts::default(),
+            hasher: FixedState::default(),
         }
+    }
+
+    #[inline]
+    fn find(&self, key: i64) -> Option<usize> {
+        let is_it = |at: &u32| self.slots[*at as usize].key == key;
+        self.places.find(self.hasher.hash_one(key), is_it).map(|at| *at as usize)
     }
 
     /// Puts what is known of a process into a row's answer; its first thread's name is its own from here on. Returns whether
@@ -132,7 +145,7 @@ impl Processes {
         with_family: bool,
         texts: &mut Texts,
     ) -> bool {
-        let Some(at) = self.places.get(&asked.process_key).map(|at| *at as usize) else {
+        let Some(at) = self.find(asked.process_key) else {
             self.counts.unknown += 1;
             known.texts[0] = comm_text(&asked.comm, texts);
             return false;
@@ -165,7 +178,7 @@ impl Processes {
         if process.family_of == self.generation {
             return;
         }
-        let creator = self.places.get(&process.parent_key).map(|at| *at as usize);
+        let creator = self.find(process.parent_key);
         if let Some(creator) = creator.filter(|creator| *creator != at && steps > 0) {
             self.slots[at].family = self.shown(creator, steps - 1, texts);
         }
@@ -173,13 +186,14 @@ impl Processes {
     }
 
     fn shown(&mut self, at: usize, steps: usize, texts: &mut Texts) -> Family {
-        if self.slots[at].shown_of != self.generation {
+        if self.slots[at].lineage_of != self.generation {
             self.renew_family(at, steps, texts);
-            let Process { name, exe, cmdline, family, .. } = self.slots[at];
-            let ancestors = self.ancestors(name, family[3], texts);
-            (self.slots[at].shown, self.slots[at].shown_of) = ([name, exe, cmdline, ancestors], self.generation);
+            let Process { name, family, .. } = self.slots[at];
+            let lineage = self.ancestors(name, family[3], texts);
+            (self.slots[at].lineage, self.slots[at].lineage_of) = (lineage, self.generation);
         }
-        self.slots[at].shown
+        let Process { name, exe, cmdline, lineage, .. } = self.slots[at];
+        [name, exe, cmdline, lineage]
     }
 
     /// `bash<sshd<systemd`: a name before those of its own creators.
@@ -203,18 +217,25 @@ impl Processes {
     /// Only its children's rows name it.
     fn renamed(&mut self, at: usize) -> bool {
         if self.slots[at].has_children {
-            self.generation += 1;
+            self.next_generation();
         } else {
-            self.slots[at].shown_of = 0;
+            self.slots[at].lineage_of = 0;
         }
         self.slots[at].has_children
     }
 
+    /// 0 is none.
+    fn next_generation(&mut self) {
+        self.generation = self.generation.checked_add(1).unwrap_or(1);
+    }
+
     fn place(&mut self, key: i64) -> usize {
-        if let Some(at) = self.places.get(&key) {
-            return *at as usize;
-        }
-        if self.places.len() >= self.limits.processes_max {
+        self.find(key).unwrap_or_else(|| self.add(key))
+    }
+
+    /// A place for a process that is not known yet.
+    fn add(&mut self, key: i64) -> usize {
+        if self.is_full() {
             self.evict();
         }
         let process = Process { key, ..NO_PROCESS };
@@ -228,21 +249,25 @@ impl Processes {
                 self.slots.len() as u32 - 1
             }
         };
-        self.places.insert(key, at);
+        let (slots, hasher) = (&self.slots, &self.hasher);
+        self.places.insert_unique(hasher.hash_one(key), at, |at| hasher.hash_one(slots[*at as usize].key));
         at as usize
     }
 
-    fn remove(&mut self, key: i64) {
-        if let Some(at) = self.places.remove(&key) {
-            self.slots[at as usize] = NO_PROCESS;
-            self.free.push(at);
-        }
+    /// Returns whether it was known.
+    fn remove(&mut self, key: i64) -> bool {
+        let is_it = |at: &u32| self.slots[*at as usize].key == key;
+        let Ok(found) = self.places.find_entry(self.hasher.hash_one(key), is_it) else { return false };
+        let (at, _) = found.remove();
+        self.slots[at as usize] = NO_PROCESS;
+        self.free.push(at);
+        true
     }
 
     fn evict(&mut self) {
         while let Some((key, _)) = self.ended.pop_front() {
-            if self.places.contains_key(&key) {
-                return self.remove(key);
+            if self.remove(key) {
+                return;
             }
         }
         // Every second round at the latest one is found that was not used since.
@@ -252,7 +277,8 @@ impl Processes {
             if process.key != 0 && !std::mem::take(&mut process.was_used) {
                 let key = process.key;
                 self.counts.evicted += 1;
-                return self.remove(key);
+                self.remove(key);
+                return;
             }
         }
     }
@@ -268,8 +294,8 @@ impl Processes {
         set: impl FnOnce(&mut Process),
     ) -> bool {
         let at = self.place(key);
-        if let Some(creator) = self.places.get(&parent_key) {
-            self.slots[*creator as usize].has_children = true;
+        if let Some(creator) = self.find(parent_key) {
+            self.slots[creator].has_children = true;
         }
         let process = &mut self.slots[at];
         set(process);
@@ -283,56 +309,58 @@ impl Processes {
     /// All processes of the start are known: creators may have been listed behind their children.
     pub fn settle(&mut self) {
         for at in 0..self.slots.len() {
-            let creator = self.places.get(&self.slots[at].parent_key).copied();
+            let creator = self.find(self.slots[at].parent_key);
             if let Some(creator) = creator.filter(|_| self.slots[at].key != 0) {
-                self.slots[creator as usize].has_children = true;
+                self.slots[creator].has_children = true;
             }
         }
-        self.generation += 1;
+        self.next_generation();
     }
 
-    /// A child was created: it is what its creator is until it starts its own program.
-    pub fn fork(&mut self, parent_key: i64, child_key: i64, with_family: bool, texts: &mut Texts) {
-        let was_known = self.places.contains_key(&child_key);
-        let Some(creator) = self.places.get(&parent_key).map(|at| *at as usize) else {
-            let at = self.place(child_key);
-            self.slots[at].parent_key = parent_key;
-            return;
+    /// A child was created: it is what its creator is until it starts its own program; `set` puts in what its record tells.
+    pub fn fork(
+        &mut self,
+        parent_key: i64,
+        child_key: i64,
+        with_family: bool,
+        texts: &mut Texts,
+        set: impl FnOnce(&mut Process),
+    ) {
+        let known = self.find(child_key);
+        let creator = self.find(parent_key);
+        let family = match creator {
+            Some(creator) if with_family => self.shown(creator, RENEWED_MAX, texts),
+            _ => NO_FAMILY,
         };
-        let family = if with_family { self.shown(creator, RENEWED_MAX, texts) } else { [TextId::NONE; 4] };
-        self.slots[creator].has_children = true;
-        self.slots[creator].was_used = true;
-        let like = self.slots[creator];
-        let at = self.place(child_key);
+        let like = creator.map(|creator| {
+            let creator = &mut self.slots[creator];
+            (creator.has_children, creator.was_used) = (true, true);
+            *creator
+        });
         let generation = self.generation;
-        if was_known {
-            // Listed at the start, before its fork was read: what it is was looked up, and is newer.
-            let child = &mut self.slots[at];
-            (child.parent_key, child.family, child.family_of) = (parent_key, family, generation);
-            return;
+        let at = known.unwrap_or_else(|| self.add(child_key));
+        let child = &mut self.slots[at];
+        // A child that was listed at the start, before its fork was read, was looked up, and is newer.
+        if let Some(like) = like.filter(|_| known.is_none()) {
+            *child = Process { key: child_key, lineage_of: 0, has_children: false, was_used: false, ..like };
         }
-        self.slots[at] = Process {
-            key: child_key,
-            parent_key,
-            family,
-            family_of: generation,
-            shown_of: 0,
-            has_children: false,
-            was_used: false,
-            ..like
-        };
+        if like.is_some() {
+            (child.family, child.family_of) = (family, generation);
+        }
+        child.parent_key = parent_key;
+        set(child);
     }
 
     /// Something about a process is another now; nothing if it is not known.
     pub fn change(&mut self, key: i64, set: impl FnOnce(&mut Process)) {
-        if let Some(at) = self.places.get(&key) {
-            set(&mut self.slots[*at as usize]);
+        if let Some(at) = self.find(key) {
+            set(&mut self.slots[at]);
         }
     }
 
     /// A process ended. It stays known for the grace time.
     pub fn exit(&mut self, key: i64, ktime_ns: i64) {
-        if self.places.contains_key(&key) {
+        if self.find(key).is_some() {
             self.ended.push_back((key, ktime_ns));
         }
         while let Some((gone, at)) = self.ended.front().copied()
@@ -351,7 +379,7 @@ impl Processes {
     /// The name that a process is known by; nothing if it is not.
     #[cfg(test)]
     fn name_bytes(&self, key: i64) -> [u8; 16] {
-        self.places.get(&key).map_or([0; 16], |at| self.slots[*at as usize].name_bytes)
+        self.find(key).map_or([0; 16], |at| self.slots[at].name_bytes)
     }
 
     /// Counters so far.
@@ -362,8 +390,8 @@ impl Processes {
     /// Every text that the table holds, to be renumbered.
     pub fn texts_mut(&mut self) -> impl Iterator<Item = &mut TextId> {
         self.slots.iter_mut().flat_map(|p| {
-            let own = [&mut p.exe, &mut p.cmdline, &mut p.cwd, &mut p.tty, &mut p.name];
-            own.into_iter().chain(&mut p.family).chain(&mut p.shown)
+            let own = [&mut p.exe, &mut p.cmdline, &mut p.cwd, &mut p.tty, &mut p.name, &mut p.lineage];
+            own.into_iter().chain(&mut p.family)
         })
     }
 }

@@ -31,7 +31,7 @@ impl Stage {
     }
 
     fn fork(&mut self, parent_key: i64, child_key: i64) {
-        self.processes.fork(parent_key, child_key, true, &mut self.texts);
+        self.processes.fork(parent_key, child_key, true, &mut self.texts, |_| {});
     }
 
     fn known(&mut self, key: i64) -> Known {
