@@ -218,8 +218,8 @@ settings! {
         message_bytes_max: u64 as Size = 900_000;
         /// Lines of one message of JSON lines.
         lines_max: usize as Count = 1000;
-        /// Compression by the producer.
-        compression: KafkaCompression as Choice = KafkaCompression::Lz4;
+        /// Compression by the producer; `auto` is `lz4`, and `none` for Arrow messages that are compressed inside.
+        compression: KafkaCompression as Choice = KafkaCompression::Auto;
         /// Who must have a message before it is acknowledged: `all` replicas in sync, the partition's `leader`, or `none`.
         /// With less than `all`, messages can be lost and doubled.
         acks: Acks as Choice = Acks::All;

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use rdkafka::ClientConfig;
+use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rustix::time::ClockId;
 use weir_sinks::kafka::{TopicCreation, Transactions};
@@ -126,19 +127,31 @@ fn through_sink(sink: &mut KafkaSink, batches: &[Batch]) -> Result<Pace> {
     Ok(clock.pace(events))
 }
 
-/// Payloads and keys, ready.
+/// Keys and payloads, ready.
 struct Ready {
     messages: Vec<(String, Vec<u8>)>,
+    /// What stands beside each message: as much as the sink says of a message of many rows.
+    headers: Option<OwnedHeaders>,
     events: usize,
 }
 
 fn ready(kind: &Kind, batches: &[Batch]) -> Result<Ready> {
     let mut payloads = Payloads::new(kind.payload);
-    let mut ready = Ready { messages: Vec::new(), events: 0 };
+    let single = kind.payload.format == PayloadFormat::Json;
+    let header = |key, value| Header { key, value: Some(value) };
+    let headers = || {
+        OwnedHeaders::new()
+            .insert(header("weir-class", "file"))
+            .insert(header("weir-schema-version", "1"))
+            .insert(header("weir-first", "unit-host/00000000-0000-4000-8000-000000000000/1/0/1000000"))
+            .insert(header("weir-rows", "4096"))
+    };
+    let mut ready = Ready { messages: Vec::new(), headers: (!single).then(headers), events: 0 };
     for (n, batch) in batches.iter().enumerate() {
         payloads.encode(batch)?;
         for message in payloads.messages() {
-            let key = format!("unit-host/{}", (8_675_309 + (n + message.first_row) as i64 % 60 * 977) << 22);
+            let process = (8_675_309 + (n + message.first_row) as i64 % 60 * 977) << 22;
+            let key = if single { format!("unit-host/{process}") } else { "file/unit-host".to_owned() };
             ready.messages.push((key, payloads.bytes(message).to_vec()));
         }
         ready.events += batch.rows.num_rows();
@@ -153,13 +166,14 @@ fn wait(producer: &BaseProducer) {
 }
 
 /// The same call and the same settings of librdkafka, and nothing else.
-fn bare(address: &str, ready: &Ready) -> Result<Pace> {
+fn bare(address: &str, kind: &Kind, ready: &Ready) -> Result<Pace> {
+    let arrow_lz4 = kind.payload.format == PayloadFormat::Arrow && kind.payload.compression != Compression::None;
     let producer: BaseProducer = ClientConfig::new()
         .set("bootstrap.servers", address)
         .set("enable.idempotence", "true")
         .set("acks", "all")
         .set("linger.ms", LINGER.as_millis().to_string())
-        .set("compression.type", "lz4")
+        .set("compression.type", if arrow_lz4 { "none" } else { "lz4" })
         .set("queue.buffering.max.kbytes", "65536")
         .set("queue.buffering.max.messages", "524288")
         .set("partitioner", "murmur2_random")
@@ -171,6 +185,7 @@ fn bare(address: &str, ready: &Ready) -> Result<Pace> {
     while clock.started.elapsed() < RUN {
         for (key, payload) in &ready.messages {
             let mut record = BaseRecord::to("cost.file").key(key).payload(payload);
+            record.headers.clone_from(&ready.headers);
             while let Err((_, back)) = producer.send(record) {
                 record = back;
                 wait(&producer);
@@ -194,11 +209,11 @@ fn alternate(kind: &Kind, address: &str, dir: &Path, batches: &[Batch], bytes: &
     }
     // The first run of each finds nobody warm.
     through_sink(&mut sink, &batches[..1])?;
-    bare(address, bytes)?;
+    bare(address, kind, bytes)?;
     let mut paces = [Vec::new(), Vec::new(), Vec::new()];
     for _ in 0..ROUNDS {
         paces[0].push(through_sink(&mut sink, batches)?);
-        paces[1].push(bare(address, bytes)?);
+        paces[1].push(bare(address, kind, bytes)?);
         paces[2].push(through_sink(&mut with_transactions, batches)?);
     }
     Ok(paces)

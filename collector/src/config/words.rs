@@ -129,7 +129,9 @@ words_of! {
     Policy { Drop = "drop", Block = "block" }
     PayloadFormat { Json = "json", JsonLines = "json_lines", Arrow = "arrow" }
     Compression { None = "none", Lz4 = "lz4", Zstd = "zstd" }
-    KafkaCompression { None = "none", Gzip = "gzip", Snappy = "snappy", Lz4 = "lz4", Zstd = "zstd" }
+    KafkaCompression {
+        Auto = "auto", None = "none", Gzip = "gzip", Snappy = "snappy", Lz4 = "lz4", Zstd = "zstd",
+    }
     Acks { All = "all", Leader = "leader", None = "none" }
     Storage { File = "file", Memory = "memory" }
 }

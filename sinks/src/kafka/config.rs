@@ -155,7 +155,7 @@ pub(super) fn producer(options: &KafkaOptions, tuning: Tuning) -> ClientConfig {
     usual("enable.idempotence", idempotent.to_string());
     usual("acks", acks.to_owned());
     usual("linger.ms", options.linger.as_millis().to_string());
-    usual("compression.type", options.compression.name().to_owned());
+    usual("compression.type", options.compression.name(&options.payload).to_owned());
     usual("queue.buffering.max.kbytes", (options.queue_bytes / 1024).to_string());
     usual("queue.buffering.max.messages", queue_messages(options).to_string());
     usual("message.max.bytes", message_bytes.to_string());

@@ -65,7 +65,7 @@ impl Default for KafkaOptions {
                 bytes_max: PAYLOAD_BYTES_MAX,
                 lines_max: LINES_MAX,
             },
-            compression: KafkaCompression::Lz4,
+            compression: KafkaCompression::Auto,
             acks: Acks::All,
             linger: Duration::from_millis(20),
             queue_bytes: 64 * MIB,
@@ -86,6 +86,8 @@ impl Default for KafkaOptions {
 /// Compression of what goes over the wire and onto the brokers' disks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum KafkaCompression {
+    /// Lz4; none for Arrow messages, which are compressed inside already.
+    Auto,
     /// None.
     None,
     /// Fast.
@@ -100,10 +102,12 @@ pub enum KafkaCompression {
 
 impl KafkaCompression {
     /// librdkafka's name.
-    pub(super) fn name(self) -> &'static str {
+    pub(super) fn name(self, payload: &PayloadOptions) -> &'static str {
+        let is_compressed = payload.format == PayloadFormat::Arrow && payload.compression != Compression::None;
         match self {
+            KafkaCompression::Auto if is_compressed => "none",
             KafkaCompression::None => "none",
-            KafkaCompression::Lz4 => "lz4",
+            KafkaCompression::Auto | KafkaCompression::Lz4 => "lz4",
             KafkaCompression::Zstd => "zstd",
             KafkaCompression::Gzip => "gzip",
             KafkaCompression::Snappy => "snappy",
