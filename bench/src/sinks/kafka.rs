@@ -26,7 +26,6 @@ const BATCHES: usize = 32;
 const ROUNDS: usize = 3;
 /// How long one run writes the batches again and again.
 const RUN: Duration = Duration::from_secs(3);
-const LINGER: Duration = Duration::from_millis(50);
 const PARTITIONS: i32 = 4;
 const BYTES_MAX: usize = 900_000;
 const PROGRESS_WAIT: Duration = Duration::from_secs(60);
@@ -63,7 +62,6 @@ fn open(kind: &Kind, address: &str, dir: &Path, transactions: bool) -> Result<Ka
         brokers: address.to_owned(),
         topic: topic.to_owned(),
         payload: kind.payload,
-        linger: LINGER,
         create_topics: Some(TopicCreation { partitions: Some(PARTITIONS), ..Default::default() }),
         transactions: transactions.then(|| Transactions::new("cost")),
         dead_letters: dir.to_path_buf(),
@@ -172,7 +170,7 @@ fn bare(address: &str, kind: &Kind, ready: &Ready) -> Result<Pace> {
         .set("bootstrap.servers", address)
         .set("enable.idempotence", "true")
         .set("acks", "all")
-        .set("linger.ms", LINGER.as_millis().to_string())
+        .set("linger.ms", KafkaOptions::default().linger.as_millis().to_string())
         .set("compression.type", if arrow_lz4 { "none" } else { "lz4" })
         .set("queue.buffering.max.kbytes", "65536")
         .set("queue.buffering.max.messages", "524288")

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use arrow_array::{ArrayRef, ListArray, StringArray};
-use arrow_buffer::{NullBuffer, OffsetBuffer, ScalarBuffer};
+use arrow_buffer::{Buffer, NullBuffer, OffsetBuffer, ScalarBuffer};
 use arrow_schema::DataType;
 use weir_schema::ColumnType;
 
@@ -32,19 +32,18 @@ impl ListColumn {
 
     /// The column.
     pub fn close(&mut self) -> ArrayRef {
-        let mut texts: Vec<String> = vec![];
-        let mut offsets = vec![0i32];
+        let mut text = String::with_capacity(self.bytes.len());
+        let (mut text_ends, mut list_ends) = (vec![0i32], vec![0i32]);
         let mut start = 0;
         for end in self.ends.drain(..) {
             let list = &self.bytes[start..end];
             if !list.is_empty() {
-                for text in list.strip_suffix(b"\0").unwrap_or(list).split(|b| *b == 0) {
-                    let mut out = String::with_capacity(text.len());
-                    push_bytes(text, &mut out);
-                    texts.push(out);
+                for bytes in list.strip_suffix(b"\0").unwrap_or(list).split(|b| *b == 0) {
+                    push_bytes(bytes, &mut text);
+                    text_ends.push(text.len() as i32);
                 }
             }
-            offsets.push(texts.len() as i32);
+            list_ends.push(text_ends.len() as i32 - 1);
             start = end;
         }
         self.bytes.clear();
@@ -52,8 +51,11 @@ impl ListColumn {
         let DataType::List(field) = weir_schema::arrow::data_type(ColumnType::TextList) else {
             unreachable!("lists of text are lists")
         };
-        let values = Arc::new(StringArray::from_iter_values(texts));
-        let offsets = OffsetBuffer::new(ScalarBuffer::from(offsets));
-        Arc::new(ListArray::new(field, offsets, values, (nulls.null_count() > 0).then_some(nulls)))
+        let values = StringArray::new(offsets(text_ends), Buffer::from_vec(text.into_bytes()), None);
+        Arc::new(ListArray::new(field, offsets(list_ends), Arc::new(values), (nulls.null_count() > 0).then_some(nulls)))
     }
+}
+
+fn offsets(ends: Vec<i32>) -> OffsetBuffer<i32> {
+    OffsetBuffer::new(ScalarBuffer::from(ends))
 }
