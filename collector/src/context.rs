@@ -69,7 +69,7 @@ pub struct Known {
 impl Default for Known {
     fn default() -> Known {
         let texts = [TextId::NONE; TEXTS.len()];
-        Known { parent_key: 0, login_uid: NO_LOGIN_UID as u32, session: 0, texts, number: 0, is_escaped: false }
+        Known { parent_key: 0, login_uid: NO_LOGIN_UID, session: 0, texts, number: 0, is_escaped: false }
     }
 }
 
@@ -204,7 +204,7 @@ impl Context {
         if container.is_none() || asked.uid == 0 {
             known.texts[USER_NAME] = self.users.name(asked.uid, texts);
         }
-        if known.login_uid != NO_LOGIN_UID as u32 {
+        if known.login_uid != NO_LOGIN_UID {
             known.texts[LOGIN_USER] = self.users.name(known.login_uid, texts);
         }
         known

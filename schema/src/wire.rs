@@ -110,7 +110,7 @@ pub const CONTEXT_INNER: u16 = 2;
 pub const CONTEXT_LEFT_OUT: u16 = 4;
 
 /// No login user: what the kernel has for processes that no login started.
-pub const NO_LOGIN_UID: i64 = u32::MAX as i64;
+pub const NO_LOGIN_UID: u32 = u32::MAX;
 
 /// Bytes of the header.
 pub const HEADER_SIZE: usize = end_of(HEADER);

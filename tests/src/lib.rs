@@ -7,4 +7,5 @@ pub mod capture;
 pub mod compare;
 pub mod engine;
 pub mod live;
+pub mod python;
 pub mod skip;

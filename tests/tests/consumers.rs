@@ -3,29 +3,19 @@
 mod support;
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde_json::{Value, json};
 use support::build::write_sources;
 use support::program::{Ended, command, files, run, weir};
-use support::skip::{has, is_root, note, skip};
+use support::skip::{has, is_root, note};
 use weir_schema::CLASSES;
+use weir_tests::python;
 
 /// Parts of the program that is built while weir records.
 const SOURCES: u32 = 16;
 /// Depth of the process tree: weir's command, make, the compiler, its parts.
 const DEPTH_MIN: u32 = 3;
-
-/// The interpreter that has duckdb and pyarrow: `WEIR_TEST_PYTHON`, else the one that `./x test` makes.
-fn python() -> Option<PathBuf> {
-    let made = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/venv/bin/python");
-    let python = std::env::var_os("WEIR_TEST_PYTHON").map_or(made, PathBuf::from);
-    let ready = python.exists() && run(command(&python).args(["-c", "import duckdb, pyarrow"])).status.success();
-    if !ready {
-        skip("DuckDB and pyarrow", format_args!("{} does not have them: ./x test makes it", python.display()));
-    }
-    ready.then_some(python)
-}
 
 /// The blocks of the README that are marked `sql`.
 fn queries_of_readme() -> Vec<String> {
@@ -85,7 +75,7 @@ fn duckdb_and_pyarrow_read_what_a_build_left() {
     if !is_root(what) || !has(what, "make", "-v") || !has(what, "cc", "--version") {
         return;
     }
-    let Some(python) = python() else { return };
+    let Some(python) = python::with("duckdb, pyarrow") else { return };
     let queries = queries_of_readme();
     assert!(!queries.is_empty(), "the README has blocks marked sql");
     let scratch = record_a_build(&python, &[]);
@@ -99,7 +89,7 @@ fn duckdb_and_pyarrow_read_all_system_calls_of_a_build() {
     if !is_root(what) || !has(what, "make", "-v") || !has(what, "cc", "--version") {
         return;
     }
-    let Some(python) = python() else { return };
+    let Some(python) = python::with("duckdb, pyarrow") else { return };
     let scratch = record_a_build(&python, &["--class", "default", "--syscall", "all"]);
     let query = "SELECT syscall, count(*) FROM syscall GROUP BY ALL ORDER BY 2 DESC";
     consume(&python, scratch.path(), vec![query.to_owned()], &[]);
@@ -110,7 +100,7 @@ fn views_of_classes_without_files_are_typed_and_empty() {
     if !is_root("views without files") {
         return;
     }
-    let Some(python) = python() else { return };
+    let Some(python) = python::with("duckdb, pyarrow") else { return };
     let scratch = tempfile::tempdir().expect("a scratch directory");
     let data = scratch.path().join("weir-data");
     // Nobody loads a module meanwhile: only class loss, which has the ends, gets a file.

@@ -2,7 +2,7 @@
 //! table shows of a `docker exec`. Needs root and Debian's docker.io.
 
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use weir_tests::capture::{Row, number, text, weir};
 use weir_tests::engine::{Engine, IMAGE};
 use weir_tests::live::Live;
-use weir_tests::skip::skipped;
+use weir_tests::python;
 
 /// Containers that are run one after the other.
 const CONTAINERS: usize = 50;
@@ -197,7 +197,7 @@ true
 #[test]
 fn the_views_answer_what_they_are_for() {
     let Some(engine) = engine() else { return };
-    let Some(python) = python() else { return };
+    let Some(python) = python::with("duckdb") else { return };
     let scratch = tempfile::tempdir().expect("a directory");
     let data = scratch.path().join("data");
     let recording = live(&engine, &["--parquet", data.to_str().expect("UTF-8")]);
@@ -224,17 +224,6 @@ fn the_views_answer_what_they_are_for() {
     assert_eq!(rows("outside"), json!([["203.0.113.7", 53, "bash", "sshd"]]), "10.1.2.3 is not outside");
     let ancestors = rows("ancestors").to_string();
     assert!(ancestors.contains("\"sh\"") && ancestors.contains("\"bash\""), "{ancestors}");
-}
-
-/// The interpreter that has DuckDB: `WEIR_TEST_PYTHON`, else the one that `./x test` makes.
-fn python() -> Option<PathBuf> {
-    let made = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/venv/bin/python");
-    let python = std::env::var_os("WEIR_TEST_PYTHON").map_or(made, PathBuf::from);
-    let ready = Command::new(&python).args(["-c", "import duckdb"]).status().is_ok_and(|status| status.success());
-    if !ready {
-        skipped("the views in DuckDB", &format!("{} does not have it", python.display()));
-    }
-    ready.then_some(python)
 }
 
 fn ask_views(python: &Path, data: &Path) -> Vec<Value> {

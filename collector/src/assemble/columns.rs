@@ -57,7 +57,7 @@ fn header(column: &Column, place: (usize, Wire)) -> Box<dyn Filling> {
     let rule = if OF_THE_TASK.contains(&column.name) { Rule::InTask } else { Rule::Always };
     let null = match column.name {
         "parent_key" | "session_id" => Some(0),
-        "login_uid" => Some(NO_LOGIN_UID),
+        "login_uid" => Some(NO_LOGIN_UID.into()),
         _ => None,
     };
     integers(column.ty, place, rule, null)

@@ -78,7 +78,7 @@ const NO_PROCESS: Process = Process {
     cmdline: TextId::NONE,
     cwd: TextId::NONE,
     tty: TextId::NONE,
-    login_uid: NO_LOGIN_UID as u32,
+    login_uid: NO_LOGIN_UID,
     session: 0,
     name_bytes: [0; 16],
     name: TextId::NONE,

@@ -19,6 +19,9 @@ pub(super) const DIGEST_BYTES_MAX: usize = 1024;
 /// Images whose digests are kept in mind.
 pub(super) const IMAGES_MAX: usize = 256;
 
+/// Tries of one look-up, within about six seconds: a runtime may know a container some seconds after its cgroup was made.
+const TRIES_MAX: u32 = 6;
+
 /// Limits of [`Names`](super::Names).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
@@ -30,7 +33,7 @@ pub struct Limits {
     pub answer_bytes_max: usize,
     /// How long one try waits for one socket.
     pub timeout: Duration,
-    /// Tries of one look-up when a runtime cannot be reached or is in trouble. At least 1.
+    /// Tries of one look-up when a runtime cannot be reached, is in trouble or does not know the container yet. At least 1.
     pub tries_max: u32,
 }
 
@@ -41,7 +44,7 @@ impl Default for Limits {
             waiting_max: 1024,
             answer_bytes_max: 64 << 10,
             timeout: Duration::from_secs(5),
-            tries_max: 3,
+            tries_max: TRIES_MAX,
         }
     }
 }

@@ -1,4 +1,4 @@
-//! One look-up: all sockets in order, and again those that were in trouble.
+//! One look-up: all sockets in order, and again those that were in trouble or did not know it yet.
 
 use std::io;
 use std::time::Instant;

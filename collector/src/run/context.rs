@@ -10,9 +10,6 @@ use crate::names::{self, Names, Sockets};
 use crate::pipeline::Pipeline;
 use crate::privilege;
 
-/// A runtime may know a container some seconds after its cgroup was made: tries within about six seconds.
-const TRIES_MAX: u32 = 6;
-
 /// Nothing known yet.
 pub fn of(config: &Config) -> Context {
     let limits = Limits {
@@ -40,11 +37,8 @@ pub fn sockets(config: &Config) -> Sockets {
 /// Starts the look-ups as soon as there is a socket.
 pub fn names(config: &Config) -> Box<dyn Fn() -> Option<Names> + Send> {
     let config = config.clone();
-    let limits = names::Limits {
-        lookups_per_second_max: config.container_lookups_per_second_max,
-        tries_max: TRIES_MAX,
-        ..names::Limits::default()
-    };
+    let limits =
+        names::Limits { lookups_per_second_max: config.container_lookups_per_second_max, ..names::Limits::default() };
     Box::new(move || {
         let sockets = sockets(&config);
         if sockets.is_empty() {

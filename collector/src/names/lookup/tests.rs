@@ -6,7 +6,7 @@ use super::super::testing::{self, ID, Stand, bare, one_container, sockets};
 use super::*;
 
 fn limits() -> Limits {
-    Limits { timeout: Duration::from_millis(300), lookups_per_second_max: 1000, ..Limits::default() }
+    Limits { timeout: Duration::from_millis(300), lookups_per_second_max: 1000, tries_max: 3, ..Limits::default() }
 }
 
 fn run(sockets: &Sockets, limits: Limits, id: &str) -> Outcome {
