@@ -231,14 +231,11 @@ impl Context {
                 let child = weir_schema::record::i64_at(record.fixed, CHILD_KEY);
                 // Where a login daemon sets them without an exec, the child has another login or session than is known.
                 let (session, login_uid) = (u32_at(record.fixed, SESSION_ID), u32_at(record.fixed, LOGIN));
-                self.processes.fork(key, child, !self.is_plain, texts, |process| {
+                let others = self.processes.fork(key, child, !self.is_plain, texts, |process| {
                     (process.session, process.login_uid) = (session, login_uid);
                 });
-                self.forget(child);
-                if self.processes.is_full() {
-                    // Who is seen must be looked up to count as used.
-                    self.forget_kept();
-                }
+                // In a full table who is seen must be looked up to count as used.
+                if others || self.processes.is_full() { self.forget_kept() } else { self.forget(child) }
             }
             CHDIR if ret(record) == 0 => {
                 let cwd = paths::walked(texts, record.tail(CWD));

@@ -81,11 +81,24 @@ impl Engine {
     /// # Errors
     /// It fails; the error says what it printed.
     pub fn docker(&self, arguments: &[&str]) -> Result<String> {
-        let mut client = Command::new(client().context("no docker client")?);
-        client.env("DOCKER_HOST", format!("unix://{}", self.socket().display()));
-        client.env("DOCKER_CONFIG", self.dir.path().join("client"));
-        client.env_remove("DOCKER_CONTEXT").env_remove("DOCKER_API_VERSION");
-        run(client.args(arguments))
+        run(self.at_home("docker")?.args(arguments))
+    }
+
+    /// A program whose `docker` is the client of this engine, whatever else is installed and set.
+    ///
+    /// # Errors
+    /// There is no client.
+    pub fn at_home(&self, program: &str) -> Result<Command> {
+        let client = client().context("no docker client")?;
+        let others = std::env::var_os("PATH").unwrap_or_default();
+        let folders = client.parent().map(Path::to_path_buf).into_iter().chain(std::env::split_paths(&others));
+        let mut command = if program == "docker" { Command::new(&client) } else { Command::new(program) };
+        command
+            .env("PATH", std::env::join_paths(folders)?)
+            .env("DOCKER_HOST", format!("unix://{}", self.socket().display()));
+        command.env("DOCKER_CONFIG", self.dir.path().join("client"));
+        command.env_remove("DOCKER_CONTEXT").env_remove("DOCKER_API_VERSION");
+        Ok(command)
     }
 
     /// Makes the image known to CRI.

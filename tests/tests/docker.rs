@@ -1,10 +1,10 @@
 //! Containers of a real Docker engine, which the test starts: names, images, attribution, the filter by name, and what the
 //! table shows of a `docker exec`. Needs root and Debian's docker.io.
 
-use std::io::Write;
+use std::io::{Read, Write};
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use weir_tests::capture::{Row, number, text, weir};
@@ -14,8 +14,10 @@ use weir_tests::python;
 
 /// Containers that are run one after the other.
 const CONTAINERS: usize = 50;
-/// How long a table may take to show something.
+/// How long something may take to be seen where nothing says that it is.
 const SHOWN_AFTER: Duration = Duration::from_secs(1);
+/// How long a table may take to show something that is waited for.
+const SHOWN_MAX: Duration = Duration::from_secs(120);
 
 /// An engine of the test's own; `None`, with the reason printed, where none can be.
 fn engine() -> Option<Engine> {
@@ -143,32 +145,36 @@ fn the_table_of_a_docker_exec_shows_its_processes_and_the_container_of_the_shell
     let Some(engine) = engine() else { return };
     let engine = &engine;
     let id = run(engine, "shown", &["sleep", "600"]);
-    let socket = engine.socket();
-    let child = Command::new(weir())
+    let mut shown = tempfile::NamedTempFile::new().expect("a file");
+    let mut child = Command::new(weir())
         .args(["run", "--stdout", "table", "--status", "never", "--class", "process.exec", "--docker-socket"])
-        .arg(socket)
-        .stdout(Stdio::piped())
+        .arg(engine.socket())
+        .stdout(shown.reopen().expect("the file"))
         .stderr(Stdio::null())
         .spawn()
         .expect("weir starts");
-    std::thread::sleep(SHOWN_AFTER * 3);
-    // A terminal of its own, as `docker exec -it` has one: `script` runs it by a shell, which has the same name and
-    // words as the one in the container.
-    let host = format!("unix://{}", engine.socket().display());
-    let script = format!("DOCKER_HOST={host} docker exec -it shown sh -c 'echo hello'");
-    let status = Command::new("script")
-        .args(["-qec", &script, "/dev/null"])
-        .env("SHELL", "/bin/sh")
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .status();
+    let mut table = String::new();
+    let mut shows = |what: &str, meanwhile: &dyn Fn()| {
+        let end = Instant::now() + SHOWN_MAX;
+        while !table.contains(what) && Instant::now() < end {
+            meanwhile();
+            std::thread::sleep(SHOWN_AFTER / 10);
+            shown.read_to_string(&mut table).expect("UTF-8");
+        }
+        table.clone()
+    };
+    shows("true", &|| drop(Command::new("true").status()));
+    // A terminal of its own, as `docker exec -it` has one: `script` runs it by a shell, which has the same name as
+    // the one in the container, and its words among others.
+    let mut script = engine.at_home("script").expect("a client");
+    script.args(["-qec", "docker exec -it shown sh -c 'echo hello'", "/dev/null"]).env("SHELL", "/bin/sh");
+    let status = script.stdin(Stdio::null()).stdout(Stdio::null()).status();
     assert!(status.expect("script of util-linux").success());
-    std::thread::sleep(SHOWN_AFTER);
+    let table = shows("container=", &|| ());
     let signalled = Command::new("kill").args(["-INT", &child.id().to_string()]).status().expect("kill");
     assert!(signalled.success());
-    let output = child.wait_with_output().expect("an ordered stop");
+    child.wait().expect("an ordered stop");
     docker(engine, &["rm", "--force", "shown"]);
-    let table = String::from_utf8(output.stdout).expect("UTF-8");
     let line = |comm: &str, what: &str| -> Vec<&str> {
         let found = table.lines().find(|l| l.split_whitespace().nth(1) == Some(comm) && l.contains(what));
         found.unwrap_or_else(|| panic!("no {comm} with {what} in\n{table}")).split_whitespace().collect()
@@ -202,12 +208,8 @@ fn the_views_answer_what_they_are_for() {
     let data = scratch.path().join("data");
     let recording = live(&engine, &["--parquet", data.to_str().expect("UTF-8")]);
     let work = WORK.replace("IMAGE", IMAGE);
-    let worked = Command::new("bash")
-        .args(["-c", &work])
-        .env("DOCKER_HOST", format!("unix://{}", engine.socket().display()))
-        .current_dir(scratch.path())
-        .status();
-    assert!(worked.expect("bash").success());
+    let mut bash = engine.at_home("bash").expect("a client");
+    assert!(bash.args(["-c", &work]).current_dir(scratch.path()).status().expect("bash").success());
     std::thread::sleep(SHOWN_AFTER);
     recording.stop();
     let answers = ask_views(&python, &data);

@@ -318,6 +318,7 @@ impl Processes {
     }
 
     /// A child was created: it is what its creator is until it starts its own program; `set` puts in what its record tells.
+    /// Returns whether answers about others have to be made anew.
     pub fn fork(
         &mut self,
         parent_key: i64,
@@ -325,7 +326,7 @@ impl Processes {
         with_family: bool,
         texts: &mut Texts,
         set: impl FnOnce(&mut Process),
-    ) {
+    ) -> bool {
         let known = self.find(child_key);
         let creator = self.find(parent_key);
         let family = match creator {
@@ -349,6 +350,7 @@ impl Processes {
         }
         child.parent_key = parent_key;
         set(child);
+        known.is_some() && self.renamed(at)
     }
 
     /// Something about a process is another now; nothing if it is not known.

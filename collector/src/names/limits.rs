@@ -19,7 +19,7 @@ pub(super) const DIGEST_BYTES_MAX: usize = 1024;
 /// Images whose digests are kept in mind.
 pub(super) const IMAGES_MAX: usize = 256;
 
-/// Tries of one look-up, within about six seconds: a runtime may know a container some seconds after its cgroup was made.
+/// The pauses between them are six seconds: a runtime may know a container some seconds after its cgroup was made.
 const TRIES_MAX: u32 = 6;
 
 /// Limits of [`Names`](super::Names).

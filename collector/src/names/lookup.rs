@@ -72,7 +72,7 @@ impl Lookup {
         }
     }
 
-    /// Asks those that are left; those in trouble are left for the next round.
+    /// Asks those that are left; those in trouble, and those that do not know it, are left for the next round.
     async fn round<'a>(&'a self, id: &str, round: &mut Round<'a>) -> Option<Box<Metadata>> {
         round.trouble = None;
         for engine in std::mem::take(&mut round.left) {

@@ -225,6 +225,23 @@ mod tests {
     }
 
     #[test]
+    fn messages_that_are_compressed_inside_are_not_compressed_again() {
+        use super::super::options::KafkaCompression;
+        use crate::payload::{Compression, PayloadFormat, PayloadOptions};
+        let compression = |format, inside, compression| {
+            let payload = PayloadOptions { format, compression: inside, ..KafkaOptions::default().payload };
+            let options = KafkaOptions { payload, compression, ..KafkaOptions::default() };
+            producer(&options, Tuning::default()).get("compression.type").map(str::to_owned)
+        };
+        let auto = KafkaCompression::Auto;
+        assert_eq!(compression(PayloadFormat::Arrow, Compression::Lz4, auto).as_deref(), Some("none"));
+        assert_eq!(compression(PayloadFormat::Arrow, Compression::None, auto).as_deref(), Some("lz4"));
+        assert_eq!(compression(PayloadFormat::Json, Compression::Lz4, auto).as_deref(), Some("lz4"));
+        let zstd = compression(PayloadFormat::Arrow, Compression::Lz4, KafkaCompression::Zstd);
+        assert_eq!(zstd.as_deref(), Some("zstd"));
+    }
+
+    #[test]
     fn further_settings_win_except_those_that_the_sink_hangs_on() {
         let extra = |name: &str, value: &str| KafkaOptions {
             extra: vec![(name.to_owned(), value.to_owned())],

@@ -86,7 +86,7 @@ impl Default for KafkaOptions {
 /// Compression of what goes over the wire and onto the brokers' disks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum KafkaCompression {
-    /// Lz4; none for Arrow messages, which are compressed inside already.
+    /// Lz4; none for Arrow messages that are compressed inside.
     Auto,
     /// None.
     None,

@@ -30,8 +30,8 @@ impl Stage {
         self.processes.exec(key, parent_key, &comm(name), &mut self.texts, |p| (p.exe, p.cmdline) = (exe, exe));
     }
 
-    fn fork(&mut self, parent_key: i64, child_key: i64) {
-        self.processes.fork(parent_key, child_key, true, &mut self.texts, |_| {});
+    fn fork(&mut self, parent_key: i64, child_key: i64) -> bool {
+        self.processes.fork(parent_key, child_key, true, &mut self.texts, |_| {})
     }
 
     fn known(&mut self, key: i64) -> Known {
@@ -119,6 +119,23 @@ fn a_creator_that_is_listed_behind_its_child_is_its_creator() {
     assert_eq!(stage.row(3)[2], "sh<init");
     stage.exec(1, 0, "other");
     assert_eq!(stage.row(3)[2], "sh<other");
+}
+
+#[test]
+fn a_fork_that_is_read_behind_the_listing_of_its_child_corrects_the_childs_children_too() {
+    let mut stage = Stage::new(10);
+    stage.exec(1, 0, "init");
+    stage.exec(2, 1, "sh");
+    // Adopted when it was listed.
+    stage.exec(3, 1, "worker");
+    stage.exec(4, 3, "tool");
+    stage.processes.settle();
+    assert_eq!(stage.row(4)[2], "worker<init");
+    assert!(stage.fork(2, 3));
+    assert_eq!(stage.row(3), ["/bin/worker", "sh", "sh<init"]);
+    assert_eq!(stage.row(4)[2], "worker<sh<init");
+    assert!(!stage.fork(3, 5));
+    assert_eq!(stage.row(5)[2], "worker<sh<init");
 }
 
 #[test]
