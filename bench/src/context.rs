@@ -43,6 +43,11 @@ pub fn measure(figures: &mut Figures, rows: u64) -> Result<()> {
     crowd::measure(figures)
 }
 
+/// Of the first ones and of the second ones.
+fn medians(pairs: &[(f64, f64)]) -> [f64; 2] {
+    [median(pairs.iter().map(|pair| pair.0).collect()), median(pairs.iter().map(|pair| pair.1).collect())]
+}
+
 fn cost(figures: &mut Figures, recording: &Recording, rows: u64) -> Result<()> {
     let run = |is_plain| -> Result<f64> {
         Ok(play_in(context(is_plain), recording, FILE, rows, to_sink(Box::new(Discard))?)?.ns_per_row)
@@ -51,7 +56,7 @@ fn cost(figures: &mut Figures, recording: &Recording, rows: u64) -> Result<()> {
     for _ in 0..ROUNDS {
         pairs.push((run(true)?, run(false)?));
     }
-    let [without, with] = [0, 1].map(|i| median(pairs.iter().map(|p| if i == 0 { p.0 } else { p.1 }).collect()));
+    let [without, with] = medians(&pairs);
     let added = median(pairs.iter().map(|(without, with)| with - without).collect());
     let note = format!("{with:.0} with, {without:.0} without; file rows of a C build with their forks and execs");
     figures.at_most("context, per file row", added, 40.0, "ns", note);
@@ -157,7 +162,7 @@ fn large(figures: &mut Figures, recording: &Recording) -> Result<()> {
         pairs.push((few, many));
         (grown, unknown, counts) = (grown.max(resident_mib() - before), unknown + unknown_now, fed.counts());
     }
-    let [few, many] = [0, 1].map(|i| median(pairs.iter().map(|p| if i == 0 { p.0 } else { p.1 }).collect()));
+    let [few, many] = medians(&pairs);
     let ratio = median(pairs.iter().map(|(few, many)| many / few).collect());
     let note = format!("{many:.0} ns per row with {LIVE} live processes, {few:.0} with {FEW}; {FORKS} forks and ends");
     figures.at_most("context: rows with 100,000 live processes against 1,000", ratio, 1.2, "", note);

@@ -92,10 +92,9 @@ impl Engine {
         let client = client().context("no docker client")?;
         let others = std::env::var_os("PATH").unwrap_or_default();
         let folders = client.parent().map(Path::to_path_buf).into_iter().chain(std::env::split_paths(&others));
-        let mut command = if program == "docker" { Command::new(&client) } else { Command::new(program) };
-        command
-            .env("PATH", std::env::join_paths(folders)?)
-            .env("DOCKER_HOST", format!("unix://{}", self.socket().display()));
+        let mut command = Command::new(program);
+        command.env("PATH", std::env::join_paths(folders)?);
+        command.env("DOCKER_HOST", format!("unix://{}", self.socket().display()));
         command.env("DOCKER_CONFIG", self.dir.path().join("client"));
         command.env_remove("DOCKER_CONTEXT").env_remove("DOCKER_API_VERSION");
         Ok(command)

@@ -165,13 +165,13 @@ fn wait(producer: &BaseProducer) {
 
 /// The same call and the same settings of librdkafka, and nothing else.
 fn bare(address: &str, kind: &Kind, ready: &Ready) -> Result<Pace> {
-    let arrow_lz4 = kind.payload.format == PayloadFormat::Arrow && kind.payload.compression != Compression::None;
+    let usual = KafkaOptions::default();
     let producer: BaseProducer = ClientConfig::new()
         .set("bootstrap.servers", address)
         .set("enable.idempotence", "true")
         .set("acks", "all")
-        .set("linger.ms", KafkaOptions::default().linger.as_millis().to_string())
-        .set("compression.type", if arrow_lz4 { "none" } else { "lz4" })
+        .set("linger.ms", usual.linger.as_millis().to_string())
+        .set("compression.type", usual.compression.name(&kind.payload))
         .set("queue.buffering.max.kbytes", "65536")
         .set("queue.buffering.max.messages", "524288")
         .set("partitioner", "murmur2_random")

@@ -101,8 +101,8 @@ pub enum KafkaCompression {
 }
 
 impl KafkaCompression {
-    /// librdkafka's name.
-    pub(super) fn name(self, payload: &PayloadOptions) -> &'static str {
+    /// librdkafka's name of what becomes of messages of this form.
+    pub fn name(self, payload: &PayloadOptions) -> &'static str {
         let is_compressed = payload.format == PayloadFormat::Arrow && payload.compression != Compression::None;
         match self {
             KafkaCompression::Auto if is_compressed => "none",
