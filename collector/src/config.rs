@@ -5,6 +5,7 @@
 pub mod filter;
 pub mod kinds;
 mod layers;
+mod lines;
 mod nearest;
 mod problem;
 mod raw;
@@ -25,6 +26,7 @@ use weir_sinks::kafka::{Acks, KafkaCompression};
 use weir_sinks::nats::Storage;
 use weir_sinks::{Compression, PayloadFormat, Policy, Secret};
 
+pub(crate) use layers::of_text;
 pub use layers::{Effective, Origin, Sources};
 pub use nearest::nearest;
 pub use problem::{ConfigError, Problem};

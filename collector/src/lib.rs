@@ -9,6 +9,8 @@ pub mod cli;
 pub mod command;
 pub mod config;
 pub mod context;
+#[doc(hidden)]
+pub mod fuzz;
 pub mod host;
 pub mod logging;
 pub mod names;

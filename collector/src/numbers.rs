@@ -3,6 +3,9 @@
 use serde::{Deserialize, Serialize};
 use weir_schema::Reason;
 
+/// Numbers are below: a million a second for 100,000 years.
+const NUMBERS_MAX: u64 = 1 << 62;
+
 /// A run of missing numbers that may still fill.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 struct Hole {
@@ -142,9 +145,9 @@ impl Numbers {
 
     /// Splits a hole into runs of one reason by the kernel's log, which is in the order of the numbers.
     fn explain(&mut self, cpu: usize, hole: &Hole, log: &dyn LostLog, out: &mut Vec<Gap>) {
-        let first_gap = out.len();
-        for seq in hole.first..=hole.last {
-            let (action, reason) = self.next_loss(log);
+        let (first_gap, mut seq) = (out.len(), hole.first);
+        while seq <= hole.last {
+            let (count, action, reason) = self.next_losses(log, hole.last - seq + 1);
             let same = out.len() > first_gap && out.last().is_some_and(|g| g.reason == reason);
             if !same {
                 out.push(Gap {
@@ -158,28 +161,39 @@ impl Numbers {
                 });
             }
             if let Some(gap) = out.last_mut() {
-                gap.last = seq;
+                gap.last = seq + count - 1;
                 match gap.by_action.iter_mut().find(|(a, _)| *a == action) {
-                    Some((_, count)) => *count += 1,
-                    None => gap.by_action.push((action, 1)),
+                    Some((_, known)) => *known += count,
+                    None => gap.by_action.push((action, count)),
                 }
             }
+            seq += count;
         }
     }
 
-    fn next_loss(&mut self, log: &dyn LostLog) -> (u16, Reason) {
+    /// Whether these can be the numbers of a ring: a file can say anything of them.
+    pub fn are_possible(&self) -> bool {
+        let are_holes = self.holes.iter().all(|hole| hole.first <= hole.last && hole.last < self.next);
+        self.next < NUMBERS_MAX && are_holes && self.holes.is_sorted_by(|a, b| a.last < b.first)
+    }
+
+    /// What the log says of the next numbers, at most `left`: of how many it says the same. Numbers that it does not name are
+    /// told all at once, however many they are.
+    fn next_losses(&mut self, log: &dyn LostLog, left: u64) -> (u64, u16, Reason) {
         let lost = log.lost();
-        if self.lost_seen >= lost {
-            // The kernel wrote the record, so its bytes were bad.
-            return (0, Reason::BadRecord);
-        }
+        let Some(unseen) = lost.checked_sub(self.lost_seen).filter(|unseen| *unseen > 0) else {
+            // The kernel wrote the records, so their bytes were bad.
+            return (left, 0, Reason::BadRecord);
+        };
+        let overwritten = unseen.saturating_sub(log.kept()).min(left);
+        let count = overwritten.max(1);
         let n = self.lost_seen;
-        self.lost_seen += 1;
-        if lost - n > log.kept() {
-            return (0, Reason::RingFull);
+        self.lost_seen += count;
+        if overwritten > 0 {
+            return (count, 0, Reason::RingFull);
         }
         let (action, reason) = log.entry(n);
-        (action, Reason::from_number(reason).unwrap_or(Reason::RingFull))
+        (count, action, Reason::from_number(reason).unwrap_or(Reason::RingFull))
     }
 }
 

@@ -99,7 +99,7 @@ impl Tallies {
 
     /// Events that were lost before any lane, for this reason.
     pub fn lost_for(&self, reason: Reason) -> u64 {
-        self.lost[reason as usize - 1]
+        self.lost[reason.index()]
     }
 
     fn row(&mut self, action: u16) {
@@ -449,7 +449,7 @@ impl Pipeline {
         by_action: String,
         reason: Reason,
     ) {
-        self.tallies.lost[reason as usize - 1] += count as u64;
+        self.tallies.lost[reason.index()] += count as u64;
         // Gaps are found behind later rows; their own rows still go forward in time.
         self.own_ktime_ns = self.own_ktime_ns.max(ktime_ns);
         let row = LossRow {

@@ -5,6 +5,7 @@
 mod played;
 mod progress;
 mod span;
+mod waits;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -88,10 +89,12 @@ pub fn replay(config: &Config, options: &Options) -> Result<Vec<LaneReport>> {
             Ok(backlog(Played::new(&shared, options, Some(place), Arc::clone(&counters)), log_id, stored))
         })?
     };
+    let watched = lanes.iter().map(weir_sinks::Lane::watch).collect();
+    let waits = waits::Waits::start(watched, options.pace != Pace::Fastest);
     let bar = options.bar.then(|| progress::Bar::start(&counters, &shared, lanes.len()));
     let deadline = begun + REPLAY_MAX;
     let reports = lanes.into_iter().map(|lane| lane.stop(deadline)).collect();
-    drop(bar);
+    drop((bar, waits));
     Ok(reports)
 }
 

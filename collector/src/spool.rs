@@ -4,6 +4,7 @@
 //! every sink reads it by numbers of cuts ([`reader`]) and keeps its position in a small file ([`cursor`]). A capture is the
 //! same directory, kept.
 
+mod bridge;
 pub mod committer;
 pub mod cursor;
 pub mod edit;

@@ -1,18 +1,21 @@
 //! Proves that what was delivered is complete: every number of every CPU is a row or inside a gap.
 //!
 //! Every input is one sink's output and is judged alone. Rows are read once, in any order, and never held: what stays in
-//! memory is one bit per number (compressed), 16 bytes per exact gap, 32 per aggregate and about 50 per 64 numbers for times.
+//! memory is about 60 bytes per 64 numbers, 16 per exact gap and 32 per aggregate.
 //! Nothing that a file says about itself (footer, name, statistics) is trusted; only `removed.jsonl`, which notes files
 //! that the directory limits removed, is taken at its word and stated as such.
 //!
 //! `account` and `run` hold what the rows say, `check` whether it adds up, `report` and `text` the answer.
 
 mod account;
+pub(crate) mod bytes;
 mod check;
 mod clock;
 mod command;
 mod input;
 mod json;
+mod log;
+mod numbers;
 mod parquet;
 mod removed;
 mod report;

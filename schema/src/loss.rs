@@ -6,16 +6,13 @@ pub const CPU_COLLECTOR: i32 = -1;
 /// Value of column `cpu` in rows that a sink's lane makes: numbered per sink.
 pub const CPU_SINK: i32 = -2;
 
-/// Reason of a gap.
+/// Reason of a gap. Numbers that were given once are not given again: positions of sinks have them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum Reason {
-    /// The ring had no room (for lesser records: no room outside what is kept for process records).
+    /// The ring gave no room: it was full (for lesser records: full outside of what is kept for process records), or a probe in
+    /// a non-maskable interrupt met the ring's own lock, which the kernel does not tell apart.
     RingFull = 1,
-    /// The record is larger than the largest size class.
-    RecordTooLarge = 2,
-    /// The ring's lock was held on this very CPU (a probe in a non-maskable interrupt).
-    LockBusy = 3,
     /// The kernel skipped a probe that was interrupted by itself; such an attempt took no number.
     ProbeReentered = 4,
     /// The bytes of the record do not fit its definition.
@@ -41,8 +38,6 @@ pub enum Reason {
 /// Reasons and their names in column `reason`.
 pub static REASONS: &[(Reason, &str)] = &[
     (Reason::RingFull, "ring_full"),
-    (Reason::RecordTooLarge, "record_too_large"),
-    (Reason::LockBusy, "lock_busy"),
     (Reason::ProbeReentered, "probe_reentered"),
     (Reason::BadRecord, "bad_record"),
     (Reason::LaneFull, "lane_full"),
@@ -56,14 +51,19 @@ pub static REASONS: &[(Reason, &str)] = &[
 ];
 
 impl Reason {
+    /// Position in [`REASONS`].
+    pub fn index(self) -> usize {
+        REASONS.iter().position(|(reason, _)| *reason == self).unwrap_or_default()
+    }
+
     /// Name in column `reason`.
     pub fn name(self) -> &'static str {
-        REASONS[self as usize - 1].1
+        REASONS[self.index()].1
     }
 
     /// The reason with this number.
     pub fn from_number(number: u8) -> Option<Reason> {
-        REASONS.get(usize::from(number).checked_sub(1)?).map(|(reason, _)| *reason)
+        REASONS.iter().find(|(reason, _)| *reason as u8 == number).map(|(reason, _)| *reason)
     }
 
     /// The reason with this name.
@@ -77,9 +77,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn reasons_stand_at_their_own_number() {
+    fn reasons_are_found_by_number_and_name() {
         for (i, (reason, name)) in REASONS.iter().enumerate() {
-            assert_eq!(*reason as usize, i + 1);
+            assert_eq!(reason.index(), i);
             assert_eq!(Reason::from_number(*reason as u8), Some(*reason));
             assert_eq!(Reason::from_name(name), Some(*reason));
         }

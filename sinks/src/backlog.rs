@@ -7,10 +7,12 @@ use crate::{Cut, Progress};
 
 /// The log of cuts as one lane sees it.
 pub trait Backlog: Send {
-    /// The cut with this number; `None` while it is not there.
+    /// The cut with this number, or a later one that stands for it and all between ([`Cut::damaged`]); `None` while it is not
+    /// there.
     ///
     /// # Errors
-    /// When the log cannot be read now; the lane tries again.
+    /// When the log cannot be read now; the lane tries again. Of kind [`io::ErrorKind::InvalidData`] when it never can: the lane
+    /// ends there.
     fn read(&mut self, number: u64) -> io::Result<Option<Arc<Cut>>>;
 
     /// Everything below `progress.next_cut` is durable at the destination: the log may forget it once all lanes say so, and

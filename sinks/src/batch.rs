@@ -62,7 +62,7 @@ impl Tally {
             Some(t) => {
                 t.first_seq = t.first_seq.min(self.first_seq);
                 t.last_seq = t.last_seq.max(self.last_seq);
-                t.count += self.count;
+                t.count = t.count.saturating_add(self.count);
             }
             None => tallies.push(self),
         }
@@ -123,7 +123,7 @@ impl Cut {
         let numbers = |cpu| if self.damaged { 0 } else { split.numbers_of(cpu) };
         let before = |p: &Position| Position {
             cpu: p.cpu,
-            next_seq: p.next_seq - numbers(p.cpu),
+            next_seq: p.next_seq.saturating_sub(numbers(p.cpu)).max(0),
             ktime_ns: p.ktime_ns.min(first_ktime_ns),
         };
         self.positions.iter().map(before).collect()

@@ -540,6 +540,12 @@ impl Work {
                 let after = self.worker.tick(Instant::now());
                 self.settle(after, None);
             }
+            Turn::Unreadable(error) if error.kind() == io::ErrorKind::InvalidData => {
+                let after = self.worker.flush(Instant::now());
+                self.settle(after, None);
+                self.worker.ends_at_damage(&error);
+                return false;
+            }
             Turn::Unreadable(error) => self.worker.unreadable(&error, Instant::now()),
             Turn::Closed => return false,
         }

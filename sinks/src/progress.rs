@@ -6,6 +6,9 @@ use crate::lane::account::Losses;
 use crate::lane::account::{Account, Frontier};
 use crate::{Identity, Position};
 
+/// Numbers of events and times are below, so that sums of two of them cannot wrap.
+const VALUE_MAX: i64 = 1 << 62;
+
 /// Where a lane goes on after a restart. Sinks store it as it is; only lanes look inside.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Progress {
@@ -59,6 +62,16 @@ impl Progress {
     /// Of a sink that has nothing yet.
     pub fn begins(log_id: &str, next_cut: u64) -> Progress {
         Progress { log_id: log_id.to_owned(), next_cut, ..Progress::default() }
+    }
+
+    /// Whether its numbers can be such of a stream: a file can say anything.
+    pub fn is_possible(&self) -> bool {
+        let is_value = |value: i64| -VALUE_MAX < value && value < VALUE_MAX;
+        let is_position = |p: &Position| (0..VALUE_MAX).contains(&p.next_seq) && is_value(p.ktime_ns);
+        self.positions.iter().all(is_position)
+            && (0..VALUE_MAX).contains(&self.own_seq)
+            && is_value(self.clock_offset_ns)
+            && is_value(self.ktime_ns)
     }
 
     pub(crate) fn of(log_id: &str, next_cut: u64, stand: &Stand) -> Progress {

@@ -11,7 +11,7 @@ use support::skip::{is_root, note};
 use support::verified::{Verified, ledger, produced, verify};
 
 /// Reasons of gaps that arise in the kernel; the others arise between the reader and a file.
-const IN_THE_KERNEL: &[&str] = &["ring_full", "lock_busy", "record_too_large", "no_ring"];
+const IN_THE_KERNEL: &[&str] = &["ring_full", "no_ring"];
 
 /// One flood, recorded to Parquet and, if wanted, to JSON lines; returns what was made and the final ledger.
 fn flood(

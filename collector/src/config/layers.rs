@@ -5,8 +5,9 @@ use std::path::PathBuf;
 
 use toml::de::{DeTable, DeValue};
 
+use super::lines::Lines;
 use super::nearest::hint;
-use super::problem::{ConfigError, Problem};
+use super::problem::{ConfigError, Found, Problem};
 use super::raw::Raw;
 use super::sinks::{SinkTables, make_all};
 use super::table::SINK_SECTION;
@@ -86,12 +87,7 @@ impl Sources {
     /// # Errors
     /// Every problem of every layer, or else of the whole.
     pub fn load(self) -> Result<Effective, ConfigError> {
-        let mut layers = Layers {
-            config: Config::default(),
-            origins: vec![Origin::Default; KEYS.len()],
-            tables: SinkTables::default(),
-            problems: Vec::new(),
-        };
+        let mut layers = Layers::default_values();
         layers.read_file(self.file.or_else(|| file_of(&self.environment)));
         layers.read_environment(&self.environment);
         for (name, index, raw) in self.flags {
@@ -99,6 +95,16 @@ impl Sources {
         }
         layers.finish()
     }
+}
+
+/// The configuration that a file of this text makes.
+///
+/// # Errors
+/// Every problem of it.
+pub(crate) fn of_text(text: &str) -> Result<Effective, ConfigError> {
+    let mut layers = Layers::default_values();
+    layers.read_text(PathBuf::from("weir.toml"), text);
+    layers.finish()
 }
 
 fn file_of(environment: &[(String, String)]) -> Option<PathBuf> {
@@ -110,17 +116,26 @@ struct Layers {
     config: Config,
     origins: Vec<Origin>,
     tables: SinkTables,
-    problems: Vec<Problem>,
+    problems: Found,
 }
 
 impl Layers {
+    fn default_values() -> Layers {
+        Layers {
+            config: Config::default(),
+            origins: vec![Origin::Default; KEYS.len()],
+            tables: SinkTables::default(),
+            problems: Found::default(),
+        }
+    }
+
     fn set(&mut self, index: usize, raw: &Raw, origin: Origin) {
         let key = &KEYS[index];
         if let Some((twin_index, twin)) = key.twin() {
             let there = &mut self.origins[twin_index];
             if there.is_layer_of(&origin) {
-                let text = format!("`{}` and `{}` are both set: keep one", key.name, twin.name);
-                return self.problems.push(Problem::new(origin.to_string(), text));
+                let text = || format!("`{}` and `{}` are both set: keep one", key.name, twin.name);
+                return self.problems.push(|| Problem::new(origin.to_string(), text()));
             }
             *there = Origin::Default;
             key.unset_twin(&mut self.config);
@@ -128,7 +143,7 @@ impl Layers {
         match (key.set)(&mut self.config, raw) {
             Ok(()) => self.origins[index] = origin,
             Err(expected) => {
-                self.problems.push(Problem::new(origin.to_string(), key.misfit(key.name, raw, &expected)));
+                self.problems.push(|| Problem::new(origin.to_string(), key.misfit(key.name, raw, &expected)));
             }
         }
     }
@@ -139,41 +154,41 @@ impl Layers {
         let text = match fs::read_to_string(&path) {
             Ok(text) => text,
             Err(error) => {
-                return self.problems.push(Problem::new(place, format!("cannot be read: {error}")));
+                return self.problems.push(|| Problem::new(place, format!("cannot be read: {error}")));
             }
         };
-        match DeTable::parse(&text) {
-            Ok(table) => self.read_table(&FileText { path, text: &text }, "", table.get_ref()),
+        self.read_text(path, &text);
+    }
+
+    fn read_text(&mut self, path: PathBuf, text: &str) {
+        let place = path.display().to_string();
+        match DeTable::parse(text) {
+            Ok(table) => self.read_table(&FileText { path, lines: Lines::of(text) }, "", table.get_ref()),
             Err(error) => {
-                let line = line_at(&text, error.span().map_or(0, |span| span.start));
-                self.problems.push(Problem::new(format!("{place}:{line}"), error.message().replace('\n', ", ")));
+                let line = Lines::of(text).at(error.span().map_or(0, |span| span.start));
+                self.problems.push(|| Problem::new(format!("{place}:{line}"), error.message().replace('\n', ", ")));
             }
         }
     }
 
-    fn read_table(&mut self, file: &FileText<'_>, prefix: &str, table: &DeTable<'_>) {
+    fn read_table(&mut self, file: &FileText, prefix: &str, table: &DeTable<'_>) {
         for (key, value) in table {
             let name = format!("{prefix}{}", key.get_ref());
-            let line = line_at(file.text, key.span().start);
+            let line = file.lines.at(key.span().start);
             if name == SINK_SECTION {
-                match SinkTables::read(&file.path, file.text, line, value.get_ref()) {
+                match SinkTables::read(&file.path, &file.lines, line, value.get_ref()) {
                     Ok(tables) => self.tables = tables,
-                    Err(problem) => self.problems.push(problem),
+                    Err(problem) => self.problems.push(|| problem),
                 }
             } else if let Some((index, _)) = Config::key(&name) {
                 self.set(index, &Raw::from_toml(value.get_ref()), Origin::File(file.path.clone(), line));
             } else if let (true, DeValue::Table(inner)) = (is_section(&name), value.get_ref()) {
                 self.read_table(file, &format!("{name}."), inner);
             } else {
-                let known = KEYS.iter().filter(|key| !key.only_in_tables()).flat_map(|key| [key.name, key.section()]);
-                let known = known.filter(|name| !name.is_empty());
-                // A key of a section that stands outside of it is known by its last part.
-                let elsewhere =
-                    KEYS.iter().find(|known| !known.only_in_tables() && known.leaf() == key.get_ref().as_ref());
-                let hint =
-                    elsewhere.map_or_else(|| hint(&name, known), |key| format!("; did you mean `{}`?", key.name));
-                let place = Origin::File(file.path.clone(), line).to_string();
-                self.problems.push(Problem::new(place, format!("unknown key `{name}`{hint}")));
+                self.problems.push(|| {
+                    let place = Origin::File(file.path.clone(), line).to_string();
+                    Problem::new(place, format!("unknown key `{name}`{}", meant(&name, key.get_ref())))
+                });
             }
         }
     }
@@ -185,8 +200,8 @@ impl Layers {
                 self.set(index, &Raw::Text(value.clone()), Origin::Environment(name.clone()));
             } else if is_mistaken(name) {
                 let known = variables.iter().flatten().map(String::as_str).chain([FILE_VARIABLE]);
-                let text = format!("unknown environment variable{}", hint(name, known));
-                self.problems.push(Problem::new(name, text));
+                let text = || format!("unknown environment variable{}", hint(name, known));
+                self.problems.push(|| Problem::new(name, text()));
             }
         }
     }
@@ -198,7 +213,7 @@ impl Layers {
         if self.problems.is_empty() {
             for (name, text) in validate::problems(&self.config) {
                 let place = Config::key(name).map_or(&Origin::Default, |(index, _)| &self.origins[index]);
-                self.problems.push(Problem::new(place.to_string(), format!("`{name}` {text}")));
+                self.problems.push(|| Problem::new(place.to_string(), format!("`{name}` {text}")));
             }
         }
         let built = make_all(&self.config, &self.origins, &self.tables).unwrap_or_else(|problems| {
@@ -206,7 +221,7 @@ impl Layers {
             Vec::new()
         });
         if !self.problems.is_empty() {
-            return Err(ConfigError { problems: self.problems });
+            return Err(self.problems.into_error());
         }
         let (sinks, sink_origins) = built.into_iter().unzip();
         self.config.sinks = sinks;
@@ -214,13 +229,18 @@ impl Layers {
     }
 }
 
-struct FileText<'a> {
+struct FileText {
     path: PathBuf,
-    text: &'a str,
+    lines: Lines,
 }
 
-pub(super) fn line_at(text: &str, offset: usize) -> usize {
-    text.as_bytes().iter().take(offset).filter(|byte| **byte == b'\n').count() + 1
+/// What an unknown key was probably meant to be.
+fn meant(name: &str, last: &str) -> String {
+    // A key of a section that stands outside of it is known by its last part.
+    let elsewhere = KEYS.iter().find(|known| !known.only_in_tables() && known.leaf() == last);
+    let known = KEYS.iter().filter(|key| !key.only_in_tables()).flat_map(|key| [key.name, key.section()]);
+    let known = known.filter(|name| !name.is_empty());
+    elsewhere.map_or_else(|| hint(name, known), |key| format!("; did you mean `{}`?", key.name))
 }
 
 fn is_section(name: &str) -> bool {

@@ -3,9 +3,12 @@
 /// Below this similarity (0 to 1, Jaro-Winkler) a name is no help.
 const SIMILARITY_MIN: f64 = 0.75;
 
+/// Bytes of a longer name are like no name that there is.
+const NAME_BYTES_MAX: usize = 100;
+
 /// The known name most like `name`, if any is like it at all.
 pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let name = name.to_lowercase();
+    let name = Some(name).filter(|name| name.len() <= NAME_BYTES_MAX)?.to_lowercase();
     let similarity = |other: &str| strsim::jaro_winkler(&name, &other.to_lowercase());
     known
         .into_iter()

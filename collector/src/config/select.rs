@@ -7,6 +7,7 @@ use weir_schema::{CLASSES, Class, ClassId};
 
 use super::Config;
 use super::nearest::hint;
+use super::problem::NAMED_MAX;
 
 /// Stands for the classes that are on by themselves.
 const DEFAULT: &str = "default";
@@ -33,12 +34,9 @@ impl Config {
         let mut problems = Vec::new();
         let mut selection = Selection { actions: actions_of(class(ClassId::Loss)).collect(), ..Selection::default() };
         let by_default = [DEFAULT.to_owned()];
-        for name in if self.classes.is_empty() { &by_default[..] } else { &self.classes } {
-            match actions_named(name) {
-                Ok(found) => selection.actions.extend(found),
-                Err(problem) => problems.push(("classes", problem)),
-            }
-        }
+        let names = if self.classes.is_empty() { &by_default[..] } else { &self.classes };
+        let found = resolve("classes", names.iter(), &mut problems, actions_named);
+        selection.actions.extend(found.into_iter().flatten());
         self.select_calls(&mut selection, &mut problems);
         if problems.is_empty() { Ok(selection) } else { Err(problems) }
     }
@@ -62,14 +60,36 @@ fn resolve_calls(
     names: &[String],
     problems: &mut Vec<(&'static str, String)>,
 ) -> BTreeSet<&'static str> {
-    let mut calls = BTreeSet::new();
-    for name in names.iter().filter(|name| *name != ALL) {
-        match call_named(name) {
-            Ok(found) => calls.extend([found]),
-            Err(problem) => problems.push((key, problem)),
+    let names = names.iter().filter(|name| *name != ALL);
+    resolve(key, names, problems, call_named).into_iter().collect()
+}
+
+/// What the names stand for. So many that do not exist are named, the rest is not looked at.
+fn resolve<'a, T>(
+    key: &'static str,
+    names: impl Iterator<Item = &'a String>,
+    problems: &mut Vec<(&'static str, String)>,
+    named: impl Fn(&str) -> Result<T, String>,
+) -> Vec<T> {
+    let (mut found, mut unknown) = (vec![], 0);
+    let mut names = names;
+    for name in names.by_ref() {
+        match named(name) {
+            Ok(known) => found.push(known),
+            Err(problem) => {
+                problems.push((key, problem));
+                unknown += 1;
+            }
+        }
+        if unknown == NAMED_MAX {
+            break;
         }
     }
-    calls
+    let more = names.count();
+    if more > 0 {
+        problems.push((key, format!("has {more} more names, which are not looked at")));
+    }
+    found
 }
 
 fn class(id: ClassId) -> &'static Class {

@@ -68,8 +68,9 @@ impl Played {
                 return;
             }
         };
-        let after = Duration::from_nanos((ktime_ns - first_ns).max(0) as u64).div_f64(times.max(f64::MIN_POSITIVE));
-        std::thread::sleep((began + after).saturating_duration_since(Instant::now()));
+        let after = Duration::from_nanos(ktime_ns.saturating_sub(first_ns).max(0) as u64).as_secs_f64() / times;
+        let after = Duration::try_from_secs_f64(after).unwrap_or(Duration::MAX);
+        std::thread::sleep(after.saturating_sub(began.elapsed()));
     }
 }
 

@@ -30,8 +30,8 @@ pub struct Bar {
 impl Bar {
     /// Shows how far `lanes` lanes are.
     pub fn start(counters: &Arc<Counters>, shared: &Arc<Shared>, lanes: usize) -> Bar {
-        let cuts: u64 = shared.segments().iter().map(|s| s.next - s.first).sum();
-        let bar = ProgressBar::new(cuts * lanes.max(1) as u64);
+        let cuts = shared.segments().iter().fold(0u64, |sum, s| sum.saturating_add(s.next.saturating_sub(s.first)));
+        let bar = ProgressBar::new(cuts.saturating_mul(lanes.max(1) as u64));
         if let Ok(style) = ProgressStyle::with_template("{bar:30} {percent:>3} %  {msg}  {elapsed} (left {eta})") {
             bar.set_style(style);
         }

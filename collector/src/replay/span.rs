@@ -65,7 +65,9 @@ impl Span {
 
 /// The numbers of a cut that have no row any more, by CPU.
 fn left_out(all: &[Tally], kept: &[Tally]) -> Vec<Tally> {
-    let count = |tallies: &[Tally], cpu| tallies.iter().filter(|t| t.cpu == cpu).map(|t| t.count).sum::<i64>();
+    let count = |tallies: &[Tally], cpu| {
+        tallies.iter().filter(|t| t.cpu == cpu).fold(0i64, |sum, t| sum.saturating_add(t.count))
+    };
     let mut cpus: Vec<i32> = all.iter().map(|t| t.cpu).collect();
     cpus.sort_unstable();
     cpus.dedup();
@@ -73,7 +75,7 @@ fn left_out(all: &[Tally], kept: &[Tally]) -> Vec<Tally> {
         let own = || all.iter().filter(move |t| t.cpu == cpu);
         let first_seq = own().map(|t| t.first_seq).min()?;
         let last_seq = own().map(|t| t.last_seq).max()?;
-        let count = count(all, cpu) - count(kept, cpu);
+        let count = count(all, cpu).saturating_sub(count(kept, cpu));
         (count > 0).then_some(Tally { cpu, action: 0, first_seq, last_seq, count })
     };
     cpus.into_iter().filter_map(of_cpu).collect()

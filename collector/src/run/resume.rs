@@ -3,7 +3,6 @@
 //! What is pinned belongs to one spool, whose directory says what it is. The same version with the same settings takes it over
 //! and goes on in the same epoch. Any other reads the rings empty under the old epoch, and then attaches anew.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,7 +23,7 @@ use crate::host::Hierarchy;
 use crate::order::{RingState, Sequencer, Source};
 use crate::pipeline::{Pace, Pipeline, Selected};
 use crate::rings::CpuRing;
-use crate::spool::log::{is_log, write_whole};
+use crate::spool::log::{is_log, read_whole, write_whole};
 
 /// Where pins stand.
 const BPF_FS: &str = "/sys/fs/bpf";
@@ -93,7 +92,7 @@ impl Pinned {
     /// What the spool in this directory says, whether it is still so or not.
     fn read(spool: &Path) -> Result<Option<Pinned>> {
         let path = spool.join(FILE);
-        let bytes = match fs::read(&path) {
+        let bytes = match read_whole(&path) {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error).with_context(|| format!("read {}", path.display())),
@@ -171,7 +170,8 @@ impl Stood {
     /// From the last cut of the log.
     pub fn at(last: Option<&Cut>, identity: &Identity) -> Stood {
         let last = last.filter(|cut| cut.identity == *identity);
-        let rings = last.and_then(|cut| serde_json::from_str(&cut.resume).ok()).unwrap_or_default();
+        let rings = last.and_then(|cut| serde_json::from_str::<Vec<RingState>>(&cut.resume).ok());
+        let rings = rings.filter(|rings| rings.iter().all(|ring| ring.numbers.are_possible())).unwrap_or_default();
         let own =
             last.and_then(|cut| cut.positions.iter().find(|p| p.cpu == weir_schema::loss::CPU_COLLECTOR).copied());
         Stood { rings, own }

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 
 use weir_sinks::{Backlog, BacklogOptions, Progress};
 
-use super::log::{CURSORS, Log};
+use super::frame::NUMBER_MAX;
+use super::log::{CURSORS, Log, read_whole};
 use super::reader::SinkLog;
 use crate::config::SinkStart;
 
@@ -22,14 +23,28 @@ pub fn path(dir: &Path, sink: &str) -> PathBuf {
 /// When the file is there and cannot be read: a wrong position would lose rows or send all of them again.
 pub fn read(dir: &Path, sink: &str) -> io::Result<Option<Progress>> {
     let path = path(dir, sink);
-    match fs::read(&path) {
-        Ok(bytes) => serde_json::from_slice(&bytes).map(Some).map_err(|error| {
-            let text = format!("{}: {error}; remove it to begin at the oldest cut", path.display());
-            io::Error::new(io::ErrorKind::InvalidData, text)
-        }),
+    let bad = |error: io::Error| {
+        let text = format!("{}: {error}; remove it to begin at the oldest cut", path.display());
+        io::Error::new(io::ErrorKind::InvalidData, text)
+    };
+    match read_whole(&path) {
+        Ok(bytes) => parse(&bytes).map(Some).map_err(bad),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) if error.kind() == io::ErrorKind::InvalidData => Err(bad(error)),
         Err(error) => Err(error),
     }
+}
+
+/// The position that such a file has.
+///
+/// # Errors
+/// When it is none, or has numbers that cannot be.
+pub fn parse(bytes: &[u8]) -> io::Result<Progress> {
+    let progress: Progress = serde_json::from_slice(bytes)?;
+    if progress.is_possible() && progress.next_cut < NUMBER_MAX {
+        return Ok(progress);
+    }
+    Err(io::Error::new(io::ErrorKind::InvalidData, "it has numbers that cannot be"))
 }
 
 /// Number of the first cut of a log that no sink has.

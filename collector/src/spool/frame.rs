@@ -18,21 +18,30 @@
 
 mod decode;
 mod encode;
+mod ipc;
+mod meta;
 mod schemas;
 
 use std::io;
 
 use arrow_schema::ArrowError;
-use serde::{Deserialize, Serialize};
 
-pub use decode::{Decoder, stand_in};
+pub use decode::Decoder;
 pub use encode::encode;
+use meta::Meta;
+pub use meta::{is_stand_in, stand_in};
 pub use schemas::Schemas;
 
 /// Bytes before the body.
 pub const HEADER_BYTES: usize = 24;
+/// Bytes of the header that its checksum covers.
+pub const SUMMED_BYTES: usize = 20;
 /// Longest body that is believed: a batch has at most `batch_bytes_max` of a GiB.
 pub const BODY_BYTES_MAX: u32 = 3 << 30;
+/// Numbers of cuts are below: a million a second for 100,000 years.
+pub const NUMBER_MAX: u64 = 1 << 62;
+/// Longest metadata of a cut: every action on some thousand CPUs. What is made of it takes four times its bytes.
+const META_BYTES_MAX: usize = 16 << 20;
 /// Schemas of one segment: far more than the sets of columns that cuts have.
 const SCHEMAS_MAX: usize = 1 << 16;
 const MAGIC: u32 = u32::from_le_bytes(*b"FRAM");
@@ -82,7 +91,13 @@ impl Header {
             _ => return None,
         };
         let len = u32_at(bytes, 16).filter(|len| *len <= BODY_BYTES_MAX)?;
-        Some(Header { kind, number: u64_at(bytes, 8)?, len, checksum: u32_at(bytes, 20)? })
+        let number = u64_at(bytes, 8).filter(|number| *number < NUMBER_MAX)?;
+        Some(Header { kind, number, len, checksum: u32_at(bytes, 20)? })
+    }
+
+    /// CRC32C of header and body.
+    pub fn checksum(&self) -> u32 {
+        self.checksum
     }
 
     /// Bytes of the whole frame.
@@ -92,9 +107,8 @@ impl Header {
 
     /// Whether the bytes of the frame are those that were written.
     pub fn is_whole(&self, frame: &[u8]) -> bool {
-        let body = frame.get(HEADER_BYTES..HEADER_BYTES + self.len as usize);
-        let sum = |body| crc32c::crc32c_append(crc32c::crc32c(&frame[..HEADER_BYTES - 4]), body);
-        body.is_some_and(|body| sum(body) == self.checksum)
+        let parts = frame.get(..SUMMED_BYTES).zip(frame.get(HEADER_BYTES..HEADER_BYTES + self.len as usize));
+        parts.is_some_and(|(head, body)| crc32c::crc32c_append(crc32c::crc32c(head), body) == self.checksum)
     }
 }
 
@@ -122,24 +136,6 @@ fn end(start: usize, out: &mut Vec<u8>) -> io::Result<()> {
     out[start + 20..start + 24].copy_from_slice(&sum.to_le_bytes());
     pad(out);
     Ok(())
-}
-
-/// What a cut says besides its rows; lists instead of objects, because it is written 40 times a second.
-#[derive(Debug, Serialize, Deserialize)]
-struct Meta {
-    /// cpu, action, first, last, count
-    tallies: Vec<(i32, u16, i64, i64, i64)>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    dropped: Vec<(i32, u16, i64, i64, i64)>,
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    damaged: bool,
-    /// cpu, next number, kernel time
-    positions: Vec<(i32, i64, i64)>,
-    clock_offset_ns: i64,
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    last: bool,
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    resume: String,
 }
 
 /// Bytes in front of the metadata of an Arrow IPC message: a mark, and how long it is.

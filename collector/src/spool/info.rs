@@ -8,12 +8,11 @@ use std::sync::Arc;
 
 use chrono::DateTime;
 use serde::Serialize;
-use weir_schema::CLASSES;
-use weir_sinks::{Batch, Cut};
+use weir_sinks::{Batch, Cut, LossAction};
 
 use super::cursor;
 use super::log::{Recovered, Shared};
-use super::reader::LogReader;
+use super::segment::{Found, SegmentReader};
 
 /// One stream: one load of the programs on one boot of one host.
 #[derive(Debug, Clone, Serialize)]
@@ -87,6 +86,9 @@ impl Stream {
     }
 
     fn add(&mut self, cut: &Cut) {
+        // One stands for all that were lost in its place.
+        let lost = cut.number.saturating_sub(self.cuts.1).max(1);
+        self.damaged += if cut.damaged { lost } else { 0 };
         self.cuts.1 = cut.number;
         if let Some((first, last)) = times(cut) {
             // Texts of this form sort as their times do.
@@ -97,21 +99,33 @@ impl Stream {
         for batch in &cut.batches {
             *self.rows.entry(batch.class.name).or_default() += batch.rows.num_rows() as u64;
         }
-        let gap = |t: &&weir_sinks::Tally| t.action >> 8 == CLASSES.len() as u16;
-        self.gaps += cut.tallies.iter().filter(gap).map(|t| t.count as u64).sum::<u64>();
-        self.dropped += cut.dropped.iter().map(|t| t.count).sum::<i64>();
-        self.damaged += u64::from(cut.damaged);
+        let gaps = cut.tallies.iter().filter(|t| t.action == LossAction::Gap.id());
+        self.gaps = gaps.fold(self.gaps, |sum, t| sum.saturating_add(t.count.max(0) as u64));
+        self.dropped = cut.dropped.iter().fold(self.dropped, |sum, t| sum.saturating_add(t.count));
         self.ended |= cut.last;
     }
 }
 
-/// Every cut of a log in order.
+/// Every cut of a log in order, as the files have them: numbers are not counted through, a file can skip any number of them.
 ///
 /// # Errors
 /// When it cannot be read, or `each` fails.
 pub fn for_each(shared: &Arc<Shared>, mut each: impl FnMut(Arc<Cut>) -> io::Result<()>) -> io::Result<()> {
-    let mut reader = LogReader::new(Arc::clone(shared));
-    (shared.first()..shared.readable()).try_for_each(|number| reader.cut(number)?.map_or(Ok(()), &mut each))
+    let mut next = shared.first();
+    for segment in shared.segments() {
+        let at = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", segment.path.display()));
+        let mut reader = SegmentReader::open(&segment.path).map_err(at)?;
+        while let Found::Cut(number) = reader.advance().map_err(at)? {
+            if number >= segment.next {
+                break;
+            }
+            if number >= next {
+                each(reader.cut().map_err(at)?)?;
+                next = number + 1;
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Reads all of a log.

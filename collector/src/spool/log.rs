@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rustix::fs::{FlockOperation, flock};
@@ -58,6 +58,8 @@ pub struct Segment {
     pub bytes: u64,
     /// Its file.
     pub path: PathBuf,
+    /// Whose cuts it has, as its header said when that was read last.
+    pub identity: Option<Identity>,
 }
 
 /// What writer and readers share.
@@ -67,6 +69,8 @@ pub struct Shared {
     segments: Mutex<Vec<Segment>>,
     /// Number behind the last cut that readers may see.
     readable: AtomicU64,
+    /// Every cut is in it; else only those are that some queue had no room for.
+    complete: AtomicBool,
     /// By sink: number of the first cut that it still needs.
     needed: Mutex<BTreeMap<String, u64>>,
 }
@@ -78,7 +82,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl Shared {
     fn new(log_id: String, segments: Vec<Segment>, next: u64) -> Shared {
         let (segments, readable) = (Mutex::new(segments), AtomicU64::new(next));
-        Shared { log_id, segments, readable, needed: Mutex::default() }
+        Shared { log_id, segments, readable, complete: AtomicBool::new(true), needed: Mutex::default() }
     }
 
     /// A log that nobody writes, or whose writer is elsewhere: what is whole now can be read. Nothing is changed.
@@ -88,9 +92,11 @@ impl Shared {
     pub fn open_to_read(dir: &Path) -> io::Result<(Arc<Shared>, Recovered)> {
         let none = || io::Error::new(io::ErrorKind::NotFound, "it is no spool and no capture: there is no log.json");
         let file = log_file(dir)?.ok_or_else(none)?;
-        let (segments, recovered) = recover(dir)?;
+        let (segments, recovered) = recover(dir, !file.overflow)?;
         let next = recovered.last.map_or(0, |last| last + 1);
-        Ok((Arc::new(Shared::new(file.log_id, segments, next)), recovered))
+        let shared = Shared::new(file.log_id, segments, next);
+        shared.complete.store(!file.overflow, Ordering::Release);
+        Ok((Arc::new(shared), recovered))
     }
 
     /// The same, for those who must not miss a cut without a word.
@@ -114,6 +120,16 @@ impl Shared {
     /// The segments as they are now.
     pub fn segments(&self) -> Vec<Segment> {
         lock(&self.segments).clone()
+    }
+
+    /// Every cut is in it; else only those are that some queue had no room for.
+    pub fn is_complete(&self) -> bool {
+        self.complete.load(Ordering::Acquire)
+    }
+
+    /// The segment behind the one that begins with this cut.
+    pub fn segment_behind(&self, first: u64) -> Option<Segment> {
+        lock(&self.segments).iter().find(|s| s.first > first).cloned()
     }
 
     /// Number of the first cut that is still there.
@@ -222,13 +238,34 @@ pub fn is_log(dir: &Path) -> bool {
     dir.join(LOG_FILE).is_file()
 }
 
+/// Longest state file that is believed: cursors have a line per CPU and action.
+const STATE_BYTES_MAX: u64 = 8 << 20;
+
+/// A small file, as it is.
+///
+/// # Errors
+/// When it cannot be read, or is longer than such a file can be.
+pub fn read_whole(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = vec![];
+    io::Read::read_to_end(&mut io::Read::take(File::open(path)?, STATE_BYTES_MAX + 1), &mut bytes)?;
+    if bytes.len() as u64 > STATE_BYTES_MAX {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, format!("it is longer than {STATE_BYTES_MAX} bytes")));
+    }
+    Ok(bytes)
+}
+
 /// What the directory says of its log; `None` if there is no log.
 fn log_file(dir: &Path) -> io::Result<Option<LogFile>> {
-    match fs::read(dir.join(LOG_FILE)) {
+    match read_whole(&dir.join(LOG_FILE)) {
         Ok(bytes) => Ok(Some(serde_json::from_slice(&bytes)?)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),
     }
+}
+
+/// Tries any bytes as what a directory says of its log.
+pub(crate) fn try_log_file(bytes: &[u8]) {
+    let _ = serde_json::from_slice::<LogFile>(bytes);
 }
 
 impl Log {
@@ -287,6 +324,7 @@ impl Log {
         }
         begin_file(&self.options.dir, true)?;
         self.complete = false;
+        self.shared.complete.store(false, Ordering::Release);
         Ok(())
     }
 
@@ -321,7 +359,7 @@ impl Log {
     /// When it cannot be read.
     pub fn last_cut(&self) -> io::Result<Option<Arc<Cut>>> {
         match self.next.checked_sub(1) {
-            Some(number) => LogReader::new(Arc::clone(&self.shared)).cut(number),
+            Some(number) => LogReader::bridging(Arc::clone(&self.shared)).cut(number),
             None => Ok(None),
         }
     }
@@ -365,7 +403,13 @@ impl Log {
             collector_version: env!("CARGO_PKG_VERSION").to_owned(),
         };
         let writer = SegmentWriter::create(&self.options.dir, header)?;
-        let segment = Segment { first: first_cut, next: first_cut, bytes: writer.bytes, path: writer.path.clone() };
+        let segment = Segment {
+            first: first_cut,
+            next: first_cut,
+            bytes: writer.bytes,
+            path: writer.path.clone(),
+            identity: Some(identity.clone()),
+        };
         lock(&self.shared.segments).push(segment);
         Ok(writer)
     }

@@ -1,16 +1,20 @@
-//! Damage that has whole frames behind it: a flipped bit, a block that cannot be read any more. Every whole cut stays, and each
-//! one between is replaced by a cut without rows that stands for it ([`Cut::damaged`]): so numbers of cuts have no hole, and
-//! every sink counts and tells what it misses.
+//! Damage that has whole frames behind it: a flipped bit, a block that cannot be read any more. Every whole cut stays, and those
+//! between are replaced by a cut without rows that stands for them ([`Cut::damaged`]): so every sink counts and tells what it
+//! misses. It is one cut for all that are missing in one place, however many their numbers say that those are.
 
+use std::fs;
 use std::io;
-use std::path::Path;
 use std::sync::Arc;
 
-use weir_sinks::{Cut, Position};
+use weir_sinks::Cut;
 
+use super::bridge::{self, stand_in};
 use super::frame::{Schemas, encode};
 use super::log::{Segment, write_whole};
 use super::segment::{Found, SegmentHeader, SegmentReader};
+
+/// Room for what takes the place of lost cuts.
+const STAND_INS_BYTES: u64 = 64 << 10;
 
 /// What stands behind a segment.
 #[derive(Default)]
@@ -21,34 +25,25 @@ pub struct Behind {
     pub cut: Option<Arc<Cut>>,
 }
 
-/// The first whole cut of a segment.
-///
-/// # Errors
-/// When the file cannot be read.
-pub fn first_cut(path: &Path) -> io::Result<Option<Arc<Cut>>> {
-    let mut reader = SegmentReader::open(path)?;
-    match reader.advance()? {
-        Found::Cut(_) => Ok(reader.cut().ok()),
-        Found::End | Found::Torn(_) => Ok(None),
-    }
-}
-
 /// Writes a segment anew without what is damaged. Returns the spans of cuts that are replaced.
 ///
 /// # Errors
 /// When the file cannot be read, or the file system has no room for another.
 pub fn mend(segment: &mut Segment, behind: &Behind) -> io::Result<Vec<(u64, u64)>> {
     let mut reader = SegmentReader::open(&segment.path)?;
-    let mut out = Mended::begin(&reader, segment.first)?;
+    let mut out = Mended::begin(&reader, segment)?;
     loop {
         match reader.advance()? {
             // A cut whose schema is damaged is lost like a damaged one.
-            Found::Cut(number) if (out.next..behind.until).contains(&number) => match reader.cut() {
-                Ok(cut) => out.keep(&cut)?,
-                Err(error) => {
+            Found::Cut(number) if (out.next..behind.until).contains(&number) => match (reader.cut(), reader.stand_in())
+            {
+                (Ok(cut), _) => out.keep(&cut)?,
+                // A cut whose schema is damaged is lost like a damaged one.
+                (Err(error), Ok(lost)) => {
                     tracing::warn!(cut = number, "the rows of a cut cannot be read: {error}");
-                    out.replace(&Arc::new(reader.stand_in()?))?;
+                    out.replace(&Arc::new(lost))?;
                 }
+                (Err(error), Err(_)) => tracing::warn!(cut = number, "a cut cannot be read: {error}"),
             },
             Found::Cut(_) => {}
             Found::End => break,
@@ -59,14 +54,14 @@ pub fn mend(segment: &mut Segment, behind: &Behind) -> io::Result<Vec<(u64, u64)
             }
         }
     }
-    let end = behind.cut.as_ref().filter(|cut| cut.identity == reader.header.identity());
-    let (positions, resume) = match (end, &out.last) {
-        (Some(cut), _) => (cut.begins_at(), String::new()),
+    let end = behind.cut.as_deref().filter(|cut| cut.identity == reader.header.identity());
+    let ends = match (end, &out.last) {
+        (Some(cut), _) => bridge::Behind::before(cut),
         // How much is lost is not known here; a restart finds out by the numbers in the rings.
-        (None, Some(last)) => (last.positions.clone(), last.resume.clone()),
-        (None, None) => (vec![], String::new()),
+        (None, Some(last)) => bridge::Behind::after(last),
+        (None, None) => bridge::Behind::default(),
     };
-    out.replace_to(behind.until, &positions, &resume)?;
+    out.replace_to(behind.until, ends)?;
     write_whole(&segment.path, &out.bytes)?;
     (segment.next, segment.bytes) = (out.next, out.bytes.len() as u64);
     Ok(out.lost)
@@ -84,23 +79,26 @@ struct Mended {
 }
 
 impl Mended {
-    fn begin(reader: &SegmentReader, first: u64) -> io::Result<Mended> {
-        let (header, bytes) = (reader.header.clone(), reader.header.to_bytes()?);
-        let schemas = Schemas::default();
-        Ok(Mended { header, bytes, schemas, last: None, next: first, lost: vec![] })
+    fn begin(reader: &SegmentReader, segment: &Segment) -> io::Result<Mended> {
+        let (header, schemas) = (reader.header.clone(), Schemas::default());
+        // As much as there is, at once: growing by doubling would take more than that.
+        let file_bytes = fs::metadata(&segment.path)?.len().saturating_add(STAND_INS_BYTES);
+        let mut bytes = Vec::with_capacity(usize::try_from(file_bytes).unwrap_or_default());
+        bytes.extend_from_slice(&header.to_bytes()?);
+        Ok(Mended { header, bytes, schemas, last: None, next: segment.first, lost: vec![] })
     }
 
     fn keep(&mut self, cut: &Arc<Cut>) -> io::Result<()> {
-        if cut.number > self.next {
-            self.replace_to(cut.number, &cut.begins_at(), "")?;
+        // One that stands for lost ones stands for all in front of it.
+        if cut.number > self.next && !cut.damaged {
+            self.replace_to(cut.number, bridge::Behind::before(cut))?;
         }
         self.write(cut)
     }
 
     /// The same with a cut that only stands for a lost one.
     fn replace(&mut self, cut: &Arc<Cut>) -> io::Result<()> {
-        self.replace_to(cut.number, &cut.positions, "")?;
-        self.lost.push((cut.number, cut.number));
+        self.lost.push((self.next, cut.number));
         self.write(cut)
     }
 
@@ -111,27 +109,15 @@ impl Mended {
         Ok(())
     }
 
-    /// Cuts that stand for the lost ones below this number.
-    fn replace_to(&mut self, number: u64, positions: &[Position], resume: &str) -> io::Result<()> {
-        if self.next < number {
-            self.lost.push((self.next, number - 1));
+    /// A cut that stands for the lost ones below this number.
+    fn replace_to(&mut self, number: u64, behind: bridge::Behind) -> io::Result<()> {
+        if self.next >= number {
+            return Ok(());
         }
-        while self.next < number {
-            let cut = Cut {
-                number: self.next,
-                identity: self.header.identity(),
-                batches: vec![],
-                tallies: vec![],
-                dropped: vec![],
-                damaged: true,
-                positions: positions.to_vec(),
-                clock_offset_ns: self.last.as_ref().map_or(0, |last| last.clock_offset_ns),
-                last: false,
-                resume: resume.to_owned(),
-            };
-            encode(&cut, &mut self.schemas, &mut self.bytes)?;
-            self.next += 1;
-        }
+        self.lost.push((self.next, number - 1));
+        let cut = stand_in(number - 1, self.header.identity(), behind);
+        encode(&cut, &mut self.schemas, &mut self.bytes)?;
+        self.next = number;
         Ok(())
     }
 }

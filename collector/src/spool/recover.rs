@@ -5,9 +5,10 @@ use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
+use super::bridge::first_cut;
 use super::cursor;
 use super::log::{Recovered, Segment, write_whole};
-use super::mend::{Behind, first_cut, mend};
+use super::mend::{Behind, mend};
 use super::segment::{self, Found, SegmentHeader, SegmentReader};
 
 /// A segment as it was found.
@@ -24,13 +25,14 @@ fn at(path: &Path) -> impl Fn(io::Error) -> io::Error + '_ {
     move |error| io::Error::new(error.kind(), format!("{}: {error}", path.display()))
 }
 
-/// Looks through all segments and changes nothing. A segment is known up to its first damage.
+/// Looks through all segments and changes nothing. A segment is known up to its first damage. Of a log that has only what some
+/// queue had no room for, numbers that are not there are none.
 ///
 /// # Errors
 /// When a file cannot be read, or is no segment.
-pub fn recover(dir: &Path) -> io::Result<(Vec<Segment>, Recovered)> {
+pub fn recover(dir: &Path, has_all: bool) -> io::Result<(Vec<Segment>, Recovered)> {
     let mut recovered = Recovered::default();
-    let scanned = scan_all(dir, &mut recovered)?;
+    let scanned = scan_all(dir, has_all, &mut recovered)?;
     let holes = scanned.windows(2).map(|pair| (pair[0].segment.next, pair[1].segment.first));
     recovered.lost = holes.filter(|(next, first)| next < first).map(|(next, first)| (next, first - 1)).collect();
     let known = |scanned: Scanned| Segment { next: scanned.whole_to, ..scanned.segment };
@@ -50,7 +52,7 @@ pub fn recover_and_mend(dir: &Path, log_id: &str) -> io::Result<(Vec<Segment>, R
         }
     }
     let mut recovered = Recovered::default();
-    let scanned = scan_all(dir, &mut recovered)?;
+    let scanned = scan_all(dir, true, &mut recovered)?;
     for (path, _, why) in recovered.torn.iter().chain(&recovered.damaged) {
         tracing::warn!(path = %path.display(), "what is no whole frame is cut off: {why}");
     }
@@ -87,13 +89,17 @@ fn settle(scanned: &mut Scanned, behind: &Behind, recovered: &mut Recovered) -> 
     Ok(())
 }
 
-fn scan_all(dir: &Path, recovered: &mut Recovered) -> io::Result<Vec<Scanned>> {
-    let scan = |(first, path): (u64, PathBuf)| scan(first, &path, recovered).map_err(at(&path)).transpose();
+fn scan_all(dir: &Path, has_all: bool, recovered: &mut Recovered) -> io::Result<Vec<Scanned>> {
+    let scan = |(first, path): (u64, PathBuf)| scan(first, &path, has_all, recovered).map_err(at(&path)).transpose();
     segment::list(dir)?.into_iter().filter_map(scan).collect()
 }
 
+fn misplaced(number: u64, expected: u64) -> &'static str {
+    if number < expected { "a cut stands behind a later one" } else { "cuts are missing in front of a whole one" }
+}
+
 /// `None` for a file that has not even all of a header: it was made and not filled.
-fn scan(first: u64, path: &Path, recovered: &mut Recovered) -> io::Result<Option<Scanned>> {
+fn scan(first: u64, path: &Path, has_all: bool, recovered: &mut Recovered) -> io::Result<Option<Scanned>> {
     let len = fs::metadata(path)?.len();
     let mut reader = match SegmentReader::open(path) {
         Ok(reader) => reader,
@@ -102,20 +108,37 @@ fn scan(first: u64, path: &Path, recovered: &mut Recovered) -> io::Result<Option
                 recovered.torn_bytes += len;
                 recovered.torn.push((path.to_owned(), 0, "the file ends inside its header"));
             }
-            let segment = Segment { first, next: first, bytes: 0, path: path.to_owned() };
+            let segment = Segment { first, next: first, bytes: 0, path: path.to_owned(), identity: None };
             return Ok((len > 0).then_some(Scanned { segment, whole_to: first, torn_at: Some(0), is_damaged: false }));
         }
         Err(error) => return Err(error),
     };
     let mut scanned = Scanned {
-        segment: Segment { first, next: first, bytes: 0, path: path.to_owned() },
+        segment: Segment {
+            first,
+            next: first,
+            bytes: 0,
+            path: path.to_owned(),
+            identity: Some(reader.header.identity()),
+        },
         whole_to: first,
         torn_at: None,
         is_damaged: false,
     };
+    // What is missing behind damage is that damage.
+    let mut skipped = false;
     loop {
         match reader.advance()? {
             Found::Cut(number) => {
+                let expected = scanned.segment.next;
+                let is_hole = has_all && number > expected && !std::mem::take(&mut skipped);
+                if number < expected || is_hole && !reader.is_stand_in() {
+                    scanned.is_damaged = true;
+                    recovered.damaged.push((path.to_owned(), reader.at(), misplaced(number, expected)));
+                }
+                if number < expected {
+                    continue;
+                }
                 recovered.cuts += 1;
                 recovered.last = Some(number);
                 scanned.segment.next = number + 1;
@@ -132,7 +155,7 @@ fn scan(first: u64, path: &Path, recovered: &mut Recovered) -> io::Result<Option
                     Some(bytes) => {
                         recovered.damaged_bytes += bytes;
                         recovered.damaged.push((path.to_owned(), from, why));
-                        scanned.is_damaged = true;
+                        (scanned.is_damaged, skipped) = (true, true);
                     }
                     None => {
                         recovered.torn_bytes += len.saturating_sub(from);

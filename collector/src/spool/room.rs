@@ -9,9 +9,11 @@ use std::sync::atomic::Ordering;
 use weir_schema::ClassId;
 use weir_sinks::{Cut, Tally};
 
+use super::bridge::{first_cut, is_damage};
 use super::committer::CommitWatch;
 use super::frame::{Schemas, encode};
 use super::log::{Log, Segment};
+use super::mend::{Behind, mend};
 use super::segment::{Found, SegmentReader};
 
 /// What happens when the log is full.
@@ -79,9 +81,19 @@ impl Room {
         for (step, classes) in steps.iter().enumerate() {
             log.roll()?;
             let from = self.stripped_to[step];
-            let Some(segment) = log.shared().segments().into_iter().find(|s| s.first >= from) else { continue };
+            let Some(mut segment) = log.shared().segments().into_iter().find(|s| s.first >= from) else { continue };
             self.stripped_to[step] = segment.next;
-            let rows = strip(&segment, classes)?;
+            let rows = match strip(&segment, classes) {
+                // Damage would be met again at each attempt, and nothing could be written any more.
+                Err(error) if is_damage(&error) => {
+                    let mended = mend_now(log, &mut segment, &error).and_then(|()| strip(&segment, classes));
+                    mended.unwrap_or_else(|error| {
+                        tracing::error!(path = %segment.path.display(), "nothing of a segment can be given up: {error}");
+                        0
+                    })
+                }
+                stripped => stripped?,
+            };
             if rows > 0 {
                 watch.dropped.fetch_add(rows, Ordering::Relaxed);
                 tracing::warn!(rows, cuts = %format_args!("{}-{}", segment.first, segment.next - 1),
@@ -94,10 +106,18 @@ impl Room {
     }
 }
 
+/// Makes a segment whole in which damage was met, as the next start would.
+fn mend_now(log: &Log, segment: &mut Segment, error: &io::Error) -> io::Result<()> {
+    tracing::error!(path = %segment.path.display(), "a segment of the spool is damaged, and mended: {error}");
+    let cut = log.shared().segment_behind(segment.first).and_then(|behind| first_cut(&behind.path).ok()?);
+    mend(segment, &Behind { until: segment.next, cut }).map(drop)
+}
+
 /// Rewrites a segment without the rows of these classes. Returns how many went.
 fn strip(segment: &Segment, classes: &[ClassId]) -> io::Result<u64> {
     let mut reader = SegmentReader::open(&segment.path)?;
-    let mut bytes = reader.header.to_bytes()?;
+    let mut bytes = Vec::with_capacity(usize::try_from(segment.bytes).unwrap_or_default());
+    bytes.extend_from_slice(&reader.header.to_bytes()?);
     let mut schemas = Schemas::default();
     let mut rows = 0;
     loop {
@@ -117,7 +137,7 @@ fn strip(segment: &Segment, classes: &[ClassId]) -> io::Result<u64> {
 fn without(cut: Arc<Cut>, classes: &[ClassId], rows: &mut u64) -> Cut {
     let goes = |action: u16| classes.iter().any(|class| *class as u16 == action >> 8);
     let (gone, tallies): (Vec<Tally>, Vec<Tally>) = cut.tallies.iter().partition(|t| goes(t.action));
-    *rows += gone.iter().map(|t| t.count as u64).sum::<u64>();
+    *rows = gone.iter().fold(*rows, |sum, t| sum.saturating_add(t.count.max(0) as u64));
     let batches = cut.batches.iter().filter(|b| !classes.contains(&b.class.id)).cloned().collect();
     let dropped = cut.dropped.iter().copied().chain(gone).collect();
     Cut {

@@ -1,4 +1,8 @@
 //! A file of the log: a header that says whose cuts these are, then frames.
+//!
+//! Every length in it is held against what is left of the file before memory is taken or a byte is read.
+
+mod sweep;
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -8,9 +12,11 @@ use std::sync::Arc;
 
 use arrow_buffer::{Buffer, MutableBuffer};
 use serde::{Deserialize, Serialize};
+use weir_schema::SCHEMA_VERSION;
 use weir_sinks::{Cut, Identity, private};
 
-use super::frame::{self, Decoder, HEADER_BYTES, Header, Kind, Schemas};
+use self::sweep::Sweep;
+use super::frame::{self, Decoder, HEADER_BYTES, Header, Kind, NUMBER_MAX, Schemas};
 
 /// First bytes of a segment; the last one is the version of the format.
 const MAGIC: &[u8; 8] = b"WEIRLOG1";
@@ -18,8 +24,6 @@ const MAGIC: &[u8; 8] = b"WEIRLOG1";
 const PREFIX_BYTES: usize = 16;
 /// Longest header that is believed.
 const HEADER_TEXT_BYTES_MAX: u32 = 64 << 10;
-/// Bytes that are looked through at a time for a frame behind damage.
-const SCAN_BYTES: usize = 1 << 20;
 /// Ends the name of a segment.
 pub const EXTENSION: &str = "weirlog";
 
@@ -130,7 +134,8 @@ pub fn list(dir: &Path) -> io::Result<Vec<(u64, PathBuf)>> {
     let mut found = vec![];
     for entry in std::fs::read_dir(dir)? {
         let path = entry?.path();
-        let first = path.file_stem().and_then(|stem| stem.to_str()).and_then(|stem| stem.parse().ok());
+        let first = path.file_stem().and_then(|stem| stem.to_str()).and_then(|stem| stem.parse::<u64>().ok());
+        let first = first.filter(|first| *first < NUMBER_MAX);
         if let (Some(first), Some(EXTENSION)) = (first, path.extension().and_then(|e| e.to_str())) {
             found.push((first, path));
         }
@@ -160,6 +165,10 @@ pub struct SegmentReader {
     /// Where the next frame begins.
     at: u64,
     frame: Option<(Header, Buffer)>,
+    /// Bytes of the file when it was asked last.
+    file_bytes: u64,
+    /// Where whole frames stand, once something was torn.
+    sweep: Option<Sweep>,
 }
 
 impl SegmentReader {
@@ -168,11 +177,39 @@ impl SegmentReader {
     /// # Errors
     /// When it is no segment.
     pub fn open(path: &Path) -> io::Result<SegmentReader> {
-        let file = File::open(path)?;
+        SegmentReader::read(File::open(path)?)
+    }
+
+    /// The same for a file that is open.
+    ///
+    /// # Errors
+    /// When it is no segment.
+    pub fn read(file: File) -> io::Result<SegmentReader> {
         let (header, at) = SegmentHeader::read(&file)?;
+        Ok(SegmentReader::of(file, header, at))
+    }
+
+    /// Opens a file whose header is damaged, of which it is known whose it is: what stands behind the header can be whole.
+    ///
+    /// # Errors
+    /// When the file cannot be opened.
+    pub fn open_headless(path: &Path, identity: &Identity) -> io::Result<SegmentReader> {
+        let header = SegmentHeader {
+            log_id: String::new(),
+            host: identity.host.to_string(),
+            boot_id: identity.boot_id.to_string(),
+            epoch: identity.epoch,
+            first_cut: 0,
+            schema_version: SCHEMA_VERSION,
+            collector_version: String::new(),
+        };
+        Ok(SegmentReader::of(File::open(path)?, header, PREFIX_BYTES as u64))
+    }
+
+    fn of(file: File, header: SegmentHeader, at: u64) -> SegmentReader {
         let identity = header.identity();
         let (schemas, decoder) = (Schemas::default(), Decoder::default());
-        Ok(SegmentReader { file, header, identity, schemas, decoder, at, frame: None })
+        SegmentReader { file, header, identity, schemas, decoder, at, frame: None, file_bytes: 0, sweep: None }
     }
 
     /// Where the next frame begins: everything below is whole.
@@ -202,7 +239,17 @@ impl SegmentReader {
         )
     }
 
-    /// The next cut's frame.
+    /// Whether the file has so many bytes from here on.
+    fn has_bytes(&mut self, bytes: u64) -> io::Result<bool> {
+        let end = self.at.saturating_add(bytes);
+        if end > self.file_bytes {
+            // It may have grown.
+            self.file_bytes = self.file.metadata()?.len();
+        }
+        Ok(end <= self.file_bytes)
+    }
+
+    /// The next cut's frame. A schema that is none is left out: the cuts that have it cannot be read.
     ///
     /// # Errors
     /// When the file cannot be read.
@@ -218,6 +265,13 @@ impl SegmentReader {
                 return Ok(Found::Torn("what stands there is no frame"));
             };
             let whole = HEADER_BYTES + header.len as usize;
+            if !self.has_bytes(whole as u64)? {
+                return Ok(Found::Torn("the file ends inside a frame"));
+            }
+            // What a pass has refuted is not read again, or many headers could claim the same bytes.
+            if self.sweep.as_ref().is_some_and(|sweep| sweep.refutes(self.at, whole as u64)) {
+                return Ok(Found::Torn("the checksum of a frame is wrong"));
+            }
             let mut frame = self.room(whole);
             if read_up_to(&self.file, frame.as_slice_mut(), self.at)? < whole {
                 return Ok(Found::Torn("the file ends inside a frame"));
@@ -225,15 +279,18 @@ impl SegmentReader {
             if !header.is_whole(frame.as_slice()) {
                 return Ok(Found::Torn("the checksum of a frame is wrong"));
             }
+            self.at += header.frame_bytes();
             match header.kind {
-                Kind::Schema => self.schemas.read(header.number, &frame.as_slice()[HEADER_BYTES..])?,
+                Kind::Schema => {
+                    if let Err(error) = self.schemas.read(header.number, &frame.as_slice()[HEADER_BYTES..]) {
+                        tracing::debug!(schema = header.number, "{error}");
+                    }
+                }
                 Kind::Cut => {
-                    self.at += header.frame_bytes();
                     self.frame = Some((header, frame.into()));
                     return Ok(Found::Cut(header.number));
                 }
             }
-            self.at += header.frame_bytes();
         }
     }
 
@@ -243,33 +300,20 @@ impl SegmentReader {
     /// When the file cannot be read.
     pub fn skip(&mut self) -> io::Result<Option<u64>> {
         let from = self.at;
-        let mut window = vec![0; SCAN_BYTES];
-        let mut at = from;
-        loop {
-            let read = read_up_to(&self.file, &mut window, at)?;
-            if read < HEADER_BYTES {
-                return Ok(None);
-            }
-            // Frames begin at multiples of 8, and so does every window.
-            for start in (0..=read - HEADER_BYTES).step_by(8) {
-                if Header::read(&window[start..]).is_some_and(|header| self.has_whole(at + start as u64, &header)) {
-                    self.at = at + start as u64;
-                    return Ok(Some(self.at - from));
-                }
-            }
-            at += ((read - HEADER_BYTES) / 8 * 8 + 8) as u64;
+        let mut next = self.sweep.as_ref().and_then(|sweep| sweep.next(from));
+        let file_bytes = self.file.metadata()?.len();
+        if next.is_none() && self.sweep.as_ref().is_none_or(|sweep| sweep.is_old(file_bytes)) {
+            next = self.sweep.insert(Sweep::of(&self.file, from)?).next(from);
         }
+        Ok(next.map(|next| {
+            self.at = next;
+            next - from
+        }))
     }
 
-    /// Whether a whole frame with this header stands there.
-    fn has_whole(&self, at: u64, header: &Header) -> bool {
-        let whole = HEADER_BYTES as u64 + u64::from(header.len);
-        // A length that is damage itself is not worth the memory.
-        if self.file.metadata().map_or(0, |file| file.len()) < at + whole {
-            return false;
-        }
-        let mut frame = vec![0; whole as usize];
-        read_up_to(&self.file, &mut frame, at).is_ok_and(|read| read == frame.len()) && header.is_whole(&frame)
+    /// Whether the cut that was found last stands for such as are lost.
+    pub fn is_stand_in(&self) -> bool {
+        self.frame.as_ref().is_some_and(|(header, frame)| frame::is_stand_in(header, frame.as_slice()))
     }
 
     /// What stands for the cut that was found last, if its rows cannot be read: where it ends is known.
@@ -279,7 +323,7 @@ impl SegmentReader {
     pub fn stand_in(&self) -> io::Result<Cut> {
         let (header, frame) =
             self.frame.as_ref().ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "no frame was read"))?;
-        frame::stand_in(header, frame, &self.identity)
+        frame::stand_in(header, frame.as_slice(), &self.identity)
     }
 
     /// The cut that was found last.

@@ -8,6 +8,10 @@ use super::run::Run;
 
 /// Runs in one input; a tree of years has hundreds.
 const RUNS_MAX: usize = 65_536;
+/// Classes in one input: far more than any version of weir has.
+const CLASSES_MAX: usize = 1_024;
+/// Bytes of a name: of a host, a boot, a class.
+const NAME_BYTES_MAX: usize = 4_096;
 
 /// Everything that the rows of one sink say.
 #[derive(Debug)]
@@ -15,6 +19,7 @@ pub struct Account {
     runs: Vec<Run>,
     index: HashMap<(String, String, i64), usize>,
     classes: Vec<String>,
+    class_index: HashMap<String, usize>,
     named_max: usize,
 }
 
@@ -24,36 +29,41 @@ pub struct Stream {
     /// Name of the file in the report.
     pub file: String,
     /// Kernel time of the row before, by run and class.
-    before: Vec<Vec<i64>>,
+    before: HashMap<(usize, usize), i64>,
 }
 
 impl Stream {
     /// A stream of which nothing was read yet.
     pub fn new(file: String) -> Stream {
-        Stream { file, before: Vec::new() }
+        Stream { file, before: HashMap::new() }
     }
 
-    fn before(&mut self, run: usize, class: usize) -> &mut i64 {
-        if self.before.len() <= run {
-            self.before.resize_with(run + 1, Vec::new);
-        }
-        let classes = &mut self.before[run];
-        if classes.len() <= class {
-            classes.resize(class + 1, i64::MIN);
-        }
-        &mut classes[class]
+    /// Kernel time of the row before, which this one follows.
+    fn follow(&mut self, run: usize, class: usize, ktime_ns: i64) -> i64 {
+        self.before.insert((run, class), ktime_ns).unwrap_or(i64::MIN)
     }
+}
+
+/// A name as a key.
+fn name(column: &'static str, name: &str) -> Result<String, RowError> {
+    if name.len() > NAME_BYTES_MAX { Err(RowError::TooLong(column, NAME_BYTES_MAX)) } else { Ok(name.to_owned()) }
 }
 
 impl Account {
     /// Nothing read yet.
     pub fn new(named_max: usize) -> Account {
-        Account { runs: Vec::new(), index: HashMap::new(), classes: Vec::new(), named_max }
+        let (index, class_index) = (HashMap::new(), HashMap::new());
+        Account { runs: Vec::new(), index, classes: Vec::new(), class_index, named_max }
+    }
+
+    /// Another one that names as much, with nothing read yet.
+    pub fn emptied(&self) -> Account {
+        Account::new(self.named_max)
     }
 
     /// Position of the run with this identity.
     pub fn run(&mut self, host: &str, boot_id: &str, epoch: i64) -> Result<usize, RowError> {
-        let key = (host.to_owned(), boot_id.to_owned(), epoch);
+        let key = (name("host", host)?, name("boot_id", boot_id)?, epoch);
         if let Some(run) = self.index.get(&key) {
             return Ok(*run);
         }
@@ -67,16 +77,22 @@ impl Account {
     }
 
     /// Position of the class with this name.
-    pub fn class(&mut self, name: &str) -> usize {
-        self.classes.iter().position(|c| c == name).unwrap_or_else(|| {
-            self.classes.push(name.to_owned());
-            self.classes.len() - 1
-        })
+    pub fn class(&mut self, class: &str) -> Result<usize, RowError> {
+        if let Some(known) = self.class_index.get(class) {
+            return Ok(*known);
+        }
+        if self.classes.len() == CLASSES_MAX {
+            return Err(RowError::Classes(CLASSES_MAX));
+        }
+        let class = name("class", class)?;
+        self.classes.push(class.clone());
+        self.class_index.insert(class, self.classes.len() - 1);
+        Ok(self.classes.len() - 1)
     }
 
     /// Adds a row; true if its number is new.
     pub fn row(&mut self, stream: &mut Stream, at: u64, run: usize, class: usize, row: Row) -> Result<bool, RowError> {
-        let before = std::mem::replace(stream.before(run, class), row.ktime_ns);
+        let before = stream.follow(run, class, row.ktime_ns);
         let account = &mut self.runs[run];
         let seq = number("seq", row.seq)?;
         if row.ktime_ns < before {

@@ -3,7 +3,8 @@
 use weir_schema::ClassId;
 use weir_schema::loss::{CPU_SINK, Reason};
 
-use super::clock::{Clock, Times};
+use super::clock::Clock;
+use super::numbers::Numbers;
 use super::report::{Contradiction, CpuReport, Missing, Problems, RunReport, Unbalanced, Verdict};
 use super::run::{Cpu, Mark, Run};
 use super::spans::{self, Counted, Met, Span, walk};
@@ -25,10 +26,12 @@ pub fn judge(mut run: Run, classes: &[String]) -> RunReport {
 
 fn summarize(run: Run, classes: &[String], verdict: Verdict, cpus: Vec<CpuReport>) -> RunReport {
     let loss = weir_schema::CLASSES[ClassId::Loss.index()].name;
-    let rows = classes.iter().cloned().zip(run.rows).filter(|(_, rows)| *rows > 0).collect();
+    let named = |(class, rows): (usize, u64)| Some((classes.get(class)?.clone(), rows));
+    let rows = run.rows.into_iter().filter_map(named).collect();
     let delivered = std::collections::BTreeMap::iter(&rows).filter(|(class, _)| *class != loss).map(|(_, n)| *n).sum();
     let not_lost = Reason::NotSelected.name();
-    let lost: u64 = run.gaps.iter().filter(|(reason, _)| *reason != not_lost).map(|(_, gap)| gap.count).sum();
+    let lost = run.gaps.iter().filter(|(reason, _)| *reason != not_lost);
+    let lost = lost.fold(0u64, |sum, (_, gap)| sum.saturating_add(gap.count));
     RunReport {
         first: run.ktimes.map(|(first, _)| run.clock.moment(first)),
         last: run.ktimes.map(|(_, last)| run.clock.moment(last)),
@@ -70,7 +73,7 @@ fn limit(run: &mut Run, number: i32, cpu: &Cpu, sink_ended: bool) -> Limit {
     };
     // What is removed is older than what is left: it lies below the lowest mark, or the sink's lowest row.
     let lowest = match cpu.first_checkpoint.or(cpu.end) {
-        _ if number == CPU_SINK => cpu.rows.min().filter(|_| run.notes_dropped),
+        _ if number == CPU_SINK => cpu.rows.first().filter(|_| run.notes_dropped),
         mark => mark.map(|mark| mark.next).filter(|_| run.gaps_removed || run.notes_dropped),
     };
     let lenient_below = lowest.unwrap_or(0);
@@ -96,8 +99,9 @@ fn limit(run: &mut Run, number: i32, cpu: &Cpu, sink_ended: bool) -> Limit {
 }
 
 fn judge_cpu(run: &mut Run, number: i32, cpu: &mut Cpu, sink_ended: bool) -> CpuReport {
+    cpu.rows.close();
     let limit = limit(run, number, cpu, sink_ended);
-    let mut namer = Namer { cpu: number, clock: run.clock, times: &mut cpu.times, problems: &mut run.problems };
+    let mut namer = Namer { cpu: number, clock: run.clock, times: &cpu.rows, problems: &mut run.problems };
     spans::merge(&mut cpu.exact, |twice| namer.contradict(twice, "in two exact gaps"));
     let sum = |list: &[Counted]| list.iter().fold(0u64, |sum, c| sum.saturating_add(c.least));
     let (counted, removed) = (sum(&cpu.counted), sum(&cpu.removed));
@@ -106,7 +110,7 @@ fn judge_cpu(run: &mut Run, number: i32, cpu: &mut Cpu, sink_ended: bool) -> Cpu
     spans::unite(&mut aggregates);
     let mut balance = Balance::new(&aggregates, &limit);
     let exact = cpu.exact.iter().copied();
-    walk(spans::runs(&cpu.rows), exact, balance.end(), |met| match met {
+    walk(cpu.rows.runs(), exact, balance.end(), |met| match met {
         Met::Both(span) => namer.contradict(span, "both a row and inside an exact gap"),
         Met::Hole(span) => balance.hole(span, &mut namer),
     });
@@ -114,10 +118,10 @@ fn judge_cpu(run: &mut Run, number: i32, cpu: &mut Cpu, sink_ended: bool) -> Cpu
     let (unexplained, removed) = (balance.unexplained, removed.saturating_add(balance.uncounted));
     if limit.ended {
         let gaps = cpu.exact.iter().copied().chain(aggregates.iter().map(|c| c.span));
-        beyond_end(&limit, spans::runs(&cpu.rows).chain(gaps), &mut namer);
+        beyond_end(&limit, cpu.rows.runs().chain(gaps), &mut namer);
     }
     let rows = limit.below.checked_sub(1).map_or(0, |last| cpu.rows.rank(last));
-    let last_ktime = limit.ktime_ns.or_else(|| cpu.times.below(limit.below)).filter(|_| limit.below > 0);
+    let last_ktime = limit.ktime_ns.or_else(|| cpu.rows.below(limit.below)).filter(|_| limit.below > 0);
     CpuReport {
         cpu: number,
         judged_below: limit.below,
@@ -144,7 +148,7 @@ fn beyond_end(limit: &Limit, spans: impl Iterator<Item = Span>, namer: &mut Name
 struct Namer<'a> {
     cpu: i32,
     clock: Clock,
-    times: &'a mut Times,
+    times: &'a Numbers,
     problems: &'a mut Problems,
 }
 
@@ -194,8 +198,8 @@ impl<'a> Balance<'a> {
                     self.missing(Span { first: from, last: inside.first - 1 }, namer);
                 }
                 let absent = &mut self.absent[self.next];
-                absent.0 += inside.numbers();
-                absent.1 += self.limit.judged(inside).map_or(0, |part| part.numbers());
+                absent.0 = absent.0.saturating_add(inside.numbers());
+                absent.1 = absent.1.saturating_add(self.limit.judged(inside).map_or(0, |part| part.numbers()));
                 from = inside.last + 1;
             }
             if aggregate.span.last > hole.last {
@@ -214,7 +218,7 @@ impl<'a> Balance<'a> {
         };
         if span.first < self.limit.lenient_below {
             let lenient = Span { first: span.first, last: span.last.min(self.limit.lenient_below - 1) };
-            self.unexplained += lenient.numbers();
+            self.unexplained = self.unexplained.saturating_add(lenient.numbers());
             if lenient.last == span.last {
                 return;
             }
@@ -231,12 +235,12 @@ impl<'a> Balance<'a> {
             let expected = if self.limit.ended { absent } else { judged };
             let (least, most) = (aggregate.least, aggregate.most);
             if least <= absent && expected <= most {
-                self.uncounted += (most - least).min(absent - least);
+                self.uncounted = self.uncounted.saturating_add((most - least).min(absent - least));
                 continue;
             }
             let counted = if most < expected { most } else { least };
             if counted < expected && aggregate.span.first < self.limit.lenient_below {
-                self.unexplained += expected - counted;
+                self.unexplained = self.unexplained.saturating_add(expected - counted);
                 continue;
             }
             let at = namer.around(aggregate.span);

@@ -4,21 +4,16 @@ use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
-
-use weir_sinks::{Format, Lane, LaneOptions, StdoutSink};
 
 use super::account::Account;
 use super::report::{Named, Place, RemovedReport, SinkReport, Unreadable, Verdict};
-use super::{Options, check, json, parquet, removed};
-use crate::spool::log::{Shared, is_log};
+use super::{Options, check, json, log, parquet, removed};
+use crate::spool::log::is_log;
 
 /// Bytes read at once from a stream of lines.
 const READ_BYTES: usize = 1 << 18;
 /// First bytes of a Parquet file.
 const PARQUET_MAGIC: &[u8] = b"PAR1";
-/// Longest time that reading a log may take.
-const VERIFY_MAX: Duration = Duration::from_secs(24 * 3600);
 /// Name of standard input in the report.
 const STDIN: &str = "standard input";
 
@@ -91,23 +86,12 @@ impl Reader {
         }
     }
 
-    /// A spool or a capture: its rows, and what a sink without a filter would say of its numbers, as lines.
+    /// A spool or a capture.
     fn log(&mut self, dir: &Path) {
-        if let Err(error) = self.try_log(dir) {
+        self.files += 1;
+        if let Err(error) = log::read(dir, &mut self.account) {
             self.refuse(&dir.display().to_string(), format!("{error:#}"));
         }
-    }
-
-    fn try_log(&mut self, dir: &Path) -> anyhow::Result<()> {
-        let shared = Shared::open_whole(dir)?;
-        let (lines, out) = io::pipe()?;
-        let sink = StdoutSink::new(Format::Json, Box::new(out));
-        let lane = Lane::start_with(LaneOptions::default(), Box::new(sink), Some(crate::replay::whole(&shared)))?;
-        let stop = std::thread::spawn(move || lane.stop(Instant::now() + VERIFY_MAX));
-        self.lines(BufReader::with_capacity(READ_BYTES, lines), &dir.display().to_string());
-        let report = stop.join().map_err(|_| anyhow::anyhow!("the thread that reads it is gone, which is a bug"))?;
-        anyhow::ensure!(report.finished, "it could not be read to its end: see the messages above");
-        Ok(())
     }
 
     fn refuse(&mut self, file: &str, reason: impl ToString) {

@@ -103,7 +103,7 @@ pub fn read(
 }
 
 /// Skips what is left of a line that is too long.
-fn skip_line(input: &mut impl BufRead, whole: bool) -> io::Result<()> {
+pub(super) fn skip_line(input: &mut impl BufRead, whole: bool) -> io::Result<()> {
     let mut done = whole;
     while !done {
         let bytes = input.fill_buf()?;
@@ -159,7 +159,7 @@ impl Before {
         if let Some(found) = self.found.filter(|_| same) {
             return Ok(found);
         }
-        let found = (account.run(&line.host, &line.boot_id, line.epoch)?, account.class(&line.class));
+        let found = (account.run(&line.host, &line.boot_id, line.epoch)?, account.class(&line.class)?);
         self.key = (
             line.host.clone().into_owned(),
             line.boot_id.clone().into_owned(),

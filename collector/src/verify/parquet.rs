@@ -47,6 +47,9 @@ pub enum FileError {
     /// A row makes no sense.
     #[error("row {0}: {1}")]
     Row(u64, RowError),
+    /// All of them make none.
+    #[error(transparent)]
+    Rows(#[from] RowError),
     /// The decoder met what its authors thought impossible.
     #[error("damaged: the decoder gave up")]
     Panic,
@@ -55,15 +58,14 @@ pub enum FileError {
 /// Adds all rows of a file; returns how many. Rows before an error are added.
 pub fn read(path: &Path, name: &str, account: &mut Account) -> Result<(), FileError> {
     // Damaged bytes can make the decoder panic; a verdict is due all the same. What `account` holds then are whole rows.
-    let decode = std::panic::AssertUnwindSafe(|| read_all(path, name, account));
+    let decode = std::panic::AssertUnwindSafe(|| read_all(File::open(path)?, path, name, account));
     std::panic::catch_unwind(decode).unwrap_or(Err(FileError::Panic))
 }
 
-fn read_all(path: &Path, name: &str, account: &mut Account) -> Result<(), FileError> {
-    let file = File::open(path)?;
+pub(super) fn read_all(file: File, path: &Path, name: &str, account: &mut Account) -> Result<(), FileError> {
     let metadata = metadata(&file)?;
     let is_loss = metadata.schema().column_with_name("gap_cpu").is_some();
-    let class = account.class(class_name(path, metadata.schema()));
+    let class = account.class(class_name(path, metadata.schema()))?;
     let wanted = COMMON.iter().chain(if is_loss { LOSS } else { &[] }).copied();
     let mask = ProjectionMask::columns(metadata.parquet_schema(), wanted);
     let batches = ParquetRecordBatchReaderBuilder::new_with_metadata(file, metadata)
@@ -74,12 +76,24 @@ fn read_all(path: &Path, name: &str, account: &mut Account) -> Result<(), FileEr
     let mut first_row = 1;
     for batch in batches {
         let batch = batch?;
-        let columns = Columns::of(&batch)?;
-        let loss = if is_loss { Some(LossColumns::of(&batch)?) } else { None };
-        add(&columns, loss.as_ref(), first_row, class, &mut stream, account)?;
+        add_batch(&batch, is_loss, first_row, class, &mut stream, account)?;
         first_row += batch.num_rows() as u64;
     }
     Ok(())
+}
+
+/// Adds the rows of a batch, which are of one class.
+pub(super) fn add_batch(
+    batch: &RecordBatch,
+    is_loss: bool,
+    first_row: u64,
+    class: usize,
+    stream: &mut Stream,
+    account: &mut Account,
+) -> Result<(), FileError> {
+    let columns = Columns::of(batch)?;
+    let loss = if is_loss { Some(LossColumns::of(batch)?) } else { None };
+    add(&columns, loss.as_ref(), first_row, class, stream, account)
 }
 
 /// The file's metadata; text as the file's dictionaries if it was written so, else plain.

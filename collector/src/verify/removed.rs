@@ -5,20 +5,26 @@
 //! Those numbers count as removed, not as missing; one more that is absent among them is missing. Where a note says less,
 //! less can be proven, and the report says so.
 
-use std::collections::{BTreeMap, HashSet};
-use std::io::{self, BufRead, BufReader};
-use std::path::Path;
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::hash::{BuildHasher, RandomState};
+use std::io::{self, BufRead, BufReader, Read};
+use std::path::{Component, Path};
 
 use serde::Deserialize;
 use weir_schema::{CLASSES, ClassId};
 
 use super::account::Account;
+use super::json::skip_line;
 use super::report::{Named, RemovedReport, Unreadable};
 use super::run::Run;
 use super::spans::{Counted, Span};
 
 /// Name of the list.
 pub const FILE: &str = "removed.jsonl";
+/// Bytes of the longest line: a note has two entries a CPU.
+const LINE_BYTES_MAX: u64 = 4 << 20;
+/// Runs that began in the same nanosecond after their boot.
+const SAME_EPOCH_MAX: usize = 64;
 /// Digits of the boot id in a file's name.
 const BOOT_DIGITS: usize = 8;
 
@@ -56,32 +62,57 @@ pub fn read(
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         file => file?,
     };
+    read_from(BufReader::new(file), top, account, unreadable).map(Some)
+}
+
+/// The same of an open list.
+pub(super) fn read_from(
+    mut input: impl BufRead,
+    top: &Path,
+    account: &mut Account,
+    unreadable: &mut Named<Unreadable>,
+) -> io::Result<RemovedReport> {
     let mut report = RemovedReport::default();
-    // A file that could not be removed at once was noted again when it was.
-    let mut noted = HashSet::new();
-    for (line, number) in BufReader::new(file).split(b'\n').zip(1..) {
-        let line = line?;
+    // A file that could not be removed at once was noted again when it was. A digest with a key of this process is enough.
+    let (digests, mut noted) = (RandomState::new(), HashSet::new());
+    let runs = Runs::of(account);
+    let mut line = Vec::new();
+    for number in 1.. {
+        line.clear();
+        let whole = input.by_ref().take(LINE_BYTES_MAX + 1).read_until(b'\n', &mut line)?;
+        if whole == 0 {
+            break;
+        }
         if line.trim_ascii().is_empty() {
             continue;
         }
-        let note = serde_json::from_slice::<Note>(&line).map_err(|e| e.to_string());
-        let mut is_new = |note: &Note| note.file.as_ref().is_none_or(|file| noted.insert(file.clone()));
-        let added = note.and_then(|note| if is_new(&note) { add(top, &note, account, &mut report) } else { Ok(()) });
+        let note = if line.len() as u64 > LINE_BYTES_MAX {
+            skip_line(&mut input, line.ends_with(b"\n"))?;
+            Err(format!("longer than {LINE_BYTES_MAX} bytes"))
+        } else {
+            serde_json::from_slice::<Note>(&line).map_err(|e| e.to_string())
+        };
+        let mut is_new = |note: &Note| note.file.as_ref().is_none_or(|file| noted.insert(digests.hash_one(file)));
+        let added =
+            note.and_then(|note| if is_new(&note) { add(top, &note, &runs, account, &mut report) } else { Ok(()) });
         if let Err(reason) = added {
             unreadable.push(1, || Unreadable { file: FILE.to_owned(), row: Some(number), reason });
         }
     }
-    Ok(Some(report))
+    Ok(report)
 }
 
-fn add(top: &Path, note: &Note, account: &mut Account, report: &mut RemovedReport) -> Result<(), String> {
+fn add(top: &Path, note: &Note, runs: &Runs, account: &mut Account, report: &mut RemovedReport) -> Result<(), String> {
     if let Some(dropped) = note.dropped_notes {
-        report.files += dropped;
-        report.files_without_note += dropped;
+        report.files = report.files.saturating_add(dropped);
+        report.files_without_note = report.files_without_note.saturating_add(dropped);
         account.runs().iter_mut().for_each(|run| run.notes_dropped = true);
         return Ok(());
     }
     let file = note.file.as_deref().ok_or("no file is named")?;
+    if !Path::new(file).components().all(|part| matches!(part, Component::Normal(_))) {
+        return Err("the file that is named is not below the directory".to_owned());
+    }
     // Noted first, removed then: a file that is still there speaks for itself.
     if top.join(file).exists() {
         return Ok(());
@@ -93,16 +124,21 @@ fn add(top: &Path, note: &Note, account: &mut Account, report: &mut RemovedRepor
         .map(|(cpu, n)| Ok((*cpu, counted(n)?)))
         .collect::<Result<_, String>>()?;
     let rows = note.rows.unwrap_or(0);
-    report.files += 1;
-    report.rows += rows;
-    let Some(run) = account.runs().iter_mut().find(|run| note.is_of(run, file)) else {
-        report.rows_of_removed_runs += rows;
+    report.files = report.files.saturating_add(1);
+    report.rows = report.rows.saturating_add(rows);
+    let Some(run) = runs.find(note, file, account) else {
+        report.rows_of_removed_runs = report.rows_of_removed_runs.saturating_add(rows);
         return Ok(());
     };
     let is_loss = note.class.as_deref().is_none_or(|class| class == CLASSES[ClassId::Loss.index()].name);
     run.gaps_removed |= is_loss && note.gaps != Some(0) && note.gap_seq.is_none();
     for (cpu, counted) in numbers {
-        run.cpu("seq", cpu).map_err(|e| e.to_string())?.removed.push(counted);
+        let removed = &mut run.cpu("seq", cpu).map_err(|e| e.to_string())?.removed;
+        if removed.len() == removed.capacity() {
+            // By a part and not to the double: there is one entry for a few bytes of the list.
+            removed.reserve_exact(removed.len() / 4 + 4);
+        }
+        removed.push(counted);
     }
     Ok(())
 }
@@ -118,6 +154,27 @@ fn counted(numbers: &[u64]) -> Result<Counted, String> {
     }
     let span = Span { first, last };
     Ok(count.map_or(Counted { span, least: 0, most: span.numbers() }, |count| Counted::exactly(span, count)))
+}
+
+/// Runs by the number that is most their own.
+struct Runs(HashMap<i64, Vec<usize>>);
+
+impl Runs {
+    fn of(account: &mut Account) -> Runs {
+        let mut runs: HashMap<i64, Vec<usize>> = HashMap::new();
+        for (at, run) in account.runs().iter().enumerate() {
+            runs.entry(run.epoch).or_default().push(at);
+        }
+        Runs(runs)
+    }
+
+    /// The run that a removed file was of. Many of one epoch are no runs of weir, and not looked through for every note.
+    fn find<'a>(&self, note: &Note, file: &str, account: &'a mut Account) -> Option<&'a mut Run> {
+        let epoch = note.epoch.or_else(|| Name::of(file).map(|name| name.epoch))?;
+        let runs = account.runs();
+        let at = self.0.get(&epoch)?.iter().take(SAME_EPOCH_MAX).find(|at| note.is_of(&runs[**at], file))?;
+        runs.get_mut(*at)
+    }
 }
 
 impl Note {

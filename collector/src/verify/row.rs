@@ -62,6 +62,15 @@ pub enum RowError {
     /// Too many different identities in one input.
     #[error("more than {0} runs (host, boot_id, epoch) in one input")]
     Runs(usize),
+    /// Too many different classes in one input.
+    #[error("more than {0} classes in one input")]
+    Classes(usize),
+    /// Too many different reasons of gaps, or actions of one.
+    #[error("more than {1} different names in column `{0}`")]
+    Names(&'static str, usize),
+    /// A name that is longer than one can be.
+    #[error("column `{0}` is longer than {1} bytes")]
+    TooLong(&'static str, usize),
 }
 
 /// A number that is never negative.
@@ -87,8 +96,16 @@ pub fn by_action(text: &str) -> impl Iterator<Item = Result<(&str, u64), RowErro
     text.split(',').filter(|part| !part.is_empty()).map(move |part| {
         part.rsplit_once('=')
             .and_then(|(name, count)| Some((name, count.parse().ok()?)))
-            .ok_or_else(|| RowError::ByAction(text.to_owned()))
+            .ok_or_else(|| RowError::ByAction(shown(text)))
     })
+}
+
+/// Characters of a text that a message shows.
+const SHOWN_MAX: usize = 200;
+
+/// The beginning of a text that is not what it should be.
+pub fn shown(text: &str) -> String {
+    text.chars().take(SHOWN_MAX).collect()
 }
 
 #[cfg(test)]

@@ -2,17 +2,23 @@
 
 use std::collections::BTreeMap;
 
-use roaring::RoaringTreemap;
 use weir_schema::loss::CPU_SINK;
 
 use super::account::Stream;
-use super::clock::{Clock, Times};
+use super::clock::Clock;
+use super::numbers::Numbers;
 use super::report::{Contradiction, Duplicate, GapReport, Place, Problems};
-use super::row::{Loss, Row, RowError, by_action, cpu_index, number, required};
+use super::row::{Loss, Row, RowError, by_action, cpu_index, number, required, shown};
 use super::spans::{Counted, Span};
 
 /// Spans of doubled numbers that are named per CPU and file.
 const DUPLICATE_SPANS_MAX: usize = 8;
+
+/// Reasons of gaps in one run, and actions of one of them: far more than any version of weir has.
+const REASONS_MAX: usize = 256;
+const ACTIONS_MAX: usize = 4_096;
+/// Bytes of the name of one.
+const NAME_BYTES_MAX: usize = 256;
 
 /// What the rows say about one load of the programs.
 #[derive(Debug)]
@@ -28,7 +34,7 @@ pub struct Run {
     /// Earliest and latest kernel time.
     pub ktimes: Option<(i64, i64)>,
     /// Rows by class.
-    pub rows: Vec<u64>,
+    pub rows: BTreeMap<usize, u64>,
     /// Gaps by reason.
     pub gaps: BTreeMap<String, GapReport>,
     /// What was wrong with single rows.
@@ -39,14 +45,15 @@ pub struct Run {
     pub gaps_removed: bool,
     /// Files were removed, and which is not known any more.
     pub notes_dropped: bool,
-    cpus: Vec<Option<Box<Cpu>>>,
+    /// By what [`cpu_index`] makes of them: the sink's and the collector's come first.
+    cpus: BTreeMap<usize, Box<Cpu>>,
 }
 
 /// What the rows say about one CPU.
 #[derive(Debug, Default)]
 pub struct Cpu {
-    /// Numbers that are rows.
-    pub rows: RoaringTreemap,
+    /// Numbers that are rows, and when they were.
+    pub rows: Numbers,
     /// Numbers inside gaps that the collector found: none of them is a row.
     pub exact: Vec<Span>,
     /// Spans of which the sink's lane left out a number of rows.
@@ -59,8 +66,6 @@ pub struct Cpu {
     pub first_checkpoint: Option<Mark>,
     /// The end.
     pub end: Option<Mark>,
-    /// When the numbers were.
-    pub times: Times,
 }
 
 /// A checkpoint or an end.
@@ -81,47 +86,37 @@ impl Run {
             epoch,
             clock: Clock::default(),
             ktimes: None,
-            rows: Vec::new(),
+            rows: BTreeMap::new(),
             gaps: BTreeMap::new(),
             problems: Problems::new(named_max),
             sink_marked_to: 0,
             gaps_removed: false,
             notes_dropped: false,
-            cpus: Vec::new(),
+            cpus: BTreeMap::new(),
         }
     }
 
     /// What is known of a CPU, created if nothing was.
     pub fn cpu(&mut self, column: &'static str, cpu: i32) -> Result<&mut Cpu, RowError> {
-        let index = cpu_index(column, cpu)?;
-        if self.cpus.len() <= index {
-            self.cpus.resize_with(index + 1, || None);
-        }
-        Ok(self.cpus[index].get_or_insert_default())
+        Ok(self.cpus.entry(cpu_index(column, cpu)?).or_default())
     }
 
     /// All CPUs, the collector's and the sink's rows first.
     pub fn take_cpus(&mut self) -> impl Iterator<Item = (i32, Box<Cpu>)> + use<> {
-        let cpus = std::mem::take(&mut self.cpus);
-        (CPU_SINK..).zip(cpus).filter_map(|(number, cpu)| Some((number, cpu?)))
+        std::mem::take(&mut self.cpus).into_iter().map(|(index, cpu)| (index as i32 + CPU_SINK, cpu))
     }
 
     /// Adds a row; true if its number is new.
     pub fn row(&mut self, file: &str, at: u64, class: usize, row: Row, seq: u64) -> Result<bool, RowError> {
         let cpu = self.cpu("cpu", row.cpu)?;
-        let new = cpu.rows.insert(seq);
-        if new {
-            cpu.times.add(seq, row.ktime_ns);
-        } else {
+        let new = cpu.rows.insert(seq, row.ktime_ns);
+        if !new {
             self.duplicate(file, at, row.cpu, seq);
         }
         let (first, last) = self.ktimes.get_or_insert((row.ktime_ns, row.ktime_ns));
         *first = row.ktime_ns.min(*first);
         *last = row.ktime_ns.max(*last);
-        if self.rows.len() <= class {
-            self.rows.resize(class + 1, 0);
-        }
-        self.rows[class] += 1;
+        *self.rows.entry(class).or_default() += 1;
         Ok(new)
     }
 
@@ -150,7 +145,7 @@ impl Run {
             "gap" => self.gap(place, row, loss),
             "checkpoint" => self.mark(place, row, loss, false),
             "end" => self.mark(place, row, loss, true),
-            other => Err(RowError::Action(other.to_owned())),
+            other => Err(RowError::Action(shown(other))),
         }
     }
 
@@ -187,6 +182,13 @@ impl Run {
 
     /// Adds to the totals of a reason; the sum of `by_action`, if there is one.
     fn count_gap(&mut self, reason: &str, count: u64, actions: Option<&str>) -> Result<Option<u64>, RowError> {
+        let is_new = !self.gaps.contains_key(reason);
+        if is_new && self.gaps.len() == REASONS_MAX {
+            return Err(RowError::Names("reason", REASONS_MAX));
+        }
+        if reason.len() > NAME_BYTES_MAX {
+            return Err(RowError::TooLong("reason", NAME_BYTES_MAX));
+        }
         let total = self.gaps.entry(reason.to_owned()).or_default();
         total.count = total.count.saturating_add(count);
         let Some(text) = actions else { return Ok(None) };
@@ -194,8 +196,11 @@ impl Run {
         for part in by_action(text) {
             let (action, count) = part?;
             sum = sum.saturating_add(count);
+            let names = total.by_action.len();
             match total.by_action.get_mut(action) {
                 Some(known) => *known = known.saturating_add(count),
+                None if action.len() > NAME_BYTES_MAX => return Err(RowError::TooLong("by_action", NAME_BYTES_MAX)),
+                None if names == ACTIONS_MAX => return Err(RowError::Names("by_action", ACTIONS_MAX)),
                 None => drop(total.by_action.insert(action.to_owned(), count)),
             }
         }

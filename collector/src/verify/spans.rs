@@ -1,6 +1,5 @@
 //! Runs of sequence numbers: kept sorted, merged, walked.
 
-use roaring::RoaringTreemap;
 use serde::Serialize;
 
 /// Numbers `first` to `last`, both included.
@@ -87,19 +86,6 @@ pub fn unite(counted: &mut Vec<Counted>) {
     counted.truncate(kept);
 }
 
-/// The set's numbers as maximal runs, ascending.
-pub fn runs(set: &RoaringTreemap) -> impl Iterator<Item = Span> + '_ {
-    let mut numbers = set.iter().peekable();
-    std::iter::from_fn(move || {
-        let first = numbers.next()?;
-        let mut last = first;
-        while numbers.next_if(|n| *n == last + 1).is_some() {
-            last += 1;
-        }
-        Some(Span { first, last })
-    })
-}
-
 /// What [`walk`] meets, in ascending order.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Met {
@@ -160,13 +146,6 @@ mod tests {
         unite(&mut list);
         let told: Vec<(Span, u64)> = list.iter().map(|c| (c.span, c.most)).collect();
         assert_eq!(told, [(span(0, 9), 2), (span(10, 30), 7)]);
-    }
-
-    #[test]
-    fn a_set_is_walked_as_runs_across_its_32_bit_parts() {
-        let edge = u64::from(u32::MAX);
-        let set: RoaringTreemap = [3, 4, 5, 9, edge, edge + 1].into_iter().collect();
-        assert_eq!(runs(&set).collect::<Vec<_>>(), [span(3, 5), span(9, 9), span(edge, edge + 1)]);
     }
 
     #[test]

@@ -96,7 +96,8 @@ impl Display for RunReport {
         for (reason, gap) in &self.gaps {
             fact(f, "gaps", Gap { reason, gap })?;
         }
-        fact(f, "lost", format_args!("{} of {} ({:.3} %)", self.lost, self.lost + self.delivered, self.lost_percent))?;
+        let all = self.lost.saturating_add(self.delivered);
+        fact(f, "lost", format_args!("{} of {all} ({:.3} %)", self.lost, self.lost_percent))?;
         for cpu in &self.cpus {
             fact(f, &format!("cpu {}", cpu.cpu), cpu)?;
         }
@@ -106,9 +107,10 @@ impl Display for RunReport {
 
 impl Display for Problems {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let numbers = |list: &Named<Missing>| list.named.iter().map(|m| m.numbers.numbers()).sum();
+        let sum = |sum: u64, n: u64| sum.saturating_add(n);
+        let numbers = |list: &Named<Missing>| list.named.iter().map(|m| m.numbers.numbers()).fold(0, sum);
         problems(f, "MISSING", &self.missing, "numbers", numbers(&self.missing))?;
-        let differences = self.unbalanced.named.iter().map(Unbalanced::difference).sum();
+        let differences = self.unbalanced.named.iter().map(Unbalanced::difference).fold(0, sum);
         problems(f, "UNBALANCED", &self.unbalanced, "numbers", differences)?;
         let rows = self.duplicates.named.iter().map(|d| d.rows).sum();
         problems(f, "DUPLICATE", &self.duplicates, "rows", rows)?;

@@ -1,5 +1,7 @@
 //! Sums of sequence numbers by CPU and by what became of them.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use weir_schema::loss::CPU_SINK;
 use weir_schema::{ClassId, Reason};
@@ -19,13 +21,37 @@ pub(crate) struct Span {
     pub since_ktime_ns: Option<i64>,
 }
 
-/// Numbers of all CPUs that share a fate; as large as there are CPUs and actions.
+/// Numbers of all CPUs that share a fate; as large as there are CPUs and actions. Sums stop at the ends of their range: what a
+/// file says of them can be anything.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "Stored", into = "Stored")]
 pub(crate) struct Account {
-    /// One per CPU, ascending.
+    /// By CPU.
+    spans: BTreeMap<i32, Span>,
+    /// By CPU and thing counted.
+    counts: BTreeMap<(i32, u32), (Counted, i64)>,
+}
+
+/// An account as it stands in files.
+#[derive(Default, Serialize, Deserialize)]
+struct Stored {
     spans: Vec<Span>,
-    /// One per CPU and thing counted, ascending.
     counts: Vec<(i32, Counted, i64)>,
+}
+
+impl From<Stored> for Account {
+    fn from(stored: Stored) -> Account {
+        let mut account = Account::default();
+        stored.spans.into_iter().for_each(|s| account.span(s));
+        stored.counts.into_iter().for_each(|(cpu, what, n)| account.count(cpu, what, n));
+        account
+    }
+}
+
+impl From<Account> for Stored {
+    fn from(account: Account) -> Stored {
+        Stored { counts: account.counts().collect(), spans: account.spans.into_values().collect() }
+    }
 }
 
 impl Account {
@@ -45,44 +71,40 @@ impl Account {
 
     /// Without the rows that the lane made itself.
     pub fn without_own(mut self) -> Account {
-        self.spans.retain(|s| s.cpu != CPU_SINK);
-        self.counts.retain(|(cpu, _, _)| *cpu != CPU_SINK);
+        self.spans.retain(|cpu, _| *cpu != CPU_SINK);
+        self.counts.retain(|(cpu, _), _| *cpu != CPU_SINK);
         self
     }
 
-    pub fn spans(&self) -> &[Span] {
-        &self.spans
+    pub fn spans(&self) -> impl Iterator<Item = &Span> {
+        self.spans.values()
     }
 
-    pub fn counts(&self) -> &[(i32, Counted, i64)] {
-        &self.counts
+    pub fn counts(&self) -> impl Iterator<Item = (i32, Counted, i64)> {
+        self.counts.iter().map(|((cpu, _), (what, n))| (*cpu, *what, *n))
     }
 
     /// The counts of one CPU, as `by_action` shows them.
     pub fn by_action(&self, cpu: i32) -> impl Iterator<Item = (Counted, i64)> {
-        self.counts.iter().filter(move |(c, _, _)| *c == cpu).map(|(_, what, n)| (*what, *n))
+        self.counts.range((cpu, u32::MIN)..=(cpu, u32::MAX)).map(|(_, counted)| *counted)
     }
 
     fn span(&mut self, span: Span) {
-        match self.spans.binary_search_by_key(&span.cpu, |s| s.cpu) {
-            Err(at) => self.spans.insert(at, span),
-            Ok(at) => {
-                let known = &mut self.spans[at];
-                if span.first_seq < known.first_seq {
-                    known.since_ktime_ns = span.since_ktime_ns;
-                }
-                known.first_seq = known.first_seq.min(span.first_seq);
-                known.last_seq = known.last_seq.max(span.last_seq);
-                known.count += span.count;
-            }
+        let Some(known) = self.spans.get_mut(&span.cpu) else {
+            self.spans.insert(span.cpu, span);
+            return;
+        };
+        if span.first_seq < known.first_seq {
+            known.since_ktime_ns = span.since_ktime_ns;
         }
+        known.first_seq = known.first_seq.min(span.first_seq);
+        known.last_seq = known.last_seq.max(span.last_seq);
+        known.count = known.count.saturating_add(span.count);
     }
 
     fn count(&mut self, cpu: i32, what: Counted, n: i64) {
-        match self.counts.binary_search_by_key(&(cpu, what.key()), |(c, w, _)| (*c, w.key())) {
-            Err(at) => self.counts.insert(at, (cpu, what, n)),
-            Ok(at) => self.counts[at].2 += n,
-        }
+        let known = &mut self.counts.entry((cpu, what.key())).or_insert((what, 0)).1;
+        *known = known.saturating_add(n);
     }
 
     fn add(&mut self, span: Span, what: Counted) {
@@ -93,8 +115,8 @@ impl Account {
     }
 
     pub fn merge(&mut self, other: &Account) {
-        other.spans.iter().for_each(|s| self.span(*s));
-        other.counts.iter().for_each(|(cpu, what, n)| self.count(*cpu, *what, *n));
+        other.spans.values().for_each(|s| self.span(*s));
+        other.counts().for_each(|(cpu, what, n)| self.count(cpu, what, n));
     }
 }
 
@@ -116,7 +138,7 @@ impl Split {
     pub fn numbers_of(&self, cpu: i32) -> i64 {
         let spool = self.spool.by_reason().into_iter().map(|(_, account)| account);
         let accounts = [&self.selected, &self.withheld].into_iter().chain(spool);
-        accounts.flat_map(|a| a.spans()).filter(|s| s.cpu == cpu).map(|s| s.count).sum()
+        accounts.filter_map(|a| a.spans.get(&cpu)).fold(0, |sum, s| sum.saturating_add(s.count))
     }
 
     /// What is between `frontier` and where the stream was when the lane joined it. Without `joined` the cut's own numbers
@@ -129,10 +151,10 @@ impl Split {
         };
         for p in begins {
             let known = frontier.and_then(|f| f.position(p.cpu)).map_or((0, None), |k| (k.next_seq, Some(k.ktime_ns)));
-            let count = p.next_seq - known.0;
+            let count = p.next_seq.saturating_sub(known.0);
             if count > 0 {
                 let (cpu, first_seq, since_ktime_ns) = (p.cpu, known.0, known.1);
-                let span = Span { cpu, first_seq, last_seq: first_seq + count - 1, count, since_ktime_ns };
+                let span = Span { cpu, first_seq, last_seq: p.next_seq - 1, count, since_ktime_ns };
                 self.before.add(span, Counted::Unknown);
             }
         }
@@ -178,8 +200,8 @@ fn passed_over(cut: &Cut, before: Option<&Frontier>) -> Account {
     let mut account = Account::default();
     for p in &cut.positions {
         let known = before.and_then(|f| f.position(p.cpu));
-        let (first_seq, last_seq) = (known.map_or(0, |known| known.next_seq), p.next_seq - 1);
-        let count = p.next_seq - first_seq;
+        let (first_seq, last_seq) = (known.map_or(0, |known| known.next_seq), p.next_seq.saturating_sub(1));
+        let count = p.next_seq.saturating_sub(first_seq);
         let span = Span { cpu: p.cpu, first_seq, last_seq, count, since_ktime_ns: known.map(|known| known.ktime_ns) };
         account.add(span, Counted::Gap(Reason::SpoolDamaged));
     }
@@ -200,6 +222,9 @@ pub(crate) struct Frontier {
 impl Frontier {
     /// A frontier as it was stored.
     pub fn at(identity: Identity, clock_offset_ns: i64, ktime_ns: i64, positions: Vec<Position>) -> Frontier {
+        let mut positions = positions;
+        positions.sort_by_key(|p| p.cpu);
+        positions.dedup_by_key(|p| p.cpu);
         Frontier { identity, clock_offset_ns, ktime_ns, positions }
     }
 
@@ -231,7 +256,7 @@ impl Frontier {
     }
 
     pub fn position(&self, cpu: i32) -> Option<&Position> {
-        self.positions.iter().find(|p| p.cpu == cpu)
+        self.positions.binary_search_by_key(&cpu, |p| p.cpu).ok().map(|at| &self.positions[at])
     }
 
     pub fn ktime_of(&self, cpu: i32) -> i64 {

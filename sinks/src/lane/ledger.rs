@@ -33,14 +33,14 @@ pub struct CpuCount {
     pub withheld: i64,
     /// In the queue, or written and not flushed yet.
     pub pending: i64,
-    /// Lost, by [`Reason::number`](Reason) minus one, as the sink's own loss rows say it.
+    /// Lost, in the order of [`REASONS`], as the sink's own loss rows say it.
     pub lost: [i64; REASONS.len()],
 }
 
 impl CpuCount {
     /// Lost for any reason.
     pub fn lost_total(&self) -> i64 {
-        self.lost.iter().sum()
+        total(self.lost)
     }
 }
 
@@ -98,6 +98,20 @@ impl fmt::Display for Imbalance {
     }
 }
 
+// Numbers can come from a file that says anything: sums stop at the ends of their range, and then the ledger does not balance.
+
+fn add(sum: &mut i64, n: i64) {
+    *sum = sum.saturating_add(n);
+}
+
+fn sub(sum: &mut i64, n: i64) {
+    *sum = sum.saturating_sub(n);
+}
+
+fn total(numbers: impl IntoIterator<Item = i64>) -> i64 {
+    numbers.into_iter().fold(0, i64::saturating_add)
+}
+
 impl Ledger {
     fn cpu(&mut self, cpu: i32) -> &mut CpuCount {
         self.cpus.entry(cpu).or_default()
@@ -112,14 +126,15 @@ impl Ledger {
         }
         let before = before.filter(|f| f.identity == cut.identity);
         for p in &cut.positions {
-            self.cpu(p.cpu).produced += match before {
+            let numbers = match before {
                 None if joins => split.numbers_of(p.cpu),
-                _ => p.next_seq - before.and_then(|f| f.position(p.cpu)).map_or(0, |p| p.next_seq),
+                _ => p.next_seq.saturating_sub(before.and_then(|f| f.position(p.cpu)).map_or(0, |p| p.next_seq)),
             };
+            add(&mut self.cpu(p.cpu).produced, numbers);
         }
         let spool = split.spool.by_reason().into_iter().map(|(_, account)| account);
         for account in [&split.selected, &split.withheld].into_iter().chain(spool) {
-            account.spans().iter().for_each(|s| self.cpu(s.cpu).pending += s.count);
+            account.spans().for_each(|s| add(&mut self.cpu(s.cpu).pending, s.count));
         }
     }
 
@@ -127,8 +142,8 @@ impl Ledger {
     pub(super) fn withheld(&mut self, account: &Account) {
         for s in account.spans() {
             let cpu = self.cpu(s.cpu);
-            cpu.pending -= s.count;
-            cpu.withheld += s.count;
+            sub(&mut cpu.pending, s.count);
+            add(&mut cpu.withheld, s.count);
         }
     }
 
@@ -136,8 +151,8 @@ impl Ledger {
     pub(super) fn lost(&mut self, account: &Account, reason: Reason) {
         for s in account.spans() {
             let cpu = self.cpu(s.cpu);
-            cpu.pending -= s.count;
-            cpu.lost[reason as usize - 1] += s.count;
+            sub(&mut cpu.pending, s.count);
+            add(&mut cpu.lost[reason.index()], s.count);
         }
     }
 
@@ -149,11 +164,11 @@ impl Ledger {
     /// Pending numbers that are durable now, as rows or inside exact gaps.
     pub(super) fn delivered(&mut self, account: &Account) {
         for (cpu, what, n) in account.counts() {
-            let cpu = self.cpu(*cpu);
-            cpu.pending -= n;
+            let cpu = self.cpu(cpu);
+            sub(&mut cpu.pending, n);
             match what {
-                Counted::Action(_) => cpu.delivered += n,
-                Counted::Gap(reason) => cpu.lost[*reason as usize - 1] += n,
+                Counted::Action(_) => add(&mut cpu.delivered, n),
+                Counted::Gap(reason) => add(&mut cpu.lost[reason.index()], n),
                 // Such numbers are told, and never delivered.
                 Counted::Unknown => {}
             }
@@ -163,15 +178,15 @@ impl Ledger {
     /// Of the numbers that were just delivered, those that the destination refused after all.
     pub(super) fn refused(&mut self, account: &Account) {
         for (cpu, what, n) in account.counts() {
-            let numbers = self.cpu(*cpu);
-            numbers.delivered -= n;
-            numbers.lost[Reason::SinkRefused as usize - 1] += n;
+            let numbers = self.cpu(cpu);
+            sub(&mut numbers.delivered, n);
+            add(&mut numbers.lost[Reason::SinkRefused.index()], n);
             let class = match what {
                 Counted::Action(id) => usize::from(id >> 8).checked_sub(1),
                 Counted::Gap(_) | Counted::Unknown => None,
             };
             if let Some(class) = class.and_then(|at| self.classes.get_mut(at)) {
-                class.rows_delivered = class.rows_delivered.saturating_sub(*n as u64);
+                class.rows_delivered = class.rows_delivered.saturating_sub(n as u64);
             }
         }
     }
@@ -179,28 +194,28 @@ impl Ledger {
     /// Rows that the lane made itself are durable now.
     pub(super) fn own_rows(&mut self, rows: i64) {
         let own = self.cpu(CPU_SINK);
-        own.produced += rows;
-        own.delivered += rows;
+        add(&mut own.produced, rows);
+        add(&mut own.delivered, rows);
     }
 
     /// Numbers of all CPUs lost for a reason.
     pub fn lost_for(&self, reason: Reason) -> i64 {
-        self.cpus.values().map(|c| c.lost[reason as usize - 1]).sum()
+        total(self.cpus.values().map(|c| c.lost[reason.index()]))
     }
 
     /// Numbers of all CPUs lost for any reason.
     pub fn lost_total(&self) -> i64 {
-        self.cpus.values().map(CpuCount::lost_total).sum()
+        total(self.cpus.values().map(CpuCount::lost_total))
     }
 
     /// Numbers of all CPUs that are not durable yet.
     pub fn pending_total(&self) -> i64 {
-        self.cpus.values().map(|c| c.pending).sum()
+        total(self.cpus.values().map(|c| c.pending))
     }
 
     /// Numbers of all CPUs that the selection left out.
     pub fn withheld_total(&self) -> i64 {
-        self.cpus.values().map(|c| c.withheld).sum()
+        total(self.cpus.values().map(|c| c.withheld))
     }
 
     /// Durable rows of all classes.
@@ -217,12 +232,11 @@ impl Ledger {
     /// of all classes as numbers of all CPUs delivered. Empty when all is well, which is at any moment.
     pub fn balance(&self) -> Vec<Imbalance> {
         let rows = self.rows_delivered() as i64;
-        let numbers = self.cpus.values().map(|c| c.delivered).sum();
+        let numbers = total(self.cpus.values().map(|c| c.delivered));
         let all = ("rows delivered".to_owned(), rows, numbers);
-        let per_cpu = self
-            .cpus
-            .iter()
-            .map(|(cpu, c)| (format!("cpu {cpu}"), c.produced, c.delivered + c.withheld + c.pending + c.lost_total()));
+        let per_cpu = self.cpus.iter().map(|(cpu, c)| {
+            (format!("cpu {cpu}"), c.produced, total([c.delivered, c.withheld, c.pending, c.lost_total()]))
+        });
         per_cpu
             .chain([all])
             .filter(|(_, expected, found)| expected != found)

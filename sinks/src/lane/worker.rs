@@ -241,6 +241,11 @@ impl Worker {
         self.wait(format!("read the log of what is still to be delivered: {error}"), now);
     }
 
+    /// The log is damaged, and nobody can mend it while it is read: what was written is flushed, and the lane ends.
+    pub fn ends_at_damage(&mut self, error: &std::io::Error) {
+        let _ = self.end(&format!("read the log of what is to be delivered: {error}"), false);
+    }
+
     // --- cuts ---
 
     fn cut_or_rewind(&mut self, cut: &Cut, now: Instant) -> After {
@@ -336,7 +341,7 @@ impl Worker {
         }
         let found = self.sink.read_back()?;
         self.asked_back = true;
-        let Some(progress) = found.filter(|p| self.is_further(p)) else {
+        let Some(progress) = found.filter(|p| self.is_further(p) && p.is_possible()) else {
             return Ok(None);
         };
         tracing::info!(sink = self.sink.name(), cut = progress.next_cut, "the destination is further than the cursor");

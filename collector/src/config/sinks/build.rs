@@ -41,6 +41,11 @@ pub(in crate::config) fn make_all(
 ) -> Result<Vec<Built>, Vec<Problem>> {
     let source = Source { config, origins, tables };
     let mut problems = Vec::new();
+    if let Some(table) = tables.tables.get(SINKS_MAX) {
+        // Each would have a configuration of its own.
+        let place = tables.origin(table.line).to_string();
+        return Err(vec![Problem::new(place, format!("more than {SINKS_MAX} sinks"))]);
+    }
     let mut drafts: Vec<Draft<'_>> = SinkKind::ALL.iter().filter_map(|kind| source.of_section(*kind)).collect();
     for table in &tables.tables {
         drafts.extend(source.of_table(table, &mut problems));

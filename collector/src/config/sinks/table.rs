@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 
 use toml::de::DeValue;
 
-use crate::config::layers::{Origin, line_at};
+use crate::config::layers::Origin;
+use crate::config::lines::Lines;
 use crate::config::problem::Problem;
 use crate::config::raw::Raw;
 
@@ -43,7 +44,12 @@ pub(in crate::config) struct SinkTables {
 
 impl SinkTables {
     /// From the value of `sink`, which stands on that line.
-    pub(in crate::config) fn read(file: &Path, text: &str, line: usize, value: &DeValue<'_>) -> Result<Self, Problem> {
+    pub(in crate::config) fn read(
+        file: &Path,
+        lines: &Lines,
+        line: usize,
+        value: &DeValue<'_>,
+    ) -> Result<Self, Problem> {
         let mut all = SinkTables { file: file.to_owned(), tables: Vec::new() };
         let not_tables = || {
             let text = "sinks are written as `[[sink]]` tables, one for each, with two brackets";
@@ -55,12 +61,12 @@ impl SinkTables {
             let table = item.get_ref().as_table().ok_or_else(not_tables)?;
             let entries = table.iter().map(|(key, value)| Entry {
                 key: key.get_ref().to_string(),
-                line: line_at(text, key.span().start),
+                line: lines.at(key.span().start),
                 value: Raw::from_toml(value.get_ref()),
             });
             let mut entries: Vec<Entry> = entries.collect();
             entries.sort_by_key(|entry| entry.line);
-            tables.push(Table { line: line_at(text, item.span().start), entries });
+            tables.push(Table { line: lines.at(item.span().start), entries });
         }
         all.tables = tables;
         Ok(all)

@@ -7,13 +7,9 @@ use arrow_array::{Array, ArrayRef};
 use arrow_buffer::Buffer;
 use arrow_ipc::writer::StreamEncoder;
 use weir_schema::Class;
-use weir_sinks::{Batch, Cut, Tally};
+use weir_sinks::{Batch, Cut};
 
 use super::{Kind, MESSAGE_PREFIX_BYTES, Meta, Schemas, arrow, bad, begin, end, pad, u32_at};
-
-fn packed(tallies: &[Tally]) -> Vec<(i32, u16, i64, i64, i64)> {
-    tallies.iter().map(|t| (t.cpu, t.action, t.first_seq, t.last_seq, t.count)).collect()
-}
 
 /// A batch as Arrow IPC, in pieces that are still those of its columns: nothing is copied before the frame.
 struct Encoded {
@@ -79,19 +75,8 @@ pub fn encode(cut: &Cut, schemas: &mut Schemas, out: &mut Vec<u8>) -> io::Result
         let number = schemas.number(encoded.class, &encoded.columns, &schema, out)?;
         batches.push((number, encoded));
     }
-    let meta = Meta {
-        tallies: packed(&cut.tallies),
-        dropped: packed(&cut.dropped),
-        damaged: cut.damaged,
-        positions: cut.positions.iter().map(|p| (p.cpu, p.next_seq, p.ktime_ns)).collect(),
-        clock_offset_ns: cut.clock_offset_ns,
-        last: cut.last,
-        resume: cut.resume.clone(),
-    };
-    let meta = serde_json::to_vec(&meta)?;
     let start = begin(Kind::Cut, cut.number, out);
-    out.extend_from_slice(&(meta.len() as u32).to_le_bytes());
-    out.extend_from_slice(&meta);
+    Meta::of(cut).write(out)?;
     pad(out);
     for (number, encoded) in &batches {
         let len = encoded.len();

@@ -1,14 +1,16 @@
 //! The schemas of one segment: each stands in it once, in front of the first batch that has it.
 
+use std::collections::HashMap;
 use std::io;
-use std::sync::{Arc, OnceLock};
+use std::sync::OnceLock;
 
 use arrow_buffer::Buffer;
-use arrow_ipc::convert::try_schema_from_ipc_buffer;
 use arrow_schema::SchemaRef;
-use weir_schema::{CLASSES, Class};
+use weir_schema::arrow::NEVER_NULL;
+use weir_schema::{CLASSES, Class, ClassId};
 
-use super::{Kind, SCHEMAS_MAX, arrow, bad, begin, end, pad, u32_at};
+use super::ipc::schema_of;
+use super::{Kind, SCHEMAS_MAX, bad, begin, end, pad, u32_at};
 
 /// A schema that a segment has.
 pub(super) struct Known {
@@ -29,14 +31,19 @@ impl Known {
         if let Some(known) = self.schema.get() {
             return Ok(known);
         }
-        let schema = try_schema_from_ipc_buffer(&self.message).map_err(arrow)?;
-        Ok(self.schema.get_or_init(|| Arc::new(schema)))
+        let full = weir_schema::arrow::schema(self.class.id);
+        let schema = schema_of(&self.message, &full, &self.columns)?;
+        Ok(self.schema.get_or_init(|| schema))
     }
 }
 
 /// The schemas of one segment by their numbers; one that damage took is missing.
 #[derive(Default)]
-pub struct Schemas(Vec<Option<Known>>);
+pub struct Schemas {
+    known: Vec<Option<Known>>,
+    /// By class and columns.
+    numbers: HashMap<(ClassId, Vec<u32>), u32>,
+}
 
 impl Schemas {
     /// Number of the schema with these columns; a new one is written in front.
@@ -47,24 +54,26 @@ impl Schemas {
         message: &[u8],
         out: &mut Vec<u8>,
     ) -> io::Result<u32> {
-        let is_it = |known: &Known| known.class.id == class.id && known.columns == columns;
-        if let Some(at) = self.0.iter().position(|known| known.as_ref().is_some_and(is_it)) {
-            return Ok(at as u32);
+        let key = (class.id, columns.to_vec());
+        if let Some(number) = self.numbers.get(&key) {
+            return Ok(*number);
         }
-        let start = begin(Kind::Schema, self.0.len() as u64, out);
+        let number = self.known.len() as u32;
+        let start = begin(Kind::Schema, u64::from(number), out);
         out.extend_from_slice(&(class.id as u32).to_le_bytes());
         out.extend_from_slice(&(columns.len() as u32).to_le_bytes());
         columns.iter().for_each(|column| out.extend_from_slice(&column.to_le_bytes()));
         pad(out);
         out.extend_from_slice(message);
         end(start, out)?;
-        self.0.push(Some(Known::new(class, columns.to_vec(), message)));
-        Ok(self.0.len() as u32 - 1)
+        self.known.push(Some(Known::new(class, columns.to_vec(), message)));
+        self.numbers.insert(key, number);
+        Ok(number)
     }
 
     /// The schema with this number.
     pub(super) fn get(&self, number: u32) -> Option<&Known> {
-        self.0.get(number as usize)?.as_ref()
+        self.known.get(number as usize)?.as_ref()
     }
 
     /// Takes in the body of a frame of kind schema.
@@ -76,18 +85,29 @@ impl Schemas {
             let class = CLASSES.iter().find(|class| class.id as u32 == u32_at(body, 0).unwrap_or(u32::MAX))?;
             let count = u32_at(body, 4)? as usize;
             let columns: Option<Vec<u32>> = (0..count).map(|i| u32_at(body, 8 + 4 * i)).collect();
-            let columns = columns.filter(|c| c.iter().all(|c| (*c as usize) < class.all_columns().count()))?;
+            let columns = columns.filter(|columns| are_columns(class, columns))?;
             let message = body.get((8 + 4 * count).next_multiple_of(8)..)?;
             Some(Known::new(class, columns, message))
         };
         let known = part().ok_or_else(|| bad("a schema of a segment is not what was written"))?;
         let at = usize::try_from(number).ok().filter(|at| *at < SCHEMAS_MAX);
         let at = at.ok_or_else(|| bad("a segment has more schemas than there can be"))?;
-        if self.0.len() <= at {
+        if self.known.len() <= at {
             // Those between are lost by damage.
-            self.0.resize_with(at + 1, || None);
+            self.known.resize_with(at + 1, || None);
         }
-        self.0[at].get_or_insert(known);
+        self.numbers.entry((known.class.id, known.columns.clone())).or_insert(at as u32);
+        self.known[at].get_or_insert(known);
         Ok(())
     }
+}
+
+/// Whether these can be the columns that have values: each once, in their order, and with those that always have one. So a
+/// batch has at least as many bytes as its null columns take.
+fn are_columns(class: &Class, columns: &[u32]) -> bool {
+    let names: Vec<&str> = class.all_columns().map(|column| column.name).collect();
+    let has = |name: &&str| columns.iter().any(|column| names.get(*column as usize) == Some(name));
+    columns.is_sorted_by(|a, b| a < b)
+        && columns.last().is_none_or(|last| (*last as usize) < names.len())
+        && NEVER_NULL.iter().filter(|name| names.contains(name)).all(|name| has(name))
 }
