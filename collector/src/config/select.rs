@@ -7,12 +7,14 @@ use weir_schema::{CLASSES, Class, ClassId};
 
 use super::Config;
 use super::nearest::hint;
-use super::problem::NAMED_MAX;
 
 /// Stands for the classes that are on by themselves.
 const DEFAULT: &str = "default";
 /// Stands for every system call.
 const ALL: &str = "all";
+
+/// Names of one list that are looked for although they do not exist: each is compared with all that do.
+const UNKNOWN_MAX: usize = 20;
 
 /// What the probes are to record.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -81,7 +83,7 @@ fn resolve<'a, T>(
                 unknown += 1;
             }
         }
-        if unknown == NAMED_MAX {
+        if unknown == UNKNOWN_MAX {
             break;
         }
     }

@@ -22,6 +22,25 @@ pub(super) fn problem_of(text: &str) -> String {
     error.split_once("weir.toml").map_or(error.clone(), |(_, rest)| format!("weir.toml{rest}"))
 }
 
+#[test]
+fn a_file_of_any_size_is_refused_by_its_first_problems() {
+    let tables: String = (0..100_000).map(|n| format!("[table{n}]\n")).collect();
+    let error = from_file(&tables).expect_err("no such tables");
+    assert_eq!((error.problems.len(), error.more), (100, 99_900));
+    assert!(error.to_string().ends_with("and 99900 more problems"));
+    let names: Vec<String> = (0..300_000).map(|n| format!("\"proces{n}\"")).collect();
+    for key in ["classes", "syscalls"] {
+        let found = problem_of(&format!("{key} = [{}]", names.join(",")));
+        assert_eq!(found.lines().count(), 21, "{found}");
+        assert!(found.contains("has 299980 more names, which are not looked at"), "{found}");
+    }
+    let sink = "[[sink]]\ntype = \"stdout\"\n";
+    let found = problem_of(&format!("{sink}classes = [{}]", names.join(",")));
+    assert!(found.contains("`proces0`") && found.lines().count() == 1, "{found}");
+    let found = problem_of(&sink.repeat(100_000));
+    assert!(found.ends_with("more than 32 sinks"), "{found}");
+}
+
 /// A text for each key that differs from its default and is valid by itself.
 fn other_value(key: &Key) -> String {
     let special = match key.name {

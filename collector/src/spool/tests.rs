@@ -1,5 +1,6 @@
 //! The log on real files.
 
+mod bridge;
 mod damage;
 
 use std::fs::{self, OpenOptions};

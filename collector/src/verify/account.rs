@@ -6,8 +6,8 @@ use super::report::{Inversion, Place};
 use super::row::{Row, RowError, number};
 use super::run::Run;
 
-/// Runs in one input; a tree of years has hundreds.
-const RUNS_MAX: usize = 65_536;
+/// Runs in one input; a tree of years has hundreds. What is kept of one takes some 1,500 bytes.
+const RUNS_MAX: usize = 16_384;
 /// Classes in one input: far more than any version of weir has.
 const CLASSES_MAX: usize = 1_024;
 /// Bytes of a name: of a host, a boot, a class.

@@ -5,20 +5,21 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use weir_collector::fuzz::{TARGETS, Target};
 use weir_sinks::Progress;
 
 use super::made::capture;
 
-/// Changed inputs a target, unless asked otherwise.
+/// Changed inputs a target, unless asked for a time.
 const CHANGES: u64 = 1_500;
 /// Address space of the process that tries them, KiB.
 const LIMIT_KIB: u64 = 2 << 20;
 /// Names the target that this process tries; without it the test starts one process a target.
 const TARGET: &str = "WEIR_TEST_FUZZ_TARGET";
-/// How many changes it tries, and where they begin.
-const COUNT: &str = "WEIR_TEST_FUZZ_CHANGES";
+/// How long it tries; without it a number of changes. Where they begin.
+const SECONDS: &str = "WEIR_TEST_FUZZ_SECONDS";
 const SEED: &str = "WEIR_TEST_SEED";
 
 fn corpus() -> PathBuf {
@@ -88,7 +89,9 @@ fn try_all(name: &str, target: Target) {
     inputs.iter().for_each(|input| target(input));
     let seed = number(SEED).unwrap_or_else(|| std::time::UNIX_EPOCH.elapsed().map_or(0, |d| d.as_nanos() as u64));
     let mut random = Random(seed);
-    for n in 0..number(COUNT).unwrap_or(CHANGES) {
+    let (began, seconds) = (Instant::now(), number(SECONDS).map(Duration::from_secs));
+    let goes_on = |n: &u64| seconds.map_or(*n < CHANGES, |seconds| began.elapsed() < seconds);
+    for n in (0..).take_while(goes_on) {
         let mut input = inputs[random.below(inputs.len())].clone();
         (0..1 + random.below(4)).for_each(|_| change(&mut input, &mut random));
         let tried = std::panic::catch_unwind(|| target(&input));

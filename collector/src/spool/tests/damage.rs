@@ -25,12 +25,12 @@ fn log_of(dir: &Path, cuts: u64, segment_bytes: u64) -> Vec<PathBuf> {
 }
 
 /// Where the frames of a file begin.
-fn frames(bytes: &[u8]) -> Vec<usize> {
+pub(super) fn frames(bytes: &[u8]) -> Vec<usize> {
     (0..bytes.len() - 4).step_by(8).filter(|at| &bytes[*at..at + 4] == b"FRAM").collect()
 }
 
 /// Flips a bit in the middle of a frame; frame 0 is the schema of all cuts.
-fn damage(path: &Path, frame: usize) {
+pub(super) fn damage(path: &Path, frame: usize) {
     let mut bytes = fs::read(path).unwrap();
     let at = frames(&bytes)[frame] + 40;
     bytes[at] ^= 0x04;
