@@ -34,7 +34,7 @@ fn a_file_of_any_size_is_refused_by_its_first_problems() {
         assert_eq!(found.lines().count(), 21, "{found}");
         assert!(found.contains("has 299980 more names, which are not looked at"), "{found}");
     }
-    let sink = "[[sink]]\ntype = \"stdout\"\n";
+    let sink = "[[sink]]\ntype = \"parquet\"\n";
     let found = problem_of(&format!("{sink}classes = [{}]", names.join(",")));
     assert!(found.contains("`proces0`") && found.lines().count() == 1, "{found}");
     let found = problem_of(&sink.repeat(100_000));
