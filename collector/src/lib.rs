@@ -9,6 +9,7 @@ pub mod cli;
 pub mod command;
 pub mod config;
 pub mod context;
+pub mod errand;
 #[doc(hidden)]
 pub mod fuzz;
 pub mod host;

@@ -1,7 +1,12 @@
 //! weir's own messages: to standard error, as text or JSON, never able to steer a terminal or to forge a message.
+//!
+//! While records are read they go through a thread of their own ([`detach`]): whoever reads standard error may stand still, and
+//! the reader of the rings must not stand with it. What the thread has no room for is dropped and counted.
 
 use std::io::{self, Write};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
+use tracing_appender::non_blocking::{ErrorCounter, NonBlocking, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::fmt::MakeWriter;
@@ -30,6 +35,50 @@ pub fn start(log: &Log) {
     };
 }
 
+/// Messages that wait for a standard error that nobody reads.
+const MESSAGES_MAX: usize = 1_024;
+
+/// Where messages go while records are read.
+static QUEUE: Mutex<Option<NonBlocking>> = Mutex::new(None);
+/// What the queue had no room for.
+static DROPPED: OnceLock<ErrorCounter> = OnceLock::new();
+
+/// As long as it is there, no message waits for standard error; dropped, it writes what waits still, and messages go straight
+/// there again.
+pub struct Detached {
+    /// Only dropped.
+    writes: Option<WorkerGuard>,
+}
+
+/// From here on no thread waits for standard error but the one that is started here.
+pub fn detach() -> Detached {
+    let (queue, guard) = queue_to(io::stderr());
+    let _ = DROPPED.set(queue.error_counter());
+    *QUEUE.lock().unwrap_or_else(PoisonError::into_inner) = Some(queue);
+    Detached { writes: Some(guard) }
+}
+
+/// A thread that writes, and its queue.
+fn queue_to(stream: impl Write + Send + 'static) -> (NonBlocking, WorkerGuard) {
+    let builder = NonBlockingBuilder::default().lossy(true).buffered_lines_limit(MESSAGES_MAX);
+    builder.thread_name("messages").finish(stream)
+}
+
+impl Drop for Detached {
+    fn drop(&mut self) {
+        *QUEUE.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        self.writes = None;
+        if dropped() > 0 {
+            tracing::warn!(messages = dropped(), "messages were dropped, because nobody read standard error");
+        }
+    }
+}
+
+/// Messages that were dropped because nobody read standard error.
+pub fn dropped() -> u64 {
+    DROPPED.get().map_or(0, |count| count.dropped_lines() as u64)
+}
+
 /// Client libraries tell every step and every attempt; the sinks say in their own words what matters, once.
 fn directives(level: LevelFilter) -> String {
     if level <= LevelFilter::INFO { format!("{level},async_nats=off") } else { level.to_string() }
@@ -42,10 +91,33 @@ const CONTINUED: &str = "    | ";
 struct Lines;
 
 impl MakeWriter<'_> for Lines {
-    type Writer = Line<io::Stderr>;
+    type Writer = Line<Out>;
 
     fn make_writer(&self) -> Self::Writer {
-        Line(io::stderr())
+        let queue = QUEUE.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        Line(queue.map_or_else(|| Out::Straight(io::stderr()), Out::Queued))
+    }
+}
+
+/// Where a message goes.
+enum Out {
+    Straight(io::Stderr),
+    Queued(NonBlocking),
+}
+
+impl Write for Out {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Out::Straight(stream) => stream.write(bytes),
+            Out::Queued(queue) => queue.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match self {
+            Out::Straight(stream) => stream.flush(),
+            Out::Queued(queue) => queue.flush(),
+        }
     }
 }
 
@@ -74,6 +146,34 @@ impl<W: Write> Write for Line<W> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Takes nothing until the other end is gone.
+    struct Stuck(crossbeam_channel::Receiver<()>);
+
+    impl Write for Stuck {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            let _ = self.0.recv();
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn messages_that_nobody_reads_hold_nobody_up_and_are_counted() {
+        let (open, closed) = crossbeam_channel::bounded(0);
+        let (queue, _guard) = queue_to(Stuck(closed));
+        let count = queue.error_counter();
+        // The thread has one in its hands, or not yet.
+        for _ in 0..2 * MESSAGES_MAX {
+            Line(Out::Queued(queue.clone())).write_all(b"a message\n").expect("it is taken or counted");
+        }
+        let dropped = count.dropped_lines();
+        assert!((MESSAGES_MAX - 1..=MESSAGES_MAX).contains(&dropped), "{dropped}");
+        drop(open);
+    }
 
     #[test]
     fn a_message_has_no_control_characters_and_its_further_lines_are_marked() {

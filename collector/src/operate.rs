@@ -13,7 +13,7 @@ mod notify;
 mod reference;
 mod status;
 
-pub use board::{Board, Facts, Published, RingFill};
+pub use board::{Board, Facts, Published, RingFill, Stalls};
 pub use http::Server;
 pub use liveness::{Liveness, STALL_MAX, Stall};
 pub use notify::Service;

@@ -4,10 +4,10 @@ use std::io;
 use std::sync::Arc;
 
 use crossbeam_channel::Sender;
-use weir_sinks::{Cut, Lane, LaneOptions, LaneWatch, Position, Progress, Seat, Sent, Sink};
+use weir_sinks::{BacklogOptions, Cut, Lane, LaneOptions, LaneWatch, Position, Progress, Seat, Sent, Sink};
 
 use crate::config::SinkStart;
-use crate::spool::{Committer, Log, cursor};
+use crate::spool::{Committer, Overflow};
 
 /// A change of the lanes.
 pub enum Edit {
@@ -50,12 +50,16 @@ pub struct Boundary {
     pub positions: Vec<Position>,
 }
 
-/// Changes `lanes` of a log, or without one.
-pub fn edit(lanes: &mut Vec<Lane>, log: Option<&Log>, at: Boundary, edit: Edit) -> io::Result<Edited> {
-    let backlog = |sink: &str, start| log.map(|log| cursor::backlog(log, sink, start, at.next)).transpose();
+/// Changes `lanes`; `backlog` gives a sink's part of the log, if there is one. `positions` are where their stream stands.
+pub fn edit(
+    lanes: &mut Vec<Lane>,
+    backlog: impl Fn(&str, SinkStart) -> io::Result<Option<BacklogOptions>>,
+    positions: Vec<Position>,
+    edit: Edit,
+) -> io::Result<Edited> {
     match edit {
         Edit::Add { options, sink, start, stands } => {
-            let (lane, seat) = Lane::reserve(options, sink.name(), backlog(sink.name(), start)?, at.positions)?;
+            let (lane, seat) = Lane::reserve(options, sink.name(), backlog(sink.name(), start)?, positions)?;
             seat.take(sink, stands.as_deref())?;
             let watch = lane.watch();
             lanes.push(lane);
@@ -64,7 +68,7 @@ pub fn edit(lanes: &mut Vec<Lane>, log: Option<&Log>, at: Boundary, edit: Edit) 
         Edit::Remove(name) => Ok(Edited::Removed(Box::new(lanes.remove(place(lanes, &name)?)))),
         Edit::Replace(name, options) => {
             let place = place(lanes, &name)?;
-            let (lane, seat) = Lane::reserve(options, &name, backlog(&name, SinkStart::Now)?, at.positions)?;
+            let (lane, seat) = Lane::reserve(options, &name, backlog(&name, SinkStart::Now)?, positions)?;
             let watch = lane.watch();
             let before = std::mem::replace(&mut lanes[place], lane);
             Ok(Edited::Replaced(Box::new(before), Box::new(seat), watch))
@@ -77,36 +81,37 @@ fn place(lanes: &[Lane], name: &str) -> io::Result<usize> {
     at.ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, format!("sink {name} is not there")))
 }
 
-/// The end of the pipeline.
+/// The end of the pipeline. Nothing here waits for a file: those are the spool's threads' alone.
 pub enum Outlet {
     /// Straight to the lanes; what one has no room for goes to the log, if there is one.
-    Lanes(Vec<Lane>, Option<Box<Log>>),
+    Lanes(Vec<Lane>, Option<Box<Overflow>>),
     /// To the log first, which feeds the lanes.
     Log(Committer),
 }
 
 impl Outlet {
+    /// Whether it takes what another round may give it. Otherwise nothing more may be read: the rings hold it.
+    pub fn has_room(&self) -> bool {
+        match self {
+            Outlet::Log(committer) => committer.has_room(),
+            // A lane counts what it has no room for.
+            Outlet::Lanes(..) => true,
+        }
+    }
+
     /// Hands over a cut.
     pub fn send(&mut self, cut: &Arc<Cut>) {
         match self {
             Outlet::Log(committer) => committer.send(Arc::clone(cut)),
-            Outlet::Lanes(lanes, log) => {
-                let late: Vec<usize> = (0..lanes.len()).filter(|at| lanes[*at].send(cut) == Sent::ToLog).collect();
-                let Some(log) = log.as_mut().filter(|_| !late.is_empty()) else { return };
-                let logged = log.append(cut).and_then(|_| log.publish(false));
-                log.trim();
-                for at in late {
-                    match &logged {
-                        Ok(()) => lanes[at].nudge(),
-                        Err(error) => {
-                            tracing::error!(
-                                sink = lanes[at].watch().name(),
-                                "rows are lost, the spool failed: {error}"
-                            );
-                            lanes[at].not_logged(cut);
-                        }
-                    }
+            Outlet::Lanes(lanes, None) => {
+                for lane in lanes {
+                    lane.send(cut);
                 }
+            }
+            Outlet::Lanes(lanes, Some(overflow)) => {
+                overflow.settle(lanes);
+                let late: Vec<usize> = (0..lanes.len()).filter(|at| lanes[*at].send(cut) == Sent::ToLog).collect();
+                overflow.take(cut, lanes, &late);
             }
         }
     }
@@ -115,9 +120,10 @@ impl Outlet {
     pub fn edit(&mut self, at: Boundary, change: Edit, answer: Answer) {
         match self {
             Outlet::Log(committer) => committer.edit(at, change, answer),
-            Outlet::Lanes(lanes, log) => {
+            Outlet::Lanes(lanes, overflow) => {
+                let backlog = |sink: &str, start| Ok(overflow.as_ref().map(|o| o.backlog(sink, start, at.next)));
                 // Who asked may have given up.
-                let _ = answer.send(edit(lanes, log.as_deref(), at, change));
+                let _ = answer.send(edit(lanes, backlog, at.positions, change));
             }
         }
     }
@@ -138,7 +144,11 @@ impl Outlet {
     /// Commits what is there and gives the lanes back.
     pub fn finish(self) -> Vec<Lane> {
         match self {
-            Outlet::Lanes(lanes, _) => lanes,
+            Outlet::Lanes(lanes, None) => lanes,
+            Outlet::Lanes(mut lanes, Some(overflow)) => {
+                overflow.finish(&mut lanes);
+                lanes
+            }
             Outlet::Log(committer) => committer.finish(),
         }
     }

@@ -1,6 +1,7 @@
 //! What happens to a record between its ring and the lanes: context, selection, rows, cuts.
 
 use std::collections::VecDeque;
+use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -12,6 +13,7 @@ use crate::outlet::{Answer, Boundary, Edit, Outlet};
 
 use crate::assemble::{Assembly, Limits, Row};
 use crate::context::{self, CGROUPS_MAX, CMDLINE_BYTES_MAX, Container, Context, Verdict};
+use crate::errand::Errand;
 use crate::host::clock::wall_offset_ns;
 use crate::names::{self, Metadata, Names};
 use crate::numbers::Gap;
@@ -135,8 +137,8 @@ impl Selected {
 
 /// Where names are asked for.
 struct Asking {
-    /// Makes the look-ups as soon as there is somebody to ask.
-    start: Box<dyn Fn() -> Option<Names> + Send>,
+    /// Makes the look-ups as soon as there is somebody to ask. To look for sockets is to wait for files.
+    start: Option<Errand<Option<Names>>>,
     names: Option<Names>,
     /// Ids that wait for room, or for somebody to ask.
     ids: VecDeque<String>,
@@ -358,13 +360,33 @@ impl Pipeline {
     }
 
     /// From here on the names of containers are asked for. `start` is called when the first is needed, until it has somebody
-    /// to ask.
-    pub fn ask_names(&mut self, start: Box<dyn Fn() -> Option<Names> + Send>) {
+    /// to ask, in a thread of its own.
+    ///
+    /// # Errors
+    /// When the system refuses a thread.
+    pub fn ask_names(&mut self, start: Box<dyn Fn() -> Option<Names> + Send>) -> io::Result<()> {
+        let start = Some(Errand::start("find-runtimes", start)?);
         self.names = Some(Asking { start, names: None, ids: VecDeque::new() });
+        Ok(())
     }
 
-    /// What is not on the way of an event: asks for the names of new containers, takes what has come, looks at the database of
-    /// users. Returns whether answers are still awaited.
+    /// Reads the database of users: the start of a run, which may wait for files.
+    pub fn know_users(&mut self) {
+        if !self.context.is_plain() {
+            self.context.users.load();
+        }
+    }
+
+    /// From here on a thread looks whether the database of users has changed.
+    ///
+    /// # Errors
+    /// When the system refuses a thread.
+    pub fn watch_users(&mut self) -> io::Result<()> {
+        self.context.users.watch()
+    }
+
+    /// What is not on the way of an event: asks for the names of new containers, takes what has come, and what another thread
+    /// read of the database of users. Returns whether answers are still awaited. Nothing here waits.
     pub fn tend(&mut self, now: Instant) -> bool {
         let new = self.context.containers.take_new_ids();
         if self.context.is_plain() {
@@ -374,12 +396,18 @@ impl Pipeline {
             self.context.forget_kept();
         }
         let Some(asking) = &mut self.names else { return false };
-        if asking.names.is_none() && !new.is_empty() {
-            asking.names = (asking.start)();
+        if let Some(start) = asking.start.as_mut().filter(|_| asking.names.is_none()) {
+            asking.names = start.take().flatten();
+            if !new.is_empty() {
+                start.ask();
+            }
+        }
+        if asking.names.is_some() {
+            asking.start = None;
         }
         asking.ids.extend(new);
         asking.ids.truncate(CGROUPS_MAX);
-        let Some(names) = &asking.names else { return false };
+        let Some(names) = &asking.names else { return asking.start.as_ref().is_some_and(Errand::is_asked) };
         let answers = names.take();
         while asking.ids.front().is_some_and(|id| names.ask(id)) {
             asking.ids.pop_front();
@@ -474,6 +502,11 @@ impl Pipeline {
     /// Whether a cut must close before the next record.
     pub fn is_full(&self) -> bool {
         self.groups.iter().any(|g| g.assembly.is_full())
+    }
+
+    /// Whether there is room for what another round may bring. Otherwise it stays in the rings.
+    pub fn has_room(&self) -> bool {
+        self.groups.iter().all(|group| group.outlet.has_room())
     }
 
     /// Closes the cuts that are due: all that are full, those of eyes at a drain, old ones.

@@ -1,6 +1,6 @@
 //! The spool: cuts on disk, so that a sink that lags or is away loses nothing, and a killed collector goes on where it stopped.
 //!
-//! A log is a directory of segments ([`segment`]), each a header and frames ([`frame`]). One thread writes it ([`committer`]);
+//! A log is a directory of segments ([`segment`]), each a header and frames ([`frame`]). One thread writes it ([`committer`], [`overflow`]);
 //! every sink reads it by numbers of cuts ([`reader`]) and keeps its position in a small file ([`cursor`]). A capture is the
 //! same directory, kept.
 
@@ -12,6 +12,7 @@ pub mod frame;
 pub mod info;
 pub mod log;
 pub mod mend;
+pub mod overflow;
 pub mod reader;
 mod recover;
 pub mod room;
@@ -19,6 +20,7 @@ pub mod segment;
 
 pub use committer::{CommitOptions, CommitWatch, Committer};
 pub use log::{Log, LogOptions, Recovered};
+pub use overflow::Overflow;
 pub use reader::{LogReader, SinkLog};
 pub use room::WhenFull;
 

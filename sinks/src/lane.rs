@@ -133,7 +133,7 @@ impl LaneWatch {
 pub enum Sent {
     /// It is in the queue, or counted as lost, or in the lane's log.
     Done,
-    /// It found no room, and the lane's log has to have it before [`Lane::nudge`].
+    /// It found no room: either the lane's log gets it ([`Lane::waits_for`]), or it is lost ([`Lane::not_logged`]).
     ToLog,
 }
 
@@ -156,6 +156,23 @@ pub struct Lane {
     /// The last cut, when it found no room: [`Lane::stop`] waits for it.
     tail: Option<Item>,
     log: Log,
+    /// Number of the last cut that is on its way to an overflow log: none may overtake it.
+    under_way: Option<u64>,
+}
+
+/// A lane that had no room for a cut, as whoever writes its log knows it.
+#[derive(Debug)]
+pub struct Waiting {
+    watch: LaneWatch,
+    queue: Sender<Item>,
+}
+
+impl Waiting {
+    /// The log has the cut.
+    pub fn wake(&self) {
+        // A worker with a full queue looks by itself.
+        let _ = self.queue.try_send(Item { missed: None, cut: None, bytes: 0 });
+    }
 }
 
 /// What the log of a lane has.
@@ -232,6 +249,7 @@ impl Lane {
             missed: None,
             tail: None,
             log,
+            under_way: None,
         };
         Ok((lane, seat))
     }
@@ -256,7 +274,8 @@ impl Lane {
             Policy::Drop => None,
             Policy::Block => Some(Instant::now() + self.options.block_max),
         };
-        let room = self.has_room(bytes, until.filter(|_| self.log != Log::Complete));
+        // With a log nothing waits: what finds no room is in it, or goes there.
+        let room = self.under_way.is_none() && self.has_room(bytes, until.filter(|_| self.log == Log::None));
         match (room, self.log) {
             (true, _) => {
                 let missed = self.missed.take();
@@ -264,25 +283,42 @@ impl Lane {
             }
             // The worker finds it in the log.
             (false, Log::Complete) => {}
-            (false, Log::Overflow) => return Sent::ToLog,
-            (false, Log::None) if cut.last => {
-                self.tail = Some(Item { missed: self.missed.take(), cut: Some(Arc::clone(cut)), bytes });
-            }
-            (false, Log::None) => self.miss(&split),
+            // Behind a cut that is lost none goes to the log: the worker would not know where to look for the next.
+            (false, Log::Overflow) if self.missed.is_none() => return Sent::ToLog,
+            (false, _) => self.lose(cut, &split),
         }
         Sent::Done
     }
 
-    /// The log has a cut that found no room.
-    pub fn nudge(&self) {
-        // A worker with a full queue looks by itself.
-        let _ = self.queue.try_send(Item { missed: None, cut: None, bytes: 0 });
+    /// A cut that found no room goes to the log.
+    pub fn waits_for(&mut self, number: u64) -> Waiting {
+        self.under_way = Some(number);
+        Waiting { watch: self.watch(), queue: self.queue.clone() }
+    }
+
+    /// Whether it was this lane that waits.
+    pub fn is(&self, waiting: &Waiting) -> bool {
+        Arc::ptr_eq(&self.watch.ledger, &waiting.watch.ledger)
+    }
+
+    /// The log has all cuts up to this one, or they were told to be lost.
+    pub fn settled(&mut self, number: u64) {
+        self.under_way = self.under_way.filter(|last| *last > number);
     }
 
     /// The log could not take a cut that found no room: it is lost.
-    pub fn not_logged(&mut self, cut: &Cut) {
+    pub fn not_logged(&mut self, cut: &Arc<Cut>) {
         let split = Split::of(cut, self.options.classes, None);
-        self.miss(&split);
+        self.lose(cut, &split);
+    }
+
+    /// The last cut is kept for the stop, which waits for it.
+    fn lose(&mut self, cut: &Arc<Cut>, split: &Split) {
+        if cut.last {
+            self.tail = Some(Item { missed: None, cut: Some(Arc::clone(cut)), bytes: cut.bytes() });
+        } else {
+            self.miss(cut.number, split);
+        }
     }
 
     /// Whether a cut of this size fits, now or until then.
@@ -310,7 +346,7 @@ impl Lane {
     }
 
     /// Accounts a cut that found no room; the next one that does takes the account along.
-    fn miss(&mut self, split: &Split) {
+    fn miss(&mut self, number: u64, split: &Split) {
         let Some(frontier) = self.frontier.clone() else { return };
         let mut ledger = lock(&self.watch.ledger);
         ledger.cuts_refused += 1;
@@ -318,8 +354,10 @@ impl Lane {
         ledger.withheld(&split.withheld);
         drop(ledger);
         let missed = self.missed.get_or_insert_with(|| {
-            Box::new(Missed { selected: Default::default(), withheld: Default::default(), frontier: frontier.clone() })
+            let (selected, withheld) = Default::default();
+            Box::new(Missed { first: number, selected, withheld, frontier: frontier.clone() })
         });
+        missed.first = missed.first.min(number);
         missed.selected.merge(&split.selected);
         missed.withheld.merge(&split.withheld);
         missed.frontier = frontier;
@@ -340,10 +378,11 @@ impl Lane {
     /// Waits until the worker has written everything, the last cut included, but not longer than the deadline. What a log
     /// has then is not lost: the next start goes on with it.
     pub fn stop(mut self, deadline: Instant) -> LaneReport {
-        let last = self.tail.take().or_else(|| {
-            let missed = self.missed.take()?;
-            Some(Item { missed: Some(missed), cut: None, bytes: 0 })
-        });
+        let missed = self.missed.take();
+        let last = match self.tail.take() {
+            Some(tail) => Some(Item { missed, ..tail }),
+            None => missed.map(|missed| Item { missed: Some(missed), cut: None, bytes: 0 }),
+        };
         let sent = last.is_none_or(|item| {
             let room = self.has_room(item.bytes, Some(deadline));
             if room {
@@ -481,7 +520,9 @@ impl Begin {
         };
         let progress = backlog.progress.filter(|p| p.log_id == backlog.log_id);
         let next_cut = progress.as_ref().map_or(backlog.first, |p| p.next_cut);
-        let before = backlog.first_sent.checked_sub(1).map(|number| backlog.log.read(number)).transpose()?.flatten();
+        // An overflow knows only what found no room, and it is not asked: the caller may not wait for a file.
+        let before = backlog.first_sent.checked_sub(1).filter(|_| backlog.complete);
+        let before = before.map(|number| backlog.log.read(number)).transpose()?.flatten();
         Ok(Begin {
             log: Some(backlog.log),
             log_id: backlog.log_id,
@@ -532,8 +573,8 @@ impl Work {
         }
         let until = self.worker.deadline().map(|at| at.max(Instant::now() + DUE_WAIT_MIN));
         match self.feed.next(until) {
-            Turn::Item(mut item) => {
-                let after = self.worker.handle(&mut item, Instant::now());
+            Turn::Item(item) => {
+                let after = self.worker.handle(&item, Instant::now());
                 self.settle(after, Some(item));
             }
             Turn::Timeout => {
@@ -567,7 +608,7 @@ impl Work {
         };
         match item {
             Some(item) if again => self.feed.put_back(item),
-            Some(item) => self.feed.done(item.cut, item.bytes),
+            Some(item) => self.feed.done(item),
             None => {}
         }
         if let Some(number) = rewind {

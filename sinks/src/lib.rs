@@ -32,7 +32,7 @@ pub use batch::{Batch, Cut, Identity, Position, Tally};
 pub use discard::Discard;
 pub use error::SinkError;
 pub use kafka::{KafkaCounts, KafkaOptions, KafkaSink};
-pub use lane::{ClassSet, Lane, LaneOptions, LaneReport, LaneState, LaneWatch, Ledger, Policy, Seat, Sent};
+pub use lane::{ClassSet, Lane, LaneOptions, LaneReport, LaneState, LaneWatch, Ledger, Policy, Seat, Sent, Waiting};
 pub use loss_rows::{LossAction, LossRow, loss_batch};
 pub use nats::{NatsCounts, NatsOptions, NatsSink};
 pub use parquet::{ParquetOptions, ParquetSink};

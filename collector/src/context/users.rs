@@ -4,12 +4,14 @@
 
 use std::collections::HashMap;
 use std::fs;
+use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
 use foldhash::fast::FixedState;
 
+use crate::errand::Errand;
 use crate::texts::{TextId, Texts};
 
 /// The host's database, also from inside a container that shares the host's processes.
@@ -22,16 +24,20 @@ const LOOK_EVERY: Duration = Duration::from_secs(5);
 /// Bytes of the file that are read.
 const FILE_BYTES_MAX: u64 = 8 << 20;
 
+/// Names by user id.
+type ById = HashMap<u32, String, FixedState>;
+
 /// Users by id.
 #[derive(Default)]
 pub struct Users {
-    names: HashMap<u32, String, FixedState>,
+    names: ById,
     /// Texts of those that were asked for; none where nobody has the id.
     texts: HashMap<u32, TextId, FixedState>,
-    looked: Option<Instant>,
-    /// Chosen when it was looked at first: the right to look at the host's from a container is given up behind the start.
-    database: Option<PathBuf>,
-    changed: Option<SystemTime>,
+    asked: Option<Instant>,
+    /// Before somebody else looks at it.
+    database: Option<Database>,
+    /// Looks at the database.
+    look: Option<Errand<Option<ById>>>,
     unknown: u64,
 }
 
@@ -52,26 +58,44 @@ impl Users {
         text
     }
 
-    /// Reads the database again if it has changed; looks at it now and then. Returns whether it has.
-    pub fn refresh(&mut self, now: Instant) -> bool {
-        if self.looked.is_some_and(|at| now.duration_since(at) < LOOK_EVERY) {
-            return false;
+    /// Reads the database. Whoever calls may wait for files.
+    pub fn load(&mut self) {
+        let mut database = Database::find();
+        if let Some(names) = database.look() {
+            self.renew(names);
         }
-        self.looked = Some(now);
-        let path = self.database.get_or_insert_with(database).clone();
-        self.read(&path)
+        self.database = Some(database);
     }
 
-    fn read(&mut self, path: &Path) -> bool {
-        let changed = fs::metadata(path).and_then(|metadata| metadata.modified()).ok();
-        if changed.is_none() || changed == self.changed {
-            return false;
+    /// From here on a thread looks whether the loaded database has changed, so that nobody else opens a file for it.
+    ///
+    /// # Errors
+    /// When the system refuses a thread.
+    pub fn watch(&mut self) -> io::Result<()> {
+        if let Some(mut database) = self.database.take() {
+            self.look = Some(Errand::start("users", move || database.look())?);
         }
-        let Ok(text) = read_bounded(path) else { return false };
-        self.changed = changed;
-        self.names = parse(&text);
+        Ok(())
+    }
+
+    /// Takes the database if it has changed, and asks for another look now and then. Returns whether it has.
+    pub fn refresh(&mut self, now: Instant) -> bool {
+        let Some(look) = &mut self.look else { return false };
+        let found = look.take().flatten();
+        if self.asked.is_none_or(|at| now.duration_since(at) >= LOOK_EVERY) {
+            self.asked = Some(now);
+            look.ask();
+        }
+        let has_changed = found.is_some();
+        if let Some(names) = found {
+            self.renew(names);
+        }
+        has_changed
+    }
+
+    fn renew(&mut self, names: ById) {
+        self.names = names;
         self.texts.clear();
-        true
     }
 
     /// User ids that no name was found for, each counted once per version of the database.
@@ -85,17 +109,38 @@ impl Users {
     }
 }
 
-/// The host's; by its own name where that is the same file, so that it can be read again later.
-fn database() -> PathBuf {
-    let file = |path: &str| fs::metadata(path).map(|metadata| (metadata.dev(), metadata.ino()));
-    match (file(OF_HOST), file(OWN)) {
-        (Ok(host), Ok(own)) if host != own => OF_HOST.into(),
-        (Ok(_), Err(_)) => OF_HOST.into(),
-        _ => OWN.into(),
+/// The file, and when it was changed as it was read last.
+struct Database {
+    /// Chosen once: the right to look at the host's from a container is given up behind the start.
+    path: PathBuf,
+    changed: Option<SystemTime>,
+}
+
+impl Database {
+    /// The host's; by its own name where that is the same file, so that it can be read again later.
+    fn find() -> Database {
+        let file = |path: &str| fs::metadata(path).map(|metadata| (metadata.dev(), metadata.ino()));
+        let path = match (file(OF_HOST), file(OWN)) {
+            (Ok(host), Ok(own)) if host != own => OF_HOST,
+            (Ok(_), Err(_)) => OF_HOST,
+            _ => OWN,
+        };
+        Database { path: path.into(), changed: None }
+    }
+
+    /// The names, if the file has changed since the last look.
+    fn look(&mut self) -> Option<ById> {
+        let changed = fs::metadata(&self.path).and_then(|metadata| metadata.modified()).ok();
+        if changed.is_none() || changed == self.changed {
+            return None;
+        }
+        let text = read_bounded(&self.path).ok()?;
+        self.changed = changed;
+        Some(parse(&text))
     }
 }
 
-fn read_bounded(path: &Path) -> std::io::Result<Vec<u8>> {
+fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {
     use std::io::Read;
     let mut text = Vec::new();
     fs::File::open(path)?.take(FILE_BYTES_MAX).read_to_end(&mut text)?;
@@ -103,7 +148,7 @@ fn read_bounded(path: &Path) -> std::io::Result<Vec<u8>> {
 }
 
 /// passwd(5): `name:password:uid:...`. The first of several names of an id counts, as for getpwuid(3).
-fn parse(text: &[u8]) -> HashMap<u32, String, FixedState> {
+fn parse(text: &[u8]) -> ById {
     let mut names = HashMap::default();
     for line in String::from_utf8_lossy(text).lines() {
         let mut fields = line.split(':');
@@ -130,16 +175,23 @@ mod tests {
     fn a_changed_database_is_read_again_and_an_unknown_user_is_counted() {
         let file = tempfile::NamedTempFile::new().expect("a file");
         let (mut users, mut texts) = (Users::default(), Texts::default());
+        let mut database = Database { path: file.path().into(), changed: None };
         fs::write(file.path(), "root:x:0:\n").expect("write");
-        assert!(users.read(file.path()));
-        assert!(!users.read(file.path()));
+        users.renew(database.look().expect("it is new"));
+        assert!(database.look().is_none());
         let root = users.name(0, &mut texts);
         assert_eq!(texts.get(root), "root");
         assert!(users.name(7, &mut texts).is_none() && users.name(7, &mut texts).is_none());
         assert_eq!(users.unknown(), 1);
         fs::write(file.path(), "seven:x:7:\n").expect("write");
-        users.changed = None;
-        assert!(users.read(file.path()));
+        database.changed = None;
+        users.database = Some(database);
+        users.watch().expect("a thread");
+        let mut now = Instant::now();
+        while !users.refresh(now) {
+            std::thread::yield_now();
+            now += LOOK_EVERY;
+        }
         let seven = users.name(7, &mut texts);
         assert_eq!(texts.get(seven), "seven");
         assert!(users.name(0, &mut texts).is_none());

@@ -1,6 +1,6 @@
 //! Where the reader leaves what others ask for, without waiting for any of them.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -63,6 +63,23 @@ pub struct Published {
     pub programs: Arc<Vec<ProgramCounters>>,
 }
 
+/// What kept the reader from reading, so that events which full rings lost have a cause.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Stalls {
+    /// Longest time from one look at the rings to the end of the next round that found something.
+    pub longest: Duration,
+    /// Sum of the times in which it did not read because what it had read had nowhere to go.
+    pub held_up: Duration,
+    /// Time in which it could have run and had no CPU; `None` where the kernel does not count it.
+    pub run_queue: Option<Duration>,
+}
+
+/// The second number of `schedstat`: nanoseconds on a run queue. Never called by the thread itself, because it is a file.
+fn run_queue_of(tid: u32) -> Option<Duration> {
+    let text = std::fs::read_to_string(format!("/proc/self/task/{tid}/schedstat")).ok()?;
+    text.split_ascii_whitespace().nth(1)?.parse().ok().map(Duration::from_nanos)
+}
+
 /// The reader writes, all others read.
 pub struct Board {
     began: Instant,
@@ -80,6 +97,8 @@ pub struct Board {
     reloads: [AtomicU64; 2],
     ready: AtomicBool,
     stopping: AtomicBool,
+    /// Id of the reader's thread; 0 before it reads.
+    reader: AtomicU32,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -103,6 +122,7 @@ impl Board {
             reloads: Default::default(),
             ready: AtomicBool::new(false),
             stopping: AtomicBool::new(false),
+            reader: AtomicU32::new(0),
         }
     }
 
@@ -119,6 +139,30 @@ impl Board {
     /// For the reader: a round has ended; `produced` is [`Board::produced`] from before it.
     pub fn round(&self, now: Instant, produced: u64) {
         self.liveness.round(now, produced);
+    }
+
+    /// For the reader: it is the thread that reads from here on.
+    pub fn reads_here(&self) {
+        self.reader.store(rustix::thread::gettid().as_raw_pid() as u32, Ordering::Relaxed);
+    }
+
+    /// For the reader: a round that found something ended so long after it had looked before.
+    pub fn came_round_after(&self, since: Duration) {
+        self.liveness.came_round_after(since);
+    }
+
+    /// For the reader: for so long it read nothing, because there was no room behind it.
+    pub fn held_up(&self, lasted: Duration) {
+        self.liveness.held_up(lasted);
+    }
+
+    /// What kept the reader from reading.
+    pub fn stalls(&self) -> Stalls {
+        Stalls {
+            longest: self.liveness.longest(),
+            held_up: self.liveness.held_up_for(),
+            run_queue: run_queue_of(self.reader.load(Ordering::Relaxed)),
+        }
     }
 
     /// For the reader, around its sleep.

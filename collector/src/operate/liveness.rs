@@ -37,6 +37,10 @@ pub struct Liveness {
     taken: AtomicU64,
     asleep: AtomicBool,
     suspicion: Mutex<Option<Suspicion>>,
+    /// Longest time from the end of a round, or of a sleep, to the end of the next round that found something, ns.
+    longest_ns: AtomicU64,
+    /// Time in which nothing was read because what was read before had nowhere to go, ns.
+    held_up_ns: AtomicU64,
 }
 
 impl Liveness {
@@ -49,6 +53,8 @@ impl Liveness {
             taken: AtomicU64::new(0),
             asleep: AtomicBool::new(false),
             suspicion: Mutex::new(None),
+            longest_ns: AtomicU64::new(0),
+            held_up_ns: AtomicU64::new(0),
         }
     }
 
@@ -57,6 +63,26 @@ impl Liveness {
         self.taken.store(produced, Ordering::Relaxed);
         self.last_round_ms.store(now.duration_since(self.began).as_millis() as u64, Ordering::Relaxed);
         self.rounds.fetch_add(1, Ordering::Release);
+    }
+
+    /// A round that found something ended so long after the reader had looked before.
+    pub fn came_round_after(&self, since: Duration) {
+        self.longest_ns.fetch_max(since.as_nanos() as u64, Ordering::Relaxed);
+    }
+
+    /// The longest of these times.
+    pub fn longest(&self) -> Duration {
+        Duration::from_nanos(self.longest_ns.load(Ordering::Relaxed))
+    }
+
+    /// For so long nothing was read, because there was no room behind the reader.
+    pub fn held_up(&self, lasted: Duration) {
+        self.held_up_ns.fetch_add(lasted.as_nanos() as u64, Ordering::Relaxed);
+    }
+
+    /// The sum of these times.
+    pub fn held_up_for(&self) -> Duration {
+        Duration::from_nanos(self.held_up_ns.load(Ordering::Relaxed))
     }
 
     /// The reader is about to sleep, or awake again.

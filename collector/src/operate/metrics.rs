@@ -13,7 +13,7 @@ use weir_schema::loss::REASONS;
 use weir_sinks::Ledger;
 use weir_sinks::lane::LaneState;
 
-use super::{Board, Facts, Published};
+use super::{Board, Facts, Published, Stalls};
 use crate::host::clock::boottime_ns;
 
 /// What is served as the answer's type.
@@ -27,6 +27,7 @@ pub struct Snapshot {
     /// CPU, numbers given out, wake-ups forced.
     cpus: Vec<(usize, u64, u64)>,
     rounds: u64,
+    stalls: Stalls,
     reloads: [u64; 2],
     uptime_s: f64,
     /// Kernel time, ns.
@@ -44,6 +45,7 @@ impl Snapshot {
             lanes: board.lanes().iter().map(|lane| (lane.name().to_owned(), lane.ledger())).collect(),
             cpus: board.cpus().map(|(cpu, counters)| (cpu, counters.seq, counters.forced_wakeups)).collect(),
             rounds: board.rounds(),
+            stalls: board.stalls(),
             reloads: board.reloads(),
             uptime_s: board.uptime().as_secs_f64(),
             now_ns: boottime_ns(),
@@ -182,6 +184,24 @@ pub(super) static METRICS: &[Metric] = &[
     }),
     counter("weir_container_lookups", "Names asked for at container runtimes, by what came of it", lookups),
     counter("weir_reader_rounds", "Rounds of the reader over all rings", |s| one(s.rounds as f64)),
+    gauge(
+        "weir_reader_stall_seconds_max",
+        "Longest time that records waited for the reader, from one look at the rings to the end of the next round",
+        |s| one(s.stalls.longest.as_secs_f64()),
+    ),
+    counter(
+        "weir_reader_runqueue_seconds",
+        "Time in which the reader could have run and had no CPU (schedstat of its thread)",
+        |s| s.stalls.run_queue.map_or_else(Samples::new, |waited| one(waited.as_secs_f64())),
+    ),
+    counter(
+        "weir_reader_held_seconds",
+        "Time in which the reader did not read, because the spool could not take what it had read",
+        |s| one(s.stalls.held_up.as_secs_f64()),
+    ),
+    counter("weir_messages_dropped", "Messages of weir that were dropped because nobody read standard error", |_| {
+        one(crate::logging::dropped() as f64)
+    }),
     counter("weir_numbers", "Numbers given to events, by CPU, lost ones included", |s| {
         by_cpu(s.cpus.iter().map(|(cpu, seq, _)| (*cpu, *seq as f64)))
     }),

@@ -28,7 +28,8 @@ A broker that is away makes weir neither dead nor unready: restarting would not 
 
 [`deploy/weir.service`](../deploy/weir.service) is a unit for systemd. weir says when records are read (`READY=1`), when it
 stops and how long that may take, and gives a sign of life three times per `WatchdogSec`, but only while `/livez` would be 200.
-Messages go to standard error, so to the journal; `--log json` makes them one JSON object a line.
+Messages go to standard error, so to the journal; `--log json` makes them one JSON object a line. While records are read they
+wait in memory for a standard error that nobody reads, 1,024 of them; `weir_messages_dropped_total` counts the rest.
 
 ## Another configuration without a restart
 
@@ -49,6 +50,20 @@ new filters keep is lost on the way.
 $ sudo weir reload
 weir 4242: the filters have changed; sink archive is new
 ```
+
+## Where lost events went
+
+Events are lost before any sink only when a CPU's ring is full (`weir_lost_total`, reason in the rows of class `loss`). The thread
+that reads the rings makes no call on a file and waits for none that does, so what fills a ring is one of these:
+
+| metric | it says |
+|---|---|
+| `weir_reader_runqueue_seconds_total` | the reader could have run and got no CPU: give weir CPU time (`CPUWeight=`, `nice`), or larger rings |
+| `weir_reader_held_seconds_total` | the spool could not take what was read: its disk is full, or too slow for longer than memory holds |
+| `weir_reader_stall_seconds_max` | longest time that records waited for the reader; times the rate, it is the ring that is needed |
+
+With `--durability crash` a ring gives room back once its records are written to the spool, so a disk that takes no writes fills
+it as well (`weir_ring_fill_bytes`). A sink with `policy = \"block\"` and no spool makes the reader wait; that is what it asks for.
 
 ## Metrics
 

@@ -23,6 +23,7 @@ pub fn of(config: &Config) -> Context {
 /// Users, and the cgroups that are there now.
 pub fn list(pipeline: &mut Pipeline, hierarchy: &Hierarchy) {
     hierarchy.cgroups().for_each(|(id, path)| pipeline.cgroup(id, path.as_os_str().as_bytes()));
+    pipeline.know_users();
     pipeline.tend(Instant::now());
 }
 

@@ -17,7 +17,7 @@ use weir_sinks::Position;
 
 use super::hotplug::Hotplug;
 use super::in_force::{InForce, tell_cgroups};
-use super::orders::{Inbox, Order};
+use super::orders::{Filtered, Inbox, Order};
 use super::stop::Stop;
 use crate::assemble::Limits;
 use crate::host::clock::boottime_ns;
@@ -76,6 +76,8 @@ pub struct Driver {
     pub counted: Counted,
     /// A runtime was asked for a container's names and has not answered.
     pub awaits_names: bool,
+    /// When the rings were looked at last, or a sleep ended.
+    pub looked: Instant,
 }
 
 /// What the kernel's counters said when they were read last.
@@ -112,7 +114,8 @@ pub fn marks(sequencer: &Sequencer<CpuRing>, resumes: bool) -> Marks {
     Marks { positions: positions.collect(), resume }
 }
 
-/// Ring room that is given back only when the records of it are in the log.
+/// Ring room that is given back only when the records of it are in the log: written, so that nobody who kills the collector
+/// takes them away. A power cut that takes what is not synced takes the rings as well.
 pub struct Held {
     commits: Arc<CommitWatch>,
     /// Number of a cut, and up to where the rings had been read when it closed.
@@ -125,9 +128,9 @@ impl Held {
         Held { commits, cuts: VecDeque::new() }
     }
 
-    /// The last of the cuts that are durable now.
-    fn durable(&mut self) -> Option<Vec<u64>> {
-        let below = self.commits.durable.load(Ordering::Acquire);
+    /// Where the rings stood at the last of the cuts that are in the log now.
+    fn written(&mut self) -> Option<Vec<u64>> {
+        let below = self.commits.written.load(Ordering::Acquire);
         let count = self.cuts.partition_point(|(number, _)| *number < below);
         self.cuts.drain(..count).next_back().map(|(_, emitted)| emitted)
     }
@@ -173,6 +176,7 @@ impl Driver {
         self.pipeline.close_due(drained, now, || marks(sequencer, resumes));
         self.release_held();
         self.board.round(now, produced);
+        self.note_stall(round.emitted > 0);
         if round.emitted > 0 && self.counted.at.elapsed() >= MISSES_EVERY {
             self.count_unnumbered(round.watermark_ns);
         }
@@ -183,13 +187,31 @@ impl Driver {
         }
     }
 
+    /// How long records waited for this round.
+    fn note_stall(&mut self, has_found: bool) {
+        let now = Instant::now();
+        if has_found {
+            self.board.came_round_after(now.duration_since(self.looked));
+        }
+        self.looked = now;
+    }
+
+    /// Waits until what was read has somewhere to go: a nap at a time, never for a thread that is in a call on a file.
+    fn wait_for_room(&mut self) {
+        let since = Instant::now();
+        thread::sleep(self.naps.nap);
+        self.release_held();
+        self.board.held_up(since.elapsed());
+    }
+
     /// Does what was asked for.
     fn obey(&mut self) {
         while let Some(order) = self.inbox.next() {
             match order {
                 Order::Filters(to, answer) => {
+                    let changed = self.in_force.change(&mut self.loaded, &mut self.pipeline, *to);
                     // Who asked may have given up.
-                    let _ = answer.send(self.in_force.change(&mut self.loaded, &mut self.pipeline, *to));
+                    let _ = answer.send(Filtered { settings: self.in_force.settings().clone(), changed });
                 }
                 Order::Lanes(pace, edit, answer) => {
                     let (sequencer, resumes) = (&self.sequencer, self.held.is_some());
@@ -212,7 +234,7 @@ impl Driver {
         if let Some(number) = self.pipeline.take_closed() {
             held.cuts.push_back((number, self.sequencer.emitted()));
         }
-        if let Some(emitted) = held.durable() {
+        if let Some(emitted) = held.written() {
             self.sequencer.release(&emitted);
         }
     }
@@ -262,6 +284,10 @@ impl Driver {
     pub fn run(&mut self, stop: &Stop, until: Option<Instant>) -> Result<()> {
         let mut naps = 0;
         while !stop.is_asked() && until.is_none_or(|t| Instant::now() < t) {
+            if !self.pipeline.has_room() {
+                self.wait_for_room();
+                continue;
+            }
             self.obey();
             self.tend();
             let drained = self.drain();
@@ -296,6 +322,7 @@ impl Driver {
             self.board.set_asleep(false);
         }
         self.loaded.shared.set_sleeping(false);
+        self.looked = Instant::now();
         if let Some(hotplug) = &mut self.hotplug {
             hotplug.look(&self.loaded, &mut self.sequencer, &self.waiter).context("follow a CPU that came online")?;
         }
@@ -307,6 +334,10 @@ impl Driver {
         self.loaded.detach();
         let mut empty_rounds = 0;
         while empty_rounds < 3 {
+            if !self.pipeline.has_room() {
+                self.wait_for_room();
+                continue;
+            }
             if self.drain() != Drained::Nothing {
                 empty_rounds = 0;
             } else {

@@ -5,16 +5,22 @@
 use std::os::fd::OwnedFd;
 
 use anyhow::{Context, Result};
+use rustix::io::Errno;
 use rustix::net::netlink::{self, SocketAddrNetlink};
 use rustix::net::{AddressFamily, RecvFlags, SocketFlags, SocketType, bind, recv, socket_with};
 use weir_bpf::Loaded;
 
-use crate::host::Cpus;
-use crate::order::Sequencer;
+use crate::order::{Sequencer, Source};
 use crate::rings::{CpuRing, Waiter};
 
 /// The kernel's own group of messages about devices.
 const KERNEL_EVENTS: u32 = 1;
+
+/// `online@/devices/system/cpu/cpu1`, and details behind a zero byte.
+fn came_online(message: &[u8]) -> Option<usize> {
+    let cpu = message.split(|byte| *byte == 0).next()?.strip_prefix(b"online@/devices/system/cpu/cpu")?;
+    std::str::from_utf8(cpu).ok()?.parse().ok()
+}
 
 /// Listens for CPUs.
 pub struct Hotplug {
@@ -35,15 +41,18 @@ impl Hotplug {
         Ok(Hotplug { socket })
     }
 
-    /// Whether any message was about a CPU.
-    fn heard(&self) -> bool {
-        let mut heard = false;
+    /// The CPUs that came online since the last look; `None` if the kernel could not keep all of its messages.
+    fn heard(&self) -> Option<Vec<usize>> {
+        let mut online = vec![];
         let mut message = [0u8; 4096];
-        while let Ok((len, _)) = recv(&self.socket, &mut message[..], RecvFlags::DONTWAIT) {
-            let text = &message[..len.min(message.len())];
-            heard |= memchr::memmem::find(text, b"/devices/system/cpu/cpu").is_some();
+        loop {
+            match recv(&self.socket, &mut message[..], RecvFlags::DONTWAIT) {
+                Ok((len, _)) => online.extend(came_online(&message[..len.min(message.len())])),
+                Err(Errno::INTR) => {}
+                Err(Errno::NOBUFS) => return None,
+                Err(_) => return Some(online),
+            }
         }
-        heard
     }
 
     /// Gives every online CPU that has none a ring: known to the reader first, then to the programs.
@@ -51,13 +60,12 @@ impl Hotplug {
     /// # Errors
     /// No memory or capability for another ring.
     pub fn look(&mut self, loaded: &Loaded, sequencer: &mut Sequencer<CpuRing>, waiter: &Waiter) -> Result<()> {
-        if !self.heard() {
-            return Ok(());
-        }
-        let online = Cpus::read()?.online;
+        let heard = self.heard();
         for source in sequencer.sources_mut() {
             let cpu = source.number();
-            if source.ring().is_none() && online.contains(&cpu) {
+            // The list of CPUs is a file, which the reader does not open: whoever gave out a number is online.
+            let is_online = heard.as_ref().map_or_else(|| source.produced() > 0, |heard| heard.contains(&cpu));
+            if source.ring().is_none() && is_online {
                 source.set_ring(loaded.create_ring(cpu)?);
                 if let Some(ring) = source.ring() {
                     waiter.add(ring.fd())?;
@@ -67,5 +75,19 @@ impl Hotplug {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::came_online;
+
+    #[test]
+    fn only_a_cpu_that_comes_online_is_heard() {
+        let message = |text: &str| came_online(text.as_bytes());
+        assert_eq!(message("online@/devices/system/cpu/cpu12\0ACTION=online\0SUBSYSTEM=cpu\0"), Some(12));
+        for other in ["offline@/devices/system/cpu/cpu1\0", "online@/devices/system/memory/memory3\0", "", "add@/x\0"] {
+            assert_eq!(message(other), None, "{other}");
+        }
     }
 }

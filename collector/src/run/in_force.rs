@@ -1,11 +1,8 @@
 //! What the programs were told, and the change of it while they run.
 
-use std::path::PathBuf;
-
 use anyhow::{Context, Result};
 use weir_bpf::{Filters, Lists, Loaded, Settings};
 
-use super::resume::Repin;
 use super::trees::{descendants, follow_all, tasks};
 use crate::config::Filter;
 use crate::pipeline::Pipeline;
@@ -13,33 +10,33 @@ use crate::pipeline::Pipeline;
 /// The settings in force.
 pub struct InForce {
     settings: Settings,
-    /// Whose programs survive the collector: it says there what they were told.
-    spool: Option<PathBuf>,
 }
 
 impl InForce {
-    /// What was loaded; `spool` if it is pinned.
-    pub fn new(settings: Settings, spool: Option<PathBuf>) -> InForce {
-        InForce { settings, spool }
+    /// What was loaded.
+    pub fn new(settings: Settings) -> InForce {
+        InForce { settings }
+    }
+
+    /// What the programs are told now.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
     }
 
     /// Puts other filters in force. What the old ones and the new ones let through is never lost on the way.
     ///
     /// # Errors
-    /// What the kernel or the spool refuses; the filters before are in force again then.
+    /// What the kernel refuses; the filters before are in force again then.
     pub fn change(&mut self, loaded: &mut Loaded, pipeline: &mut Pipeline, to: Filters) -> Result<()> {
-        let repin = self.spool.as_deref().map(Repin::begin).transpose()?;
         let from = self.settings.filters.clone();
         if let Err(error) = change(loaded, pipeline, &from, &to) {
             if let Err(error) = change(loaded, pipeline, &to, &from) {
                 tracing::error!("the filters before could not be put back: {error:#}");
             }
-            repin.map(|repin| repin.end(&self.settings)).transpose()?;
             return Err(error).context("change the filters");
         }
         pipeline.select_paths(&to.paths.only, &to.paths.except);
         self.settings.filters = to;
-        repin.map(|repin| repin.end(&self.settings)).transpose()?;
         Ok(())
     }
 }

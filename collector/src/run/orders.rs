@@ -2,22 +2,32 @@
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::{Context, Result, anyhow};
 use crossbeam_channel::{Receiver, Sender, bounded};
 use rustix::event::{EventfdFlags, eventfd};
-use weir_bpf::Filters;
+use weir_bpf::{Filters, Settings};
 
+use super::resume::Repin;
 use crate::outlet::{Answer, Edit, Edited};
 use crate::pipeline::Pace;
 
 /// One change.
 pub enum Order {
     /// Other filters.
-    Filters(Box<Filters>, Sender<Result<()>>),
+    Filters(Box<Filters>, Sender<Filtered>),
     /// Other lanes.
     Lanes(Pace, Edit, Answer),
+}
+
+/// What the programs are told behind a change of filters, and whether that is what was asked for.
+pub struct Filtered {
+    /// In force now.
+    pub settings: Settings,
+    /// What the kernel refused.
+    pub changed: Result<()>,
 }
 
 /// The reader's end.
@@ -30,16 +40,18 @@ pub struct Inbox {
 pub struct Orders {
     orders: Sender<Order>,
     event: Arc<OwnedFd>,
+    /// The spool whose programs survive the collector: it says what they were told.
+    pinned: Option<PathBuf>,
 }
 
-/// Both ends.
+/// Both ends; `pinned` is the spool whose programs survive the collector.
 ///
 /// # Errors
 /// When the kernel gives no descriptor.
-pub fn orders() -> io::Result<(Orders, Inbox)> {
+pub fn orders(pinned: Option<PathBuf>) -> io::Result<(Orders, Inbox)> {
     let event = Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?);
     let (sender, receiver) = bounded(1);
-    Ok((Orders { orders: sender, event: Arc::clone(&event) }, Inbox { orders: receiver, event }))
+    Ok((Orders { orders: sender, event: Arc::clone(&event), pinned }, Inbox { orders: receiver, event }))
 }
 
 impl Inbox {
@@ -63,11 +75,15 @@ impl Orders {
     /// Puts other filters in force, and waits until they are.
     ///
     /// # Errors
-    /// What the kernel refuses, and the end of the run.
+    /// What the kernel or the spool refuses, and the end of the run.
     pub fn filters(&self, to: Filters) -> Result<()> {
+        // The spool's files are written here: the reader makes no call on any.
+        let repin = self.pinned.as_deref().map(Repin::begin).transpose()?;
         let (answer, answered) = bounded(1);
         self.give(Order::Filters(Box::new(to), answer))?;
-        answered.recv().map_err(|_| ended())?
+        let filtered = answered.recv().map_err(|_| ended())?;
+        repin.map(|repin| repin.end(&filtered.settings)).transpose()?;
+        filtered.changed
     }
 
     /// Changes lanes, and waits until it is done.

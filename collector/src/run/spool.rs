@@ -17,7 +17,7 @@ use crate::outlet::Outlet;
 use crate::privilege;
 use crate::spool::committer::{CommitOptions, Committer};
 use crate::spool::log::{Log, LogOptions};
-use crate::spool::{Spooled, WhenFull, cursor};
+use crate::spool::{Overflow, Spooled, WhenFull, cursor};
 
 /// Where the spool stands when only the durability was asked for.
 pub const SPOOL_DIR: &str = "weir-spool";
@@ -105,7 +105,9 @@ impl Spool {
     pub fn outlet(self, lanes: Vec<Lane>) -> Result<(Outlet, Spooled)> {
         let shared = Arc::clone(self.log.shared());
         if !self.log.is_complete() {
-            return Ok((Outlet::Lanes(lanes, Some(Box::new(self.log))), Spooled { shared, commits: None }));
+            let overflow = privilege::start_reduced(false, || Overflow::start(self.log))?;
+            let overflow = overflow.context("start the thread of the spool")?;
+            return Ok((Outlet::Lanes(lanes, Some(Box::new(overflow))), Spooled { shared, commits: None }));
         }
         let committer = privilege::start_reduced(false, || Committer::start(self.log, self.commit, lanes))?;
         let committer = committer.context("start the thread of the spool")?;

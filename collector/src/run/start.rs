@@ -31,6 +31,7 @@ use crate::command::{Gate, RunAs};
 use crate::config::filter::CgroupIds;
 use crate::config::{Config, Filter, effective_json};
 use crate::host::{Host, clock::boottime_ns};
+use crate::logging;
 use crate::operate::{Board, Facts, Server, Service};
 use crate::order::Sequencer;
 use crate::pipeline::{Pipeline, Selected};
@@ -53,6 +54,8 @@ pub struct Started {
     duration: Option<Duration>,
     stop_wait: Duration,
     began: Instant,
+    /// From the first record to the last, nobody waits for standard error.
+    messages: logging::Detached,
 }
 
 /// What the kernel side is told.
@@ -246,9 +249,9 @@ pub fn start(config: &Config, reread: Reread, command: Option<Vec<OsString>>) ->
     if holds {
         sequencer.hold();
     }
-    let (orders, inbox) = orders().context("make the descriptor that changes a run")?;
-    waiter.add(inbox.fd())?;
     let pinned = pins.as_ref().map(|(_, spool)| spool.clone());
+    let (orders, inbox) = orders(pinned).context("make the descriptor that changes a run")?;
+    waiter.add(inbox.fd())?;
     let mut have_rows = true;
     if let Begin::Over(before) = begin {
         have_rows = before.stood.own.is_none();
@@ -264,7 +267,8 @@ pub fn start(config: &Config, reread: Reread, command: Option<Vec<OsString>>) ->
     }
     say_plan(&loaded);
     if config.context && config.container_names {
-        pipeline.ask_names(context::names(config));
+        let asked = privilege::start_reduced(false, || pipeline.ask_names(context::names(config)))?;
+        asked.context("start the thread that looks for container runtimes")?;
     }
     context::list(&mut pipeline, &host.containers);
     tell_cgroups(&loaded, &mut pipeline);
@@ -279,6 +283,8 @@ pub fn start(config: &Config, reread: Reread, command: Option<Vec<OsString>>) ->
         pipeline.running_containers(before_attach_ns);
     }
     privilege::drop_unneeded(gate.is_some()).context("drop capabilities that only the start needs")?;
+    let messages = logging::detach();
+    pipeline.watch_users().context("start the thread that looks at the database of users")?;
     let hotplug =
         Hotplug::listen(&waiter).inspect_err(|e| tracing::warn!("CPUs that come online are not followed: {e:#}"));
     let watch = Arc::new(Watch::default());
@@ -317,9 +323,10 @@ pub fn start(config: &Config, reread: Reread, command: Option<Vec<OsString>>) ->
         held,
         board: Arc::clone(&board),
         inbox,
-        in_force: InForce::new(settings, pinned),
+        in_force: InForce::new(settings),
         limits: Limits::of(config),
         awaits_names: true,
+        looked: Instant::now(),
     };
     let (duration, stop_wait) = (config.duration, config.stop_wait);
     Ok(Started {
@@ -334,6 +341,7 @@ pub fn start(config: &Config, reread: Reread, command: Option<Vec<OsString>>) ->
         duration,
         stop_wait,
         began: Instant::now(),
+        messages,
     })
 }
 
@@ -377,6 +385,7 @@ impl Started {
         };
         self.board.set_ready();
         Service::ready();
+        self.board.reads_here();
         self.driver.run(&self.stop, until)?;
         self.board.set_stopping();
         Service::stopping(self.stop_wait);
@@ -387,6 +396,7 @@ impl Started {
         let ended = waiting.and_then(|w| w.is_finished().then(|| w.join().ok()).flatten());
         let status = ended.or_else(|| self.signals.status_without_end());
         let reader_left = self.reader_left.is_set();
+        drop(self.messages);
         Ok(Report { identity: self.identity, totals, lanes, retired, reader_left, status, seconds })
     }
 

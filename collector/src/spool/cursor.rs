@@ -3,11 +3,12 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use weir_sinks::{Backlog, BacklogOptions, Progress};
 
 use super::frame::NUMBER_MAX;
-use super::log::{CURSORS, Log, read_whole};
+use super::log::{CURSORS, Log, Shared, read_whole};
 use super::reader::SinkLog;
 use crate::config::SinkStart;
 
@@ -73,15 +74,34 @@ pub fn all(dir: &Path) -> io::Result<Vec<(String, Progress)>> {
     Ok(found)
 }
 
+/// A sink's part of a log that knows of no sink from before this run: no file is asked.
+pub fn begin(shared: &Arc<Shared>, sink: &str, start: SinkStart, next: u64) -> BacklogOptions {
+    let first = match start {
+        SinkStart::Now => next,
+        SinkStart::Oldest => shared.first(),
+    };
+    BacklogOptions {
+        log: Box::new(SinkLog::new(shared, sink, first, None)),
+        log_id: String::new(),
+        progress: None,
+        first,
+        first_sent: next,
+        skipped: false,
+        complete: false,
+    }
+}
+
 /// A sink's part of the log, from where it stood; one that the log does not know begins as `start` says. `next` is the number
 /// of the next cut, which the sink is sent.
 ///
 /// # Errors
 /// When its position is there and cannot be read, or a new one cannot be stored.
 pub fn backlog(log: &Log, sink: &str, start: SinkStart, next: u64) -> io::Result<BacklogOptions> {
-    let (shared, complete) = (log.shared(), log.is_complete());
-    let cursor = complete.then(|| path(log.dir(), sink));
-    let mut progress = if complete { read(log.dir(), sink)?.filter(|p| p.log_id == shared.log_id) } else { None };
+    let shared = log.shared();
+    if !log.is_complete() {
+        return Ok(begin(shared, sink, start, next));
+    }
+    let mut progress = read(log.dir(), sink)?.filter(|p| p.log_id == shared.log_id);
     let first = match start {
         SinkStart::Now => next,
         SinkStart::Oldest => shared.first(),
@@ -97,8 +117,8 @@ pub fn backlog(log: &Log, sink: &str, start: SinkStart, next: u64) -> io::Result
         (progress.next_cut, skipped) = (oldest, true);
     }
     let next_cut = progress.as_ref().map_or(first, |p| p.next_cut);
-    let mut part = SinkLog::new(shared, sink, next_cut, cursor);
-    if progress.is_none() && complete {
+    let mut part = SinkLog::new(shared, sink, next_cut, Some(path(log.dir(), sink)));
+    if progress.is_none() {
         // From here on the log keeps what the sink needs, even if it never comes to a first flush.
         let begins = Progress::begins(&shared.log_id, first);
         part.passed(&begins)?;
@@ -106,11 +126,11 @@ pub fn backlog(log: &Log, sink: &str, start: SinkStart, next: u64) -> io::Result
     }
     Ok(BacklogOptions {
         log: Box::new(part),
-        log_id: if complete { shared.log_id.clone() } else { String::new() },
+        log_id: shared.log_id.clone(),
         progress,
         first,
         first_sent: next,
         skipped,
-        complete,
+        complete: true,
     })
 }

@@ -196,12 +196,34 @@ pub struct Log {
     options: LogOptions,
     shared: Arc<Shared>,
     open: Option<SegmentWriter>,
+    /// Closed since the last sync.
+    closed: Vec<Arc<File>>,
     frames: Vec<u8>,
     next: u64,
     recovered: Recovered,
     new_file: bool,
     complete: bool,
     _lock: File,
+}
+
+/// Files with cuts that are not durable yet.
+pub struct Unsynced {
+    files: Vec<Arc<File>>,
+    /// The log's, if names in it are new.
+    dir: Option<PathBuf>,
+    /// Number behind the last of these cuts.
+    pub next: u64,
+}
+
+impl Unsynced {
+    /// Makes them durable.
+    ///
+    /// # Errors
+    /// When the disk fails; it can be tried again.
+    pub fn sync(&self) -> io::Result<()> {
+        self.files.iter().try_for_each(|file| file.sync_data())?;
+        self.dir.as_deref().map_or(Ok(()), sync_dir)
+    }
 }
 
 fn new_id() -> io::Result<String> {
@@ -309,7 +331,18 @@ impl Log {
         let log_id = if is_lost { begin_file(&options.dir, false)? } else { log_id };
         let shared = Arc::new(Shared::new(log_id, segments, next));
         let frames = vec![];
-        Ok(Log { options, shared, open: None, frames, next, recovered, new_file: false, complete: true, _lock: held })
+        Ok(Log {
+            options,
+            shared,
+            open: None,
+            closed: vec![],
+            frames,
+            next,
+            recovered,
+            new_file: false,
+            complete: true,
+            _lock: held,
+        })
     }
 
     /// Makes it a log of what sinks have no room for: it begins empty, and the next start removes what is left of it.
@@ -414,16 +447,32 @@ impl Log {
         Ok(writer)
     }
 
-    /// Closes the open segment; one without a cut goes.
+    /// Closes the open segment, which the next sync makes durable; one without a cut goes.
     fn close(&mut self) -> io::Result<()> {
         let Some(open) = self.open.take() else { return Ok(()) };
-        open.sync()?;
-        let mut segments = lock(&self.shared.segments);
-        if segments.last().is_some_and(|s| s.path == open.path && s.first == s.next) {
-            segments.pop();
-            fs::remove_file(&open.path)?;
+        let is_empty = |s: &Segment| s.path == open.path && s.first == s.next;
+        let emptied = lock(&self.shared.segments).pop_if(|last| is_empty(last));
+        match emptied {
+            Some(empty) => fs::remove_file(&empty.path),
+            None => {
+                // Nothing of an overflow outlives the run, so it is never synced.
+                self.closed.extend(self.complete.then_some(open.file));
+                Ok(())
+            }
         }
-        Ok(())
+    }
+
+    /// What was appended since the last call, to be synced wherever there is time for it.
+    pub fn unsynced(&mut self) -> Unsynced {
+        let mut files = std::mem::take(&mut self.closed);
+        files.extend(self.open.as_ref().map(|open| Arc::clone(&open.file)));
+        let dir = std::mem::take(&mut self.new_file).then(|| self.options.dir.clone());
+        Unsynced { files, dir, next: self.next }
+    }
+
+    /// Shows the cuts below this number to the readers.
+    pub fn show(&self, next: u64) {
+        self.shared.readable.store(next, Ordering::Release);
     }
 
     /// Makes what was appended durable, if asked to, and shows it to the readers.
@@ -432,14 +481,9 @@ impl Log {
     /// When the disk fails.
     pub fn publish(&mut self, durable: bool) -> io::Result<()> {
         if durable {
-            if let Some(open) = &self.open {
-                open.sync()?;
-            }
-            if std::mem::take(&mut self.new_file) {
-                sync_dir(&self.options.dir)?;
-            }
+            self.unsynced().sync()?;
         }
-        self.shared.readable.store(self.next, Ordering::Release);
+        self.show(self.next);
         Ok(())
     }
 
@@ -449,14 +493,20 @@ impl Log {
             return 0;
         }
         let Some(needed) = self.shared.needed() else { return 0 };
-        let open = self.open.as_ref().map(|o| o.path.clone());
-        let mut segments = lock(&self.shared.segments);
-        let before = segments.len();
-        segments.retain(|s| {
-            let stays = s.next > needed || Some(&s.path) == open.as_ref() || s.next == self.next;
-            stays || fs::remove_file(&s.path).is_err_and(|e| e.kind() != io::ErrorKind::NotFound)
-        });
-        before - segments.len()
+        let open = self.open.as_ref().map(|o| &o.path);
+        let goes = |s: &mut Segment| s.next <= needed && Some(&s.path) != open && s.next != self.next;
+        let gone: Vec<Segment> = lock(&self.shared.segments).extract_if(.., goes).collect();
+        // Never with the list locked: who asks where a cut is must not wait for the disk.
+        let is_there = |s: &Segment| fs::remove_file(&s.path).is_err_and(|e| e.kind() != io::ErrorKind::NotFound);
+        let count = gone.len();
+        let kept: Vec<Segment> = gone.into_iter().filter(is_there).collect();
+        let removed = count - kept.len();
+        if !kept.is_empty() {
+            let mut segments = lock(&self.shared.segments);
+            segments.extend(kept);
+            segments.sort_by_key(|s| s.first);
+        }
+        removed
     }
 
     /// Whether no sink needs anything of it: what is still there only says where the collector stood.

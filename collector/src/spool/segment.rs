@@ -353,7 +353,8 @@ fn read_up_to(file: &File, buffer: &mut [u8], at: u64) -> io::Result<usize> {
 
 /// The segment that is being written.
 pub struct SegmentWriter {
-    file: File,
+    /// Open for writing; whoever syncs has it too.
+    pub file: Arc<File>,
     /// Its file.
     pub path: PathBuf,
     /// Its header.
@@ -378,7 +379,8 @@ impl SegmentWriter {
             let _ = std::fs::remove_file(&path);
             return Err(error);
         }
-        Ok(SegmentWriter { file, path, header, schemas: Schemas::default(), bytes: bytes.len() as u64 })
+        let (file, bytes) = (Arc::new(file), bytes.len() as u64);
+        Ok(SegmentWriter { file, path, header, schemas: Schemas::default(), bytes })
     }
 
     /// Opens a segment to go on behind its last whole frame.
@@ -388,7 +390,7 @@ impl SegmentWriter {
     pub fn go_on(path: &Path, reader: SegmentReader) -> io::Result<SegmentWriter> {
         let file = File::options().write(true).open(path)?;
         let (header, bytes) = (reader.header.clone(), reader.at());
-        Ok(SegmentWriter { file, path: path.to_owned(), header, schemas: reader.into_schemas(), bytes })
+        Ok(SegmentWriter { file: Arc::new(file), path: path.to_owned(), header, schemas: reader.into_schemas(), bytes })
     }
 
     /// Appends whole frames. What a failure leaves behind them is cut off again, so that the file stays whole.

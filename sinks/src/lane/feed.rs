@@ -73,7 +73,7 @@ impl Feed {
                 Ok(None) => {}
                 Err(error) => return Turn::Unreadable(error),
             }
-            if let Some(later) = self.peeked.as_ref().and_then(Item::number) {
+            if let Some(later) = self.peeked.as_ref().and_then(Item::begins) {
                 let text = format!("cut {} is not in the log, although cut {later} has come", self.next);
                 return Turn::Unreadable(io::Error::new(io::ErrorKind::NotFound, text));
             }
@@ -90,7 +90,7 @@ impl Feed {
 
     /// A cut in memory that is the next one.
     fn ready(&mut self) -> Option<Item> {
-        if self.again.front().is_some_and(|item| item.number().is_none_or(|n| n <= self.next)) {
+        if self.again.front().is_some_and(|item| item.begins().is_none_or(|n| n <= self.next)) {
             return self.again.pop_front();
         }
         loop {
@@ -105,15 +105,13 @@ impl Feed {
                 };
             }
             let item = self.peeked.take()?;
-            match item.number() {
-                // Read from the log already.
-                Some(n) if n < self.next && self.log.is_some() => self.let_go(item.bytes),
-                // The ones between are in the log, unless they were lost, which such an item says.
-                Some(n) if n > self.next && self.log.is_some() && item.missed.is_none() => {
-                    self.peeked = Some(item);
-                    return None;
-                }
-                _ => return Some(item),
+            if self.log.is_some() && item.number().is_some_and(|number| number < self.next) {
+                self.let_go(item.bytes); // read from the log already
+            } else if self.log.is_some() && item.begins().is_some_and(|first| first > self.next) {
+                self.peeked = Some(item); // the ones between are in the log
+                return None;
+            } else {
+                return Some(item);
             }
         }
     }
@@ -139,17 +137,18 @@ impl Feed {
     }
 
     /// The worker is done with a cut.
-    pub fn done(&mut self, cut: Option<Arc<crate::Cut>>, bytes: usize) {
-        if self.keeps && bytes > 0 {
-            self.kept_bytes += bytes;
-            self.kept.push_back(Item { missed: None, cut, bytes });
+    pub fn done(&mut self, item: Item) {
+        if self.keeps && item.bytes > 0 {
+            self.kept_bytes += item.bytes;
+            self.kept.push_back(item);
         } else {
-            self.let_go(bytes);
+            self.let_go(item.bytes);
         }
     }
 
-    /// The worker took nothing of the cut: it comes next again.
-    pub fn put_back(&mut self, item: Item) {
+    /// The worker took nothing of the cut, only the account of what was missed before it: the cut comes next again.
+    pub fn put_back(&mut self, mut item: Item) {
+        item.missed = None;
         if let Some(number) = item.number() {
             self.next = number;
         }

@@ -125,7 +125,7 @@ fn an_idle_lane_has_no_timer() {
     let now = Instant::now();
     assert_eq!(worker.deadline(), None, "before the first cut");
     sink.0.lock().unwrap().due = Some(now + SECOND);
-    worker.handle(&mut item(&ledger, 0, false), now);
+    worker.handle(&item(&ledger, 0, false), now);
     assert_eq!(worker.deadline(), Some(now + SECOND), "while something is open");
     worker.tick(now + SECOND);
     assert_eq!(sink.0.lock().unwrap().flushes, 1);
@@ -138,16 +138,16 @@ fn a_failing_sink_is_left_alone_for_the_wait_and_then_tried_with_a_flush_at_once
     let (sink, ledger, mut worker) = worker();
     let now = Instant::now();
     sink.0.lock().unwrap().fails = true;
-    worker.handle(&mut item(&ledger, 0, false), now);
+    worker.handle(&item(&ledger, 0, false), now);
     let retry_at = worker.deadline().expect("a time to try again");
     assert!(retry_at >= now + WAIT / 2 && retry_at <= now + WAIT);
     let offered = sink.0.lock().unwrap().offered;
-    worker.handle(&mut item(&ledger, 1, false), now + SECOND);
+    worker.handle(&item(&ledger, 1, false), now + SECOND);
     assert_eq!(sink.0.lock().unwrap().offered, offered, "drained and counted without an attempt");
     assert!(matches!(&lock(&ledger).state, LaneState::Failing(message) if message == "no room"));
 
     sink.0.lock().unwrap().fails = false;
-    worker.handle(&mut item(&ledger, 2, false), retry_at);
+    worker.handle(&item(&ledger, 2, false), retry_at);
     assert_eq!(sink.0.lock().unwrap().flushes, 1, "only a flush shows that it works again");
     let ledger = lock(&ledger);
     assert_eq!((ledger.errors, ledger.retries, &ledger.state), (1, 1, &LaneState::Working));
@@ -160,7 +160,7 @@ fn losses_reach_a_sink_that_works_again_even_if_no_cut_comes() {
     let (sink, ledger, mut worker) = worker();
     let now = Instant::now();
     sink.0.lock().unwrap().fails = true;
-    worker.handle(&mut item(&ledger, 0, false), now);
+    worker.handle(&item(&ledger, 0, false), now);
     let first = worker.deadline().expect("a time to try again");
     worker.tick(first);
     let second = worker.deadline().expect("another one");
@@ -177,9 +177,9 @@ fn the_last_cut_is_tried_although_the_wait_is_not_over() {
     let (sink, ledger, mut worker) = worker();
     let now = Instant::now();
     sink.0.lock().unwrap().fails = true;
-    worker.handle(&mut item(&ledger, 0, false), now);
+    worker.handle(&item(&ledger, 0, false), now);
     sink.0.lock().unwrap().fails = false;
-    worker.handle(&mut item(&ledger, 1, true), now);
+    worker.handle(&item(&ledger, 1, true), now);
     assert!(worker.ended());
     assert_eq!(worker.deadline(), None);
 }
@@ -190,7 +190,7 @@ fn a_stop_without_a_last_cut_flushes_and_writes_no_end() {
     let now = Instant::now();
     worker.finish(now);
     assert_eq!(sink.0.lock().unwrap().flushes, 0, "nothing was open");
-    worker.handle(&mut item(&ledger, 0, false), now);
+    worker.handle(&item(&ledger, 0, false), now);
     worker.finish(now);
     assert_eq!(sink.0.lock().unwrap().flushes, 1);
     assert!(!worker.ended());
@@ -202,7 +202,7 @@ fn numbers_that_damage_of_the_log_took_are_lost_from_where_the_lane_stood() {
     let now = Instant::now();
     let first = item(&ledger, 0, false);
     let cut = first.cut.clone().expect("a cut");
-    worker.handle(&mut Item { missed: None, cut: Some(Arc::clone(&cut)), bytes: 0 }, now);
+    worker.handle(&Item { missed: None, cut: Some(Arc::clone(&cut)), bytes: 0 }, now);
     let before = Frontier::behind(&cut, None);
     let damaged = Cut {
         number: 1,
@@ -217,8 +217,8 @@ fn numbers_that_damage_of_the_log_took_are_lost_from_where_the_lane_stood() {
         resume: String::new(),
     };
     lock(&ledger).offered(&damaged, &Split::of(&damaged, ClassSet::all(), Some(&before)), Some(&before), false);
-    worker.handle(&mut Item { missed: None, cut: Some(Arc::new(damaged)), bytes: 0 }, now);
-    worker.handle(&mut item(&ledger, 7, false), now);
+    worker.handle(&Item { missed: None, cut: Some(Arc::new(damaged)), bytes: 0 }, now);
+    worker.handle(&item(&ledger, 7, false), now);
     worker.finish(now);
     let written = sink.0.lock().unwrap().written;
     let ledger = lock(&ledger);

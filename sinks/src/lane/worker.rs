@@ -26,8 +26,10 @@ pub(super) fn lock(shared: &Shared) -> MutexGuard<'_, Ledger> {
 }
 
 /// Cuts in a row that found no room in the queue.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Missed {
+    /// Number of the first of them.
+    pub first: u64,
     pub selected: Account,
     pub withheld: Account,
     /// Behind the last of them.
@@ -48,6 +50,11 @@ pub(super) struct Item {
 impl Item {
     pub fn number(&self) -> Option<u64> {
         self.cut.as_ref().map(|cut| cut.number)
+    }
+
+    /// Number of the first cut that it accounts for.
+    pub fn begins(&self) -> Option<u64> {
+        self.missed.as_ref().map(|missed| missed.first).or(self.number())
     }
 }
 
@@ -192,11 +199,11 @@ impl Worker {
     }
 
     /// Takes the next entry of the queue.
-    pub fn handle(&mut self, item: &mut Item, now: Instant) -> After {
-        if let Some(missed) = item.missed.take() {
+    pub fn handle(&mut self, item: &Item, now: Instant) -> After {
+        if let Some(missed) = &item.missed {
             self.stand.owed.lane_full.merge(&missed.selected);
             self.stand.withheld.merge(&missed.withheld);
-            self.stand.frontier = Some(missed.frontier);
+            self.stand.frontier = Some(missed.frontier.clone());
         }
         let Some(cut) = item.cut.clone() else { return After::Done };
         if self.setup.rewinds && !self.fatal { self.cut_or_rewind(&cut, now) } else { self.cut_or_lose(&cut, now) }
