@@ -19,7 +19,7 @@ use server::Server;
 /// The image that every engine has: busybox, started as `sleep 600`.
 pub const IMAGE: &str = "weir-test/busybox:1";
 /// How long an engine may take until it answers.
-const START_MAX: Duration = Duration::from_secs(60);
+const START_MAX: Duration = crate::wait::LIMIT;
 
 /// One engine, until it is dropped.
 pub struct Engine {

@@ -9,3 +9,4 @@ pub mod engine;
 pub mod live;
 pub mod python;
 pub mod skip;
+pub mod wait;

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use crate::capture::{Row, text, weir};
 
 /// How long a row may take to come, with the start of `weir` in a slow machine before it.
-const WAIT_MAX: Duration = Duration::from_secs(120);
+const WAIT_MAX: Duration = crate::wait::LIMIT;
 /// How often the rows that have come are looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 

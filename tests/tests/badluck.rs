@@ -9,8 +9,6 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::thread;
-use std::time::Duration;
 
 use rustix::process::Signal;
 use support::load::{Background, Load, Shape};
@@ -19,6 +17,7 @@ use support::rows::rows;
 use support::skip::{has, is_root, note, skip};
 use support::tmpfs::Tmpfs;
 use support::verified::{ledger, verify};
+use weir_tests::wait;
 
 /// weir's own errors.
 const EXIT_OWN: i32 = 125;
@@ -26,8 +25,6 @@ const EXIT_OWN: i32 = 125;
 const BRIEF: &[&str] = &["--status", "never", "--duration", "100ms"];
 /// Bytes of the small disk.
 const DISK_BYTES: u64 = 4 << 20;
-/// How long the disk stays full: several generations of files.
-const FULL_FOR: Duration = Duration::from_millis(1_200);
 
 /// A directory that everybody may enter, with the program in it.
 fn public_program() -> (tempfile::TempDir, PathBuf) {
@@ -204,7 +201,7 @@ fn a_disk_that_is_full_for_a_while_costs_counted_rows_and_is_used_again() {
     let mut weir = collector(&data, &report);
     wait_for_a_file(&mut weir, &data);
     fill(&disk.join("filler"));
-    thread::sleep(FULL_FOR);
+    wait::until("a flush that finds no room", || weir.stderr_so_far().contains("No space left"));
     let before = parquet_files(&data);
     fs::remove_file(disk.join("filler")).expect("space again");
     assert!(weir.wait_until(|| parquet_files(&data).len() > before.len() + 1), "the disk is not used again");

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use weir_tests::capture::{Capture, Row, number, text};
 use weir_tests::live::Live;
+use weir_tests::wait;
 
 /// Containers of the attribution; `WEIR_TEST_CONTAINERS` says how many otherwise.
 const CONTAINERS: usize = 100;
@@ -52,12 +53,10 @@ impl Container {
     }
 
     fn remove(self) {
-        let started = Instant::now();
-        while let Err(error) = fs::remove_dir(&self.path) {
-            assert_eq!(error.kind(), io::ErrorKind::ResourceBusy, "{error}");
-            assert!(started.elapsed() < Duration::from_secs(5), "{} stays busy", self.path.display());
-            std::thread::sleep(Duration::from_millis(1));
-        }
+        wait::until(format_args!("the end of {}", self.path.display()), || {
+            let removed = fs::remove_dir(&self.path);
+            removed.map_err(|error| assert_eq!(error.kind(), io::ErrorKind::ResourceBusy, "{error}")).is_ok()
+        });
     }
 }
 

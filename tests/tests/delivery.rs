@@ -16,6 +16,7 @@ use support::program::{command, run, weir};
 use support::skip::{is_root, skip};
 use support::tmpfs::Tmpfs;
 use support::verified::verify;
+use weir_tests::wait;
 
 /// Files opened at a time.
 const MARKERS: u64 = 40;
@@ -87,7 +88,7 @@ fn a_full_disk_under_the_spool_makes_the_rings_wait_and_loses_nothing() {
     }
     fs::remove_file(&filler).expect("room again");
     markers.make(MARKERS);
-    thread::sleep(Duration::from_millis(1_500));
+    wait::until("the spool to be written again", || running.stderr_so_far().contains("the spool can be written again"));
     running.signal(Signal::TERM);
     let ended = running.wait().expect_code(0);
     assert!(ended.stderr.contains("wait in the kernel's rings until the spool works again"), "{}", ended.stderr);

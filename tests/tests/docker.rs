@@ -17,7 +17,7 @@ const CONTAINERS: usize = 50;
 /// How long something may take to be seen where nothing says that it is.
 const SHOWN_AFTER: Duration = Duration::from_secs(1);
 /// How long a table may take to show something that is waited for.
-const SHOWN_MAX: Duration = Duration::from_secs(120);
+const SHOWN_MAX: Duration = weir_tests::wait::LIMIT;
 
 /// An engine of the test's own; `None`, with the reason printed, where none can be.
 fn engine() -> Option<Engine> {

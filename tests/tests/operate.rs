@@ -18,7 +18,7 @@ use support::program::{Ended, Running, run, start, weir};
 use support::skip::is_root;
 
 /// How long something may take to show.
-const SHOWS_MAX: Duration = Duration::from_secs(60);
+const SHOWS_MAX: Duration = weir_tests::wait::LIMIT;
 /// How often it is looked for.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// Directories that a command makes.

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rustix::process::Signal;
 use support::delivery::has_bpf_fs;
@@ -17,6 +17,7 @@ use support::program::{Ended, Running, command, run, start, weir};
 use support::skip::{is_root, note, skip};
 use support::verified::verify;
 use weir_tests::brokers::nats;
+use weir_tests::wait;
 
 /// Between two files that are opened.
 const PAUSE: Duration = Duration::from_micros(500);
@@ -131,11 +132,8 @@ impl Changing {
     }
 
     fn wait_until_said(&self, text: &str, times: usize) {
-        let deadline = Instant::now() + Duration::from_secs(60);
-        while self.running().stderr_so_far().matches(text).count() < times {
-            assert!(Instant::now() < deadline, "{}", self.running().stderr_so_far());
-            thread::sleep(Duration::from_millis(5));
-        }
+        let said = || self.running().stderr_so_far();
+        wait::until(format_args!("{text:?}, {times} times"), || said().matches(text).count() >= times);
     }
 
     fn stop(&mut self) -> Ended {

@@ -13,7 +13,7 @@ use weir_schema::wire::{HEADER, HEADER_SIZE, offset_of};
 use weir_schema::{CLASSES, Class, ClassId, action_by_id, column::read_int};
 
 /// How long a row may take to come: those of interrupts are not there when the call returns.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(300);
 const RING_BYTES: u32 = 1 << 20;
 
 fn class() -> &'static Class {

@@ -12,7 +12,7 @@ use weir_collector::names::{Answer, Limits, Metadata, Names, Runtime, Sockets};
 use cri::Pod;
 use weir_tests::engine::{Engine, IMAGE};
 
-const ANSWER_MAX: Duration = Duration::from_secs(30);
+const ANSWER_MAX: Duration = weir_tests::wait::LIMIT;
 
 fn of_docker(socket: PathBuf) -> Result<Names> {
     Ok(Names::start(Sockets { docker: vec![socket], cri: Vec::new() }, Limits::default())?)

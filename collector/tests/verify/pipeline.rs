@@ -18,7 +18,7 @@ use super::files::{batch, lines_report, read_plain, verify_path, write_plain};
 use super::script::{BOOT_ID, EPOCH, Fate, HOST, OFFSET_NS, Row, play};
 
 /// Longest wait for a lane to finish.
-const STOP_MAX: Duration = Duration::from_secs(60);
+const STOP_MAX: Duration = Duration::from_secs(300);
 
 fn identity() -> Identity {
     Identity { host: HOST.into(), boot_id: BOOT_ID.into(), epoch: EPOCH }

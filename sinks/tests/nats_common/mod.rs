@@ -30,7 +30,7 @@ pub fn file_batch(first: usize, count: usize) -> Batch {
 }
 
 /// Longest that anything may take before a test fails.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_secs(300);
 /// Between two looks at something that cannot be waited for.
 const LOOK: Duration = Duration::from_millis(20);
 

@@ -17,7 +17,7 @@ use crate::skip::skipped;
 /// Variable that names the program.
 pub const PROGRAM: &str = "WEIR_TEST_NATS_SERVER";
 /// How long a server may take to answer.
-const START_WAIT: Duration = Duration::from_secs(60);
+const START_WAIT: Duration = crate::wait::LIMIT;
 /// Pause between two questions.
 const ASK_EVERY: Duration = Duration::from_millis(20);
 

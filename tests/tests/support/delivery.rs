@@ -14,7 +14,7 @@ use super::skip::skip;
 use super::verified::{Verified, verify};
 
 /// How long a consumer waits for another message, s.
-const IDLE_S: &str = "5";
+const IDLE_S: &str = "10";
 
 /// Files whose opening is recorded.
 pub struct Markers {

@@ -2,10 +2,8 @@
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::time::Duration;
 
-/// How long an answer may take.
-const ANSWER_MAX: Duration = Duration::from_secs(20);
+use weir_tests::wait::LIMIT;
 
 /// An answer.
 #[derive(Debug)]
@@ -18,7 +16,7 @@ pub struct Answer {
 /// `GET path`.
 pub fn get(address: SocketAddr, path: &str) -> Answer {
     let mut stream = TcpStream::connect(address).unwrap_or_else(|e| panic!("connect to {address}: {e}"));
-    stream.set_read_timeout(Some(ANSWER_MAX)).expect("a limit");
+    stream.set_read_timeout(Some(LIMIT)).expect("a limit");
     write!(stream, "GET {path} HTTP/1.1\r\nHost: weir\r\n\r\n").expect("ask");
     let mut text = String::new();
     stream.read_to_string(&mut text).unwrap_or_else(|e| panic!("the answer to {path}: {e}"));

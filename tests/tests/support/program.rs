@@ -9,11 +9,10 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
+use weir_tests::wait::{LIMIT, LOOK_EVERY};
 
 /// How long any run may take before the test gives up on it.
-const RUN_MAX: Duration = Duration::from_secs(120);
-/// How often an end or a file is looked for.
-const LOOK_EVERY: Duration = Duration::from_millis(5);
+const RUN_MAX: Duration = LIMIT;
 
 /// Where the program is: `WEIR_BIN`, else what a build of the workspace made.
 pub fn binary() -> PathBuf {
