@@ -117,10 +117,17 @@ impl Trace {
     }
 
     /// Lets go, and returns what it saw.
-    fn end(self) -> String {
+    fn end(&mut self) -> String {
         self.strace.signal(Signal::INT);
-        self.strace.wait();
+        assert!(self.strace.wait_until(|| false) || self.strace.has_ended(), "strace stays");
         fs::read_to_string(&self.log).expect("what strace saw")
+    }
+}
+
+impl Drop for Trace {
+    /// A test that fails leaves no call held up.
+    fn drop(&mut self) {
+        self.strace.signal(Signal::KILL);
     }
 }
 
@@ -185,7 +192,7 @@ fn calls_of_the_reader(spool_mode: Option<&str>) -> Vec<Call> {
     let mut running = collector(&config, &[]);
     wait_for_a_file(&mut running, &scratch.join("parquet"), &markers);
     let address = address_in(&running.stderr_so_far());
-    let trace = Trace::start(&running, scratch, &[]);
+    let mut trace = Trace::start(&running, scratch, &[]);
     let lookalike = Lookalike::make();
     let read = metrics(address).sum("weir_records_total");
     for n in 1..=PORTIONS {
@@ -266,7 +273,7 @@ fn a_write_of_the_spool_that_stands_still_holds_up_only_who_needs_it() {
     let address = address_in(&running.stderr_so_far());
     // Only the spool writes at places of its own choice.
     let inject = format!("inject=pwrite64:{FOR_EVER}");
-    let trace = Trace::start(&running, scratch, &["-f", "-e", "trace=pwrite64", "-e", &inject]);
+    let mut trace = Trace::start(&running, scratch, &["-f", "-e", "trace=pwrite64", "-e", &inject]);
     make_until(&mut running, &mut markers, address, |running, _| is_held_up(running));
     let rounds = metrics(address).sum("weir_reader_rounds_total");
     let rows = |metrics: &Metrics| metrics.value("weir_sink_rows_total", &[("sink", "stdout"), ("class", "file")]);
@@ -296,7 +303,7 @@ fn a_sync_of_the_spool_that_takes_long_keeps_no_room_of_the_rings() {
     wait_for_a_file(&mut running, &scratch.join("parquet"), &markers);
     let address = address_in(&running.stderr_so_far());
     let inject = format!("inject=fdatasync,fsync:{FOR_EVER}");
-    let trace = Trace::start(&running, scratch, &["-f", "-e", "trace=fdatasync,fsync", "-e", &inject]);
+    let mut trace = Trace::start(&running, scratch, &["-f", "-e", "trace=fdatasync,fsync", "-e", &inject]);
     make_until(&mut running, &mut markers, address, |running, _| is_held_up(running));
     let (read, lost) = (metrics(address).sum("weir_records_total"), metrics(address).sum("weir_lost_total"));
     for n in 1..=PORTIONS {

@@ -104,10 +104,20 @@ pub fn run_into(command: &mut Command, stdout: impl Into<Stdio>) -> Ended {
     start_with_stdout(command, none, stderr).wait()
 }
 
-fn all_of(mut file: File) -> Vec<u8> {
+fn all_of(mut file: &File) -> Vec<u8> {
     let mut bytes = vec![];
     file.rewind().and_then(|()| file.read_to_end(&mut bytes)).expect("read what the program printed");
     bytes
+}
+
+impl Drop for Running {
+    /// A test that fails leaves nothing running that could disturb the next one.
+    fn drop(&mut self) {
+        if !matches!(self.child.try_wait(), Ok(Some(_))) {
+            let _ = self.child.kill();
+            let _ = self.child.wait();
+        }
+    }
 }
 
 impl Running {
@@ -144,12 +154,12 @@ impl Running {
             if Instant::now() > deadline {
                 let _ = self.child.kill();
                 let _ = self.child.wait();
-                panic!("no end after {RUN_MAX:?}:\n{}", String::from_utf8_lossy(&all_of(self.stderr)));
+                panic!("no end after {RUN_MAX:?}:\n{}", String::from_utf8_lossy(&all_of(&self.stderr)));
             }
             thread::sleep(LOOK_EVERY);
         };
-        let stderr = String::from_utf8_lossy(&all_of(self.stderr)).into_owned();
-        Ended { status, stdout: all_of(self.stdout), stderr }
+        let stderr = String::from_utf8_lossy(&all_of(&self.stderr)).into_owned();
+        Ended { status, stdout: all_of(&self.stdout), stderr }
     }
 
     /// Waits until something is there, or the program has ended; returns whether it is there.
