@@ -3,6 +3,7 @@
 mod lane_common;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::io;
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
@@ -14,8 +15,8 @@ use proptest::prelude::*;
 use weir_schema::{CLASSES, ClassId, Reason};
 use weir_sinks::lane::{LaneState, Policy};
 use weir_sinks::{
-    Batch, ClassSet, Cut, Lane, LaneOptions, LossAction, LossRow, Position, Progress, Receipt, Sink, SinkError, Tally,
-    loss_batch,
+    Backlog, BacklogOptions, Batch, ClassSet, Cut, Lane, LaneOptions, LaneReport, LossAction, LossRow, Position,
+    Progress, Receipt, Sent, Sink, SinkError, Tally, Waiting, loss_batch,
 };
 
 /// Longest time a test waits for a lane.
@@ -363,6 +364,10 @@ fn set_gate(gate: &Gate, closed: bool) {
 }
 
 fn lane(case: &Case, visible: &Visible, gate: &Gate) -> Lane {
+    lane_with(case, visible, gate, None)
+}
+
+fn lane_with(case: &Case, visible: &Visible, gate: &Gate, log: Option<BacklogOptions>) -> Lane {
     let options = LaneOptions {
         cuts_max: case.cuts_max,
         bytes_max: case.bytes_max,
@@ -381,7 +386,135 @@ fn lane(case: &Case, visible: &Visible, gate: &Gate) -> Lane {
         visible: Arc::clone(visible),
         gate: Arc::clone(gate),
     };
-    Lane::start(options, Box::new(sink)).expect("a thread")
+    Lane::start_with(options, Box::new(sink), log).expect("a thread")
+}
+
+/// A log in memory.
+#[derive(Clone, Default)]
+struct Memory(Arc<Mutex<BTreeMap<u64, Arc<Cut>>>>);
+
+impl Backlog for Memory {
+    fn read(&mut self, number: u64) -> io::Result<Option<Arc<Cut>>> {
+        Ok(self.0.lock().expect("log").get(&number).cloned())
+    }
+
+    fn passed(&mut self, _: &Progress) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Memory {
+    fn options(&self) -> BacklogOptions {
+        BacklogOptions {
+            log: Box::new(self.clone()),
+            log_id: String::new(),
+            progress: None,
+            first: 0,
+            first_sent: 0,
+            skipped: false,
+            complete: false,
+        }
+    }
+}
+
+/// What becomes of the cuts on their way to the log, before another one is sent.
+#[derive(Debug, Clone, Copy)]
+struct Turn {
+    /// So many come to their end.
+    cuts: usize,
+    /// The log cannot be written.
+    fails: bool,
+    /// The sender looks what became of them.
+    looks: bool,
+}
+
+fn turn() -> impl Strategy<Value = Turn> {
+    (0..4usize, prop::bool::weighted(0.2), prop::bool::weighted(0.7)).prop_map(|(cuts, fails, looks)| Turn {
+        cuts,
+        fails,
+        looks,
+    })
+}
+
+/// Cuts on their way to a log, at most.
+const UNDER_WAY_MAX: usize = 3;
+
+/// A log that is written elsewhere, later, and not always; the protocol is that of the collector's overflow.
+#[derive(Default)]
+struct Elsewhere {
+    log: Memory,
+    under_way: VecDeque<(Arc<Cut>, Waiting, u32)>,
+    done: VecDeque<(u64, Option<Arc<Cut>>)>,
+    attempt: u32,
+    failed: Option<u32>,
+}
+
+impl Elsewhere {
+    fn work(&mut self, turn: Turn) {
+        for _ in 0..turn.cuts {
+            let Some((cut, waiting, attempt)) = self.under_way.pop_front() else { return };
+            let number = cut.number;
+            if turn.fails || self.failed == Some(attempt) {
+                self.failed = Some(attempt);
+                self.done.push_back((number, Some(cut)));
+            } else {
+                self.log.0.lock().expect("log").insert(number, cut);
+                waiting.wake();
+                self.done.push_back((number, None));
+            }
+        }
+    }
+
+    fn tell(&mut self, lane: &mut Lane) {
+        let mut has_failed = false;
+        for (number, lost) in self.done.drain(..) {
+            has_failed |= lost.is_some();
+            lost.iter().for_each(|cut| lane.not_logged(cut));
+            lane.settled(number);
+        }
+        self.attempt += u32::from(has_failed);
+    }
+
+    fn send(&mut self, lane: &mut Lane, cut: &Arc<Cut>) {
+        match lane.send(cut) {
+            Sent::Done => {}
+            Sent::ToLog if self.under_way.len() + self.done.len() >= UNDER_WAY_MAX => lane.not_logged(cut),
+            Sent::ToLog => {
+                let waiting = lane.waits_for(cut.number);
+                assert!(lane.is(&waiting));
+                self.under_way.push_back((Arc::clone(cut), waiting, self.attempt));
+            }
+        }
+    }
+}
+
+/// The same as [`run`], of a lane whose overflow is written elsewhere.
+fn overflow(case: &Case, turns: &[Turn]) {
+    let (visible, gate) = (Visible::default(), Gate::default());
+    let mut elsewhere = Elsewhere::default();
+    let mut lane = lane_with(case, &visible, &gate, Some(elsewhere.log.options()));
+    let watch = lane.watch();
+    let mut stream = Stream::default();
+    for (i, attempts) in case.cuts.iter().enumerate() {
+        if case.hangs[i] {
+            let closed = *gate.0.lock().expect("gate");
+            set_gate(&gate, !closed);
+        }
+        elsewhere.work(turns[i]);
+        if turns[i].looks {
+            elsewhere.tell(&mut lane);
+        }
+        elsewhere.send(&mut lane, &Arc::new(stream.cut(attempts, false)));
+        assert_eq!(watch.ledger().balance(), [], "at any moment");
+    }
+    if case.with_last {
+        elsewhere.send(&mut lane, &Arc::new(stream.cut(&[], true)));
+    }
+    elsewhere.work(Turn { cuts: usize::MAX, ..turns[0] });
+    elsewhere.tell(&mut lane);
+    set_gate(&gate, false);
+    let report = lane.stop(Instant::now() + STOP_MAX);
+    expect_all_accounted(case, &report, &visible.lock().expect("visible"));
 }
 
 fn run(case: &Case) {
@@ -402,12 +535,15 @@ fn run(case: &Case) {
     }
     set_gate(&gate, false);
     let report = lane.stop(Instant::now() + STOP_MAX);
+    expect_all_accounted(case, &report, &visible.lock().expect("visible"));
+}
 
+/// The sink's rows and the lane's ledger account for every number, and say the same.
+fn expect_all_accounted(case: &Case, report: &LaneReport, generations: &[Vec<Seen>]) {
     assert!(report.finished, "{report:?}");
     assert_eq!(report.ledger.balance(), []);
     assert!(case.with_last || !report.ended);
-    let generations = visible.lock().expect("visible").clone();
-    let shown = verify(&generations, report.ended);
+    let shown = verify(generations, report.ended);
     let rows: usize = generations.iter().map(Vec::len).sum();
     assert_eq!(report.ledger.rows_delivered(), rows as u64);
     let pending: i64 = report.ledger.cpus.values().map(|c| c.pending).sum();
@@ -432,6 +568,13 @@ proptest! {
     #[test]
     fn rows_gaps_and_aggregates_are_all_numbers_whatever_the_sink_does(case in case()) {
         run(&case);
+    }
+
+    #[test]
+    fn no_number_is_without_an_account_whatever_becomes_of_an_overflow(
+        case in case(), turns in prop::collection::vec(turn(), 20)
+    ) {
+        overflow(&case, &turns);
     }
 }
 
