@@ -60,7 +60,7 @@ fn to_log(dir: &Path) -> Result<Outlet> {
         .with_context(|| format!("open the spool {}", dir.display()))?;
     let shared = log.shared();
     let backlog = BacklogOptions {
-        log: Box::new(SinkLog::new(shared, NAME, 0, Some(cursor::path(dir, NAME)))),
+        log: Box::new(SinkLog::new(shared, NAME, 0, Some(cursor::Place::of(log.dir(), NAME)))),
         log_id: shared.log_id.clone(),
         progress: Some(Progress::begins(&shared.log_id, 0)),
         first: 0,

@@ -2,15 +2,18 @@
 //!
 //! A link that is pinned keeps its program attached, and a ring that is pinned keeps its records, whatever becomes of the
 //! process that made them. The directory `complete` is made last: pins without it are those of a start that failed.
+//!
+//! Everybody can make directories and links in most BPF file systems, so every look-up begins with a walk that takes none but
+//! root's ([`Pins::open`]). Below a directory that only root can write, a path leads where it led.
 
-use std::ffi::CString;
-use std::fs;
+use std::ffi::{CString, OsStr};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use libbpf_rs::{MapCore, MapHandle};
+use weir_files::Dir;
 
 use crate::Error;
 
@@ -44,9 +47,29 @@ impl Pins {
         &self.dir
     }
 
-    /// Whether a whole load is pinned.
+    /// Whether a whole load is pinned, by root.
     pub fn is_complete(&self) -> bool {
-        self.dir.join(COMPLETE).is_dir()
+        self.open().and_then(|dir| dir.subdir(COMPLETE)).is_ok()
+    }
+
+    /// The file system that the directory is in.
+    fn mount(&self) -> io::Result<Dir> {
+        let parent = self.dir.parent().unwrap_or(Path::new("/"));
+        let mount = Dir::open_given(parent, None)?;
+        if mount.file_system()? != BPF_FS_MAGIC {
+            let text = format!("no BPF file system is mounted there: `mount -t bpf bpf {}`", parent.display());
+            return Err(io::Error::new(io::ErrorKind::NotFound, text));
+        }
+        Ok(mount)
+    }
+
+    fn name(&self) -> io::Result<&OsStr> {
+        let none = || io::Error::new(io::ErrorKind::InvalidInput, format!("{} has no name", self.dir.display()));
+        self.dir.file_name().ok_or_else(none)
+    }
+
+    fn open(&self) -> io::Result<Dir> {
+        self.mount()?.subdir(self.name()?)
     }
 
     /// Makes the directories, and removes what a start that failed left in them.
@@ -56,16 +79,13 @@ impl Pins {
     pub fn prepare(&self) -> Result<(), Error> {
         let parent = self.dir.parent().unwrap_or(Path::new("/"));
         let what = || format!("pin under {}", parent.display());
-        let is_bpf = rustix::fs::statfs(parent).is_ok_and(|s| i128::from(s.f_type) == BPF_FS_MAGIC);
-        if !is_bpf {
-            let text = format!("no BPF file system is mounted there: `mount -t bpf bpf {}`", parent.display());
-            return Err(Error::io(what())(io::Error::new(io::ErrorKind::NotFound, text)));
-        }
-        self.remove().map_err(Error::io(what()))?;
-        for dir in [LINKS, MAPS, PROGRAMS, RINGS] {
-            fs::create_dir_all(self.dir.join(dir)).map_err(Error::io(what()))?;
-        }
-        Ok(())
+        let make = || {
+            let mount = self.mount()?;
+            self.remove()?;
+            let dir = mount.make_subdir(self.name()?)?;
+            [LINKS, MAPS, PROGRAMS, RINGS].iter().try_for_each(|name| dir.make_subdir(name).map(drop))
+        };
+        make().map_err(Error::io(what()))
     }
 
     /// Everything is pinned.
@@ -73,7 +93,8 @@ impl Pins {
     /// # Errors
     /// When the directory cannot be made.
     pub fn complete(&self) -> Result<(), Error> {
-        fs::create_dir(self.dir.join(COMPLETE)).map_err(Error::io("complete the pins"))
+        let made = self.open().and_then(|dir| dir.make_subdir(COMPLETE));
+        made.map(drop).map_err(Error::io("complete the pins"))
     }
 
     /// Removes all pins, links first: what nobody else holds is detached and freed.
@@ -82,16 +103,19 @@ impl Pins {
     /// When something cannot be removed.
     pub fn remove(&self) -> io::Result<()> {
         let gone = |e: io::Error| if e.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(e) };
-        fs::remove_dir(self.dir.join(COMPLETE)).or_else(gone)?;
-        for dir in [LINKS, PROGRAMS, RINGS, MAPS] {
-            let dir = self.dir.join(dir);
-            match fs::read_dir(&dir) {
-                Ok(entries) => entries.flatten().try_for_each(|entry| fs::remove_file(entry.path()))?,
+        let mount = self.mount()?;
+        let Some(dir) = mount.subdir(self.name()?).map(Some).or_else(|e| gone(e).map(|()| None))? else {
+            return Ok(());
+        };
+        dir.remove_dir(COMPLETE).or_else(gone)?;
+        for name in [LINKS, PROGRAMS, RINGS, MAPS] {
+            match dir.subdir(name) {
+                Ok(pins) => pins.list()?.iter().try_for_each(|pin| pins.remove(&pin.name))?,
                 Err(error) => gone(error)?,
             }
-            fs::remove_dir(&dir).or_else(gone)?;
+            dir.remove_dir(name).or_else(gone)?;
         }
-        fs::remove_dir(&self.dir).or_else(gone)
+        mount.remove_dir(self.name()?).or_else(gone)
     }
 
     pub(crate) fn link(&self, name: &str) -> PathBuf {
@@ -112,8 +136,9 @@ impl Pins {
 
     /// Names of the programs that are attached.
     pub(crate) fn links(&self) -> Result<Vec<String>, Error> {
-        let entries = fs::read_dir(self.dir.join(LINKS)).map_err(Error::io("list the pinned links"))?;
-        Ok(entries.flatten().map(|e| e.file_name().to_string_lossy().into_owned()).collect())
+        let entries = self.open().and_then(|dir| dir.subdir(LINKS)?.list());
+        let entries = entries.map_err(Error::io("list the pinned links"))?;
+        Ok(entries.iter().filter_map(|entry| entry.text().map(str::to_owned)).collect())
     }
 
     /// The descriptor of a map.

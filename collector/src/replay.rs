@@ -7,17 +7,18 @@ mod progress;
 mod span;
 mod waits;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+use weir_files::Dir;
 use weir_sinks::{Backlog, BacklogOptions, Identity, LaneReport, Progress};
 
 use crate::config::Config;
-use crate::host::Host;
+use crate::host::{Caller, Host};
 use crate::run::sinks::{self, Run};
-use crate::spool::log::Shared;
+use crate::spool::log::{CURSORS, Shared};
 use crate::spool::{LogReader, cursor};
 
 pub use played::{Pace, Played};
@@ -48,6 +49,15 @@ pub struct Options {
 /// Name of a sink's position in the capture.
 fn place(sink: &str) -> String {
     format!("replay-{sink}")
+}
+
+/// The capture once more, to keep positions in; `None` where weir does not write.
+fn positions(capture: &Path) -> Option<Dir> {
+    let opened = Dir::open_given(capture, Caller::owner()).and_then(|dir| dir.make_subdir(CURSORS).map(|_| dir));
+    let warn = |error: &std::io::Error| {
+        tracing::warn!(path = %capture.display(), "an interrupted replay cannot be resumed: {error}");
+    };
+    opened.inspect_err(warn).ok()
 }
 
 /// Plays the capture into the sinks of the configuration.
@@ -82,11 +92,12 @@ pub fn replay(config: &Config, options: &Options) -> Result<Vec<LaneReport>> {
         let log = Played::new(&shared, options, None, Arc::clone(&counters));
         vec![sinks::discard(&run, backlog(log, this, None))?]
     } else {
+        let positions = positions(&options.dir);
         sinks::from_log(&run, |sink| {
-            let stored = if options.resume { cursor::read(&options.dir, &place(sink))? } else { None };
+            let stored = if options.resume { cursor::read(&shared.dir, &place(sink))? } else { None };
             let log_id = stored.as_ref().map_or_else(|| this.clone(), |p| p.log_id.clone());
-            let place = cursor::path(&options.dir, &place(sink));
-            Ok(backlog(Played::new(&shared, options, Some(place), Arc::clone(&counters)), log_id, stored))
+            let place = positions.as_ref().map(|dir| cursor::Place::of(dir, &place(sink)));
+            Ok(backlog(Played::new(&shared, options, place, Arc::clone(&counters)), log_id, stored))
         })?
     };
     let watched = lanes.iter().map(weir_sinks::Lane::watch).collect();

@@ -94,13 +94,23 @@ impl Dir {
     /// Whether it is still to be found where it was.
     pub fn is_there(&self) -> bool {
         let same = |now: Stat| (now.st_dev, now.st_ino) == (self.stat.st_dev, self.stat.st_ino);
-        let _guard = self.assume();
-        rustix::fs::stat(&self.path).is_ok_and(same)
+        // Whoever owns it may not be let into the directories above it.
+        let as_thread = rustix::fs::stat(&self.path);
+        as_thread.is_ok_and(same) || {
+            let _guard = self.assume();
+            rustix::fs::stat(&self.path).is_ok_and(same)
+        }
     }
 
     /// Who owns what is made in it: whoever may write a directory may have what is made there.
     pub(crate) fn ids(&self) -> (u32, u32) {
         Identity::of(&self.stat, &self.trust).map_or((self.stat.st_uid, self.stat.st_gid), |identity| identity.ids())
+    }
+
+    /// Nothing is written where weir only looks.
+    pub(crate) fn to_write(&self) -> io::Result<()> {
+        let text = || format!("{} was opened to read only", self.path.display());
+        if self.trust.everybody { Err(io::Error::new(io::ErrorKind::Unsupported, text())) } else { Ok(()) }
     }
 
     /// Takes on the identity that its calls run as.
@@ -121,6 +131,7 @@ impl Dir {
     /// # Errors
     /// The same, or when it cannot be made.
     pub fn make_subdir(&self, name: impl AsRef<Path>) -> io::Result<Dir> {
+        self.to_write()?;
         beneath::parts(name.as_ref())?.into_iter().try_fold(self.clone(), |at, part| match at.step(part) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 let place = Place { fd: at.fd.try_clone()?, stat: at.stat, path: at.path.clone() };
@@ -158,6 +169,9 @@ impl Dir {
     }
 
     pub(crate) fn open_as(&self, name: &Path, flags: OFlags, writes: bool) -> io::Result<File> {
+        if writes {
+            self.to_write()?;
+        }
         let (dir, name) = self.above(name)?;
         let file = {
             let _guard = dir.assume();

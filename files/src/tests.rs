@@ -152,6 +152,10 @@ fn who_only_looks_opens_regular_files_of_anybody_and_no_links() {
     assert!(dir.read("file", 3).is_err(), "more than asked for");
     assert_eq!(refusal(dir.open("link")).what, "is a link where weir has a file");
     assert_eq!(refusal(dir.open("fifo")).what, "is a FIFO where weir has a file");
+    for written in [dir.append("file"), dir.create("file"), dir.create_new("new"), dir.open_to_write("file")] {
+        assert_eq!(written.err().expect("nothing is written").kind(), std::io::ErrorKind::Unsupported);
+    }
+    assert!(dir.remove("file").is_err() && dir.make_subdir("new").is_err() && dir.rename("file", &dir, "x").is_err());
     assert!(open_to_read(&scratch.path().join("link")).is_ok(), "a path that somebody names leads where it leads");
     assert_eq!(refusal(open_to_read(&scratch.path().join("fifo"))).what, "is a FIFO");
     assert_eq!(refusal(open_to_read("/dev/zero".as_ref())).what, "is a device");

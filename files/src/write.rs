@@ -25,6 +25,7 @@ impl Dir {
     /// # Errors
     /// When something has the name, or it cannot be made.
     pub fn create_new(&self, name: impl AsRef<Path>) -> io::Result<File> {
+        self.to_write()?;
         let (dir, name) = self.above(name.as_ref())?;
         Ok(dir.make(&name)?)
     }
@@ -34,6 +35,7 @@ impl Dir {
     /// # Errors
     /// When a directory has the name, or the file cannot be made.
     pub fn create(&self, name: impl AsRef<Path>) -> io::Result<File> {
+        self.to_write()?;
         let (dir, name) = self.above(name.as_ref())?;
         for _ in 0..3 {
             match dir.make(&name) {
@@ -140,6 +142,7 @@ impl Dir {
     /// # Errors
     /// When a directory has that name, or the file system refuses.
     pub fn rename(&self, from: impl AsRef<Path>, to: &Dir, new: impl AsRef<Path>) -> io::Result<()> {
+        self.to_write()?;
         let (above, from) = self.above(from.as_ref())?;
         let (to, new) = to.above(new.as_ref())?;
         let renamed = {
@@ -157,6 +160,7 @@ impl Dir {
     /// # Errors
     /// [`io::ErrorKind::AlreadyExists`] when it is; else the same.
     pub fn rename_new(&self, from: impl AsRef<Path>, to: &Dir, new: impl AsRef<Path>) -> io::Result<()> {
+        self.to_write()?;
         let (above, from) = self.above(from.as_ref())?;
         let (to, new) = to.above(new.as_ref())?;
         let _guard = above.assume();
@@ -187,6 +191,7 @@ impl Dir {
     }
 
     fn unlink(&self, name: &Path, flags: AtFlags) -> io::Result<()> {
+        self.to_write()?;
         let (dir, name): (Dir, OsString) = self.above(name)?;
         let _guard = dir.assume();
         Ok(unlinkat(&*dir.fd, &name, flags)?)

@@ -4,18 +4,15 @@
 //! of the first row, so the same rows refused again are the same files. The reason is written first: a payload is never
 //! without one.
 
-use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use serde_json::json;
+use weir_files::{Dir, Kind, Owner};
 
 use crate::file_names::{BOOT_DIGITS, HOST_BYTES_MAX, safe};
 use crate::payload::{PayloadFormat, RowIdentity};
-use crate::private;
 
-/// Ending of files in the making.
-const UNFINISHED: &str = ".unfinished";
 /// Ending of the files with reasons.
 const REASON: &str = ".reason.json";
 
@@ -52,9 +49,10 @@ pub struct DeadLetterCounts {
 /// The dead letters of one sink.
 #[derive(Debug)]
 pub struct DeadLetters {
+    /// As it was given, with the sink's name.
     dir: PathBuf,
     bytes_max: u64,
-    owner: Option<(u32, u32)>,
+    owner: Owner,
     /// Bytes are counted when the first letter comes: most sinks never have one.
     counted: bool,
     counts: DeadLetterCounts,
@@ -62,7 +60,7 @@ pub struct DeadLetters {
 
 impl DeadLetters {
     /// Letters go to `<dir>/<sink>`, which is made with the first one; files and directory are given to `owner`.
-    pub fn new(dir: &Path, sink: &str, bytes_max: u64, owner: Option<(u32, u32)>) -> DeadLetters {
+    pub fn new(dir: &Path, sink: &str, bytes_max: u64, owner: Owner) -> DeadLetters {
         let dir = dir.join(safe(sink, HOST_BYTES_MAX));
         DeadLetters { dir, bytes_max, owner, counted: false, counts: DeadLetterCounts::default() }
     }
@@ -101,41 +99,25 @@ impl DeadLetters {
 
     /// `None` if there is no room for it.
     fn try_put(&mut self, letter: &Letter<'_>) -> io::Result<Option<PathBuf>> {
-        self.make_dir()?;
+        let dir = Dir::create_given(&self.dir, self.owner)?;
         if !self.counted {
-            self.counts.bytes = bytes_in(&self.dir)?;
+            self.counts.bytes = bytes_in(&dir)?;
             self.counted = true;
         }
         let stem = stem(letter);
-        let payload = self.dir.join(format!("{stem}.{}", ending(letter.format)));
-        let reason = self.dir.join(format!("{stem}{REASON}"));
+        let payload = format!("{stem}.{}", ending(letter.format));
+        let reason = format!("{stem}{REASON}");
         let text = reason_text(letter);
-        let before = bytes_of(&payload) + bytes_of(&reason);
+        let before = bytes_of(&dir, &payload)? + bytes_of(&dir, &reason)?;
         let bytes = self.counts.bytes - before.min(self.counts.bytes) + (letter.bytes.len() + text.len()) as u64;
         if bytes > self.bytes_max {
             return Ok(None);
         }
-        self.write(&reason, text.as_bytes())?;
-        self.write(&payload, letter.bytes)?;
-        File::open(&self.dir)?.sync_all()?;
+        dir.put(&reason, text.as_bytes())?;
+        dir.put(&payload, letter.bytes)?;
+        dir.sync()?;
         self.counts.bytes = bytes;
-        Ok(Some(payload))
-    }
-
-    fn make_dir(&self) -> io::Result<()> {
-        if self.dir.is_dir() {
-            return Ok(());
-        }
-        private::create_dir_all(&self.dir, self.owner)
-    }
-
-    /// Whole or not at all, in place of what has the name.
-    fn write(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
-        let mut unfinished = path.as_os_str().to_owned();
-        unfinished.push(UNFINISHED);
-        let mut file = private::create(Path::new(&unfinished), self.owner)?;
-        let written = file.write_all(bytes).and_then(|()| file.sync_all()).and_then(|()| fs::rename(&unfinished, path));
-        written.inspect_err(|_| drop(fs::remove_file(&unfinished)))
+        Ok(Some(dir.path_of(payload)))
     }
 }
 
@@ -172,16 +154,18 @@ fn reason_text(letter: &Letter<'_>) -> String {
     format!("{text}\n")
 }
 
-fn bytes_of(path: &Path) -> u64 {
-    fs::metadata(path).map_or(0, |metadata| metadata.len())
+fn bytes_of(dir: &Dir, name: impl AsRef<Path>) -> io::Result<u64> {
+    Ok(dir.stat(name)?.map_or(0, |stat| stat.st_size as u64))
 }
 
-fn bytes_in(dir: &Path) -> io::Result<u64> {
-    fs::read_dir(dir)?.map(|entry| entry.and_then(|e| e.metadata()).map(|m| m.len())).sum()
+fn bytes_in(dir: &Dir) -> io::Result<u64> {
+    dir.list()?.iter().filter(|entry| entry.kind == Kind::File).map(|entry| bytes_of(dir, &entry.name)).sum()
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     fn letter(seq: i64, bytes: &[u8]) -> Letter<'_> {
@@ -232,6 +216,31 @@ mod tests {
         letters.put(&letter(2, &[b'x'; 1_000]));
         assert_eq!((letters.counts().kept, letters.counts().dropped), (0, 1));
         assert_eq!(names(&dir.path().join("kafka")).len(), 2);
+    }
+
+    #[test]
+    fn a_link_that_is_planted_at_a_name_leads_nowhere() {
+        let dir = tempfile::tempdir().unwrap();
+        let outside = dir.path().join("outside");
+        fs::write(&outside, "outside").unwrap();
+        let stem = "file-_../web 1-01234567-5-1-7".replace(['/', ' '], "_");
+        let kafka = dir.path().join("kafka");
+        fs::create_dir(&kafka).unwrap();
+        for ending in ["json", "json.tmp", "reason.json", "reason.json.tmp", "json.unfinished"] {
+            std::os::unix::fs::symlink(&outside, kafka.join(format!("{stem}.{ending}"))).unwrap();
+        }
+        let mut letters = DeadLetters::new(dir.path(), "kafka", 10_000, None);
+        letters.put(&letter(7, b"{}"));
+        assert_eq!(letters.counts().kept, 1);
+        assert_eq!(fs::read(&outside).unwrap(), b"outside");
+        assert_eq!(fs::read(kafka.join(format!("{stem}.json"))).unwrap(), b"{}");
+        // In place of the directory it is not followed at all.
+        std::os::unix::fs::symlink(&kafka, dir.path().join("nats")).unwrap();
+        let mut letters = DeadLetters::new(dir.path(), "nats", 10_000, None);
+        let before = names(&kafka);
+        letters.put(&letter(8, b"{}"));
+        let follows = !rustix::process::geteuid().is_root();
+        assert_eq!((letters.counts().kept > 0, names(&kafka) != before), (follows, follows), "root is not led");
     }
 
     #[test]

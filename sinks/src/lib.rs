@@ -18,7 +18,6 @@ pub mod nats;
 mod order;
 pub mod parquet;
 pub mod payload;
-pub mod private;
 pub mod progress;
 pub mod secret;
 pub mod sink;

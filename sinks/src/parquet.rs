@@ -17,7 +17,7 @@ mod names;
 mod options;
 mod target;
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Instant;
 
@@ -66,8 +66,8 @@ impl ParquetSink {
         let codec = Codec::new(level)
             .map_err(|error| SinkError::Fatal(format!("zstd has no level {level}: {error}; choose 1 to 22")))?;
         let (target, leftovers) = Target::open(&options.dir, options.owner).map_err(fatal)?;
-        let limits = Limits::new(&options, target.clone());
-        limits.check_room().map_err(fatal)?;
+        let limits = Limits::new(&options);
+        limits.check_room(&target).map_err(fatal)?;
         Ok(ParquetSink {
             limits,
             options,
@@ -122,7 +122,7 @@ impl ParquetSink {
         let mut names = Vec::new();
         let published = self.publish(&mut whole, &mut names).and_then(|()| self.write_down_done(&names, progress));
         if published.is_err() {
-            take_back(&names);
+            self.take_back(&names);
         }
         published
     }
@@ -137,25 +137,23 @@ impl ParquetSink {
             file.next_name(&self.target, &self.identity, n)
         };
         let names = files.iter().map(name).collect();
-        let dir = self.target.dir();
-        let stored = generation::store(dir, &self.options.name, progress, names, false);
-        stored.map_err(Failure::io("write down a flush in", dir))
+        let stored = generation::store(&self.target.dir()?, &self.options.name, progress, names, false);
+        stored.map_err(Failure::io("write down a flush in", self.target.path()))
     }
 
     fn write_down_done(&self, names: &[PathBuf], progress: &Progress) -> Result<(), Failure> {
         if progress.log_id.is_empty() || names.is_empty() {
             return Ok(());
         }
-        let dir = self.target.dir();
-        let stored = generation::store(dir, &self.options.name, progress, vec![], true);
-        stored.map_err(Failure::io("write down a flush in", dir))
+        let stored = generation::store(&self.target.dir()?, &self.options.name, progress, vec![], true);
+        stored.map_err(Failure::io("write down a flush in", self.target.path()))
     }
 
     /// `names` has what became visible, also on failure.
     fn publish(&mut self, files: &mut [Whole], names: &mut Vec<PathBuf>) -> Result<(), Failure> {
-        let mut changed = BTreeSet::new();
+        let mut changed = BTreeMap::new();
         for file in files.iter() {
-            changed.extend(self.target.make_dirs(&self.target.dir().join(file.partition()))?);
+            self.target.make_dirs(file.partition())?;
         }
         for file in files {
             if file.class.id == ClassId::Loss {
@@ -165,10 +163,21 @@ impl ParquetSink {
             let published = &mut self.published[file.class.id.index()];
             let (path, n) = file.publish(&self.target, &self.identity, *published)?;
             *published = n + 1;
-            changed.insert(self.target.dir().join(file.partition()));
+            changed.insert(file.partition().to_owned(), self.target.make_dirs(file.partition())?);
             names.push(path);
         }
         sync_dirs(&mut changed)
+    }
+
+    /// Removes what a failing flush made visible: its rows count as lost.
+    fn take_back(&self, names: &[PathBuf]) {
+        let remove = |name| Ok(self.target.dir()?.remove(name).map_err(Failure::io("remove", name))?);
+        for name in names.iter().rev() {
+            if let Err(error) = remove(name) {
+                let error: SinkError = error;
+                tracing::warn!(%error, "a file of a failed flush stays, its rows count as lost");
+            }
+        }
     }
 
     /// Drops what was accepted since the last flush.
@@ -178,22 +187,13 @@ impl ParquetSink {
     }
 }
 
-/// Removes what a failing flush made visible: its rows count as lost.
-fn take_back(names: &[PathBuf]) {
-    for path in names.iter().rev() {
-        if let Err(error) = std::fs::remove_file(path) {
-            tracing::warn!(%error, path = %path.display(), "a file of a failed flush stays, its rows count as lost");
-        }
-    }
-}
-
 impl Sink for ParquetSink {
     fn name(&self) -> &str {
         &self.options.name
     }
 
     fn read_back(&mut self) -> Result<Option<Progress>, SinkError> {
-        generation::recover(self.target.dir(), &self.options.name)
+        generation::recover(&self.target.dir()?, &self.options.name)
     }
 
     fn begin(&mut self, stream: &Identity) -> Result<(), SinkError> {
@@ -231,7 +231,7 @@ impl Sink for ParquetSink {
             self.discard();
         }
         // Also after a failure: on a full disk this is what makes room for the next flush.
-        self.limits.enforce();
+        self.limits.enforce(&self.target);
         Ok(flushed.map(|()| Receipt::default())?)
     }
 }

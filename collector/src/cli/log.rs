@@ -9,7 +9,7 @@ use weir_schema::CLASSES;
 use weir_sinks::{ClassSet, LaneReport};
 
 use super::{EXIT_USAGE, SettingFlags, complain, print, say};
-use crate::host::Host;
+use crate::host::{Caller, Host};
 use crate::logging;
 use crate::replay::{self, Options, Pace, Span};
 use crate::run::resume;
@@ -234,7 +234,7 @@ pub(super) fn spool(command: Spool) -> u8 {
             Err(error) => at(&dir)(error),
         },
         Spool::Repair { dir } => {
-            let options = LogOptions { dir: dir.clone(), segment_bytes: u64::MAX, keep: true, owner: None };
+            let options = LogOptions { dir: dir.clone(), segment_bytes: u64::MAX, keep: true, owner: Caller::owner() };
             Log::repair(options).map_or_else(at(&dir), |log| print(&mended(log.recovered())))
         }
     }

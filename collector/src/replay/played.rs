@@ -1,19 +1,19 @@
 //! A capture as one lane sees it: its cuts at the chosen pace, cut to the chosen span, under the chosen identity.
 
 use std::io;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use arrow_array::{ArrayRef, DictionaryArray, Int32Array, Int64Array, RecordBatch, StringArray};
-use weir_sinks::{Backlog, Batch, Cut, Identity, Progress, private};
+use weir_sinks::{Backlog, Batch, Cut, Identity, Progress};
 
 use super::progress::Counters;
 use super::{Options, Span, anew};
 use crate::host::clock::boottime_ns;
 use crate::spool::LogReader;
-use crate::spool::log::{Shared, write_whole};
+use crate::spool::cursor::Place;
+use crate::spool::log::Shared;
 
 /// How fast a capture is played.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
@@ -33,7 +33,7 @@ pub struct Played {
     span: Span,
     epoch: Option<i64>,
     /// `None`: nobody goes on where this replay stops.
-    cursor: Option<PathBuf>,
+    cursor: Option<Place>,
     cursor_failed: bool,
     /// When the first cut was played, and its kernel time, of the stream with this identity.
     began: Option<(Identity, Instant, i64)>,
@@ -42,7 +42,7 @@ pub struct Played {
 
 impl Played {
     /// Begins at the beginning.
-    pub fn new(shared: &Arc<Shared>, options: &Options, cursor: Option<PathBuf>, counters: Arc<Counters>) -> Played {
+    pub fn new(shared: &Arc<Shared>, options: &Options, cursor: Option<Place>, counters: Arc<Counters>) -> Played {
         Played {
             reader: LogReader::new(Arc::clone(shared)),
             end: shared.readable(),
@@ -94,14 +94,10 @@ impl Backlog for Played {
 
     fn passed(&mut self, progress: &Progress) -> io::Result<()> {
         let Some(cursor) = &self.cursor else { return Ok(()) };
-        let stored = serde_json::to_vec(progress).map_err(io::Error::from).and_then(|bytes| {
-            cursor.parent().map_or(Ok(()), |dir| private::create_dir_all(dir, private::owner_of_directory(dir)?))?;
-            write_whole(cursor, &bytes)
-        });
-        if let Err(error) = stored
+        if let Err(error) = cursor.store(progress)
             && !std::mem::replace(&mut self.cursor_failed, true)
         {
-            tracing::warn!(path = %cursor.display(), "an interrupted replay cannot be resumed: {error}");
+            tracing::warn!("an interrupted replay cannot be resumed: {error}");
         }
         Ok(())
     }

@@ -2,13 +2,13 @@
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::{Context, Result, anyhow};
 use crossbeam_channel::{Receiver, Sender, bounded};
 use rustix::event::{EventfdFlags, eventfd};
 use weir_bpf::{Filters, Settings};
+use weir_files::Dir;
 
 use super::resume::Repin;
 use crate::outlet::{Answer, Edit, Edited};
@@ -41,14 +41,14 @@ pub struct Orders {
     orders: Sender<Order>,
     event: Arc<OwnedFd>,
     /// The spool whose programs survive the collector: it says what they were told.
-    pinned: Option<PathBuf>,
+    pinned: Option<Dir>,
 }
 
 /// Both ends; `pinned` is the spool whose programs survive the collector.
 ///
 /// # Errors
 /// When the kernel gives no descriptor.
-pub fn orders(pinned: Option<PathBuf>) -> io::Result<(Orders, Inbox)> {
+pub fn orders(pinned: Option<Dir>) -> io::Result<(Orders, Inbox)> {
     let event = Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?);
     let (sender, receiver) = bounded(1);
     Ok((Orders { orders: sender, event: Arc::clone(&event), pinned }, Inbox { orders: receiver, event }))
@@ -78,7 +78,7 @@ impl Orders {
     /// What the kernel or the spool refuses, and the end of the run.
     pub fn filters(&self, to: Filters) -> Result<()> {
         // The spool's files are written here: the reader makes no call on any.
-        let repin = self.pinned.as_deref().map(Repin::begin).transpose()?;
+        let repin = self.pinned.as_ref().map(Repin::begin).transpose()?;
         let (answer, answered) = bounded(1);
         self.give(Order::Filters(Box::new(to), answer))?;
         let filtered = answered.recv().map_err(|_| ended())?;

@@ -1,13 +1,13 @@
 //! The final ledger: what the kernel numbered, what every sink has, and that both agree.
 
 use std::fmt::Write as _;
-use std::io::Write as _;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
+use weir_files::Dir;
 use weir_sinks::lane::LaneState;
-use weir_sinks::{Identity, LaneReport, private};
+use weir_sinks::{Identity, LaneReport};
 
 use super::EXIT_OWN;
 use crate::config::{Config, LogFormat, SinkKind};
@@ -162,8 +162,8 @@ impl Report {
         if let Some(path) = &config.report {
             let mut text = serde_json::to_string_pretty(&self.json())?;
             text.push('\n');
-            private::create(path, Caller::owner())
-                .and_then(|mut file| file.write_all(text.as_bytes()))
+            Dir::of_given_file(path, Caller::owner())
+                .and_then(|(dir, name)| dir.replace(name, text.as_bytes()))
                 .with_context(|| format!("write the report to {}", path.display()))?;
         }
         let is_stdout = |name: &str| config.sinks.iter().any(|s| s.name == name && s.kind() == SinkKind::Stdout);

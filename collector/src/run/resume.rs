@@ -3,7 +3,7 @@
 //! What is pinned belongs to one spool, whose directory says what it is. The same version with the same settings takes it over
 //! and goes on in the same epoch. Any other reads the rings empty under the old epoch, and then attaches anew.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use weir_bpf::ring::Ring;
 use weir_bpf::shared::Shared;
 use weir_bpf::{Loaded, Pins, Settings, object_hash};
+use weir_files::Dir;
 use weir_sinks::{Cut, Identity, Position};
 
 use super::driver::{marks, read_round};
@@ -19,22 +20,20 @@ use super::spool::{SPOOL_DIR, Spool};
 use crate::assemble::Limits;
 use crate::config::{Config, Filter, SpoolMode};
 use crate::context::Rule;
-use crate::host::Hierarchy;
+use crate::host::{Cpus, Hierarchy};
 use crate::order::{RingState, Sequencer, Source};
 use crate::pipeline::{Pace, Pipeline, Selected};
 use crate::rings::CpuRing;
-use crate::spool::log::{is_log, read_whole, write_whole};
+use crate::spool::log::{STATE_BYTES_MAX, is_log};
 
 /// Where pins stand.
 const BPF_FS: &str = "/sys/fs/bpf";
 /// What is pinned, in the directory of the spool.
 const FILE: &str = "pinned.json";
 
-/// What is pinned for a spool.
+/// What is pinned for a spool. Where is not said here: that is derived from the spool ([`pins_of`]).
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Pinned {
-    /// Directory of the pins.
-    pub dir: PathBuf,
     /// Column `host`.
     pub host: String,
     /// Boot of the pins: they do not survive one.
@@ -84,15 +83,27 @@ impl Pinned {
     ///
     /// # Errors
     /// When the file is there and cannot be read.
-    pub fn find(spool: &Path, boot_id: &str) -> Result<Option<Pinned>> {
-        let pinned = Pinned::read(spool)?;
-        Ok(pinned.filter(|p| p.boot_id == boot_id && p.pins().is_complete()))
+    pub fn find(spool: &Spool, boot_id: &str) -> Result<Option<Pinned>> {
+        let Some(pinned) = Pinned::read(spool.dir())?.filter(|p| p.boot_id == boot_id) else { return Ok(None) };
+        if !spool.pins().is_complete() {
+            return Ok(None);
+        }
+        // Of this boot, so it has as many places for CPUs as there are now.
+        let cpus = Cpus::read()?.places();
+        if pinned.cpus != cpus {
+            bail!(
+                "{} is damaged: it has places for {} CPUs, and this machine for {cpus}",
+                spool.dir().path_of(FILE).display(),
+                pinned.cpus
+            );
+        }
+        Ok(Some(pinned))
     }
 
     /// What the spool in this directory says, whether it is still so or not.
-    fn read(spool: &Path) -> Result<Option<Pinned>> {
-        let path = spool.join(FILE);
-        let bytes = match read_whole(&path) {
+    fn read(spool: &Dir) -> Result<Option<Pinned>> {
+        let path = spool.path_of(FILE);
+        let bytes = match spool.read(FILE, STATE_BYTES_MAX) {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error).with_context(|| format!("read {}", path.display())),
@@ -106,26 +117,21 @@ impl Pinned {
     ///
     /// # Errors
     /// When the spool cannot be written.
-    pub fn store(&self, spool: &Path) -> Result<()> {
+    pub fn store(&self, spool: &Dir) -> Result<()> {
         let bytes = serde_json::to_vec_pretty(self)?;
-        write_whole(&spool.join(FILE), &bytes).context("store what is pinned in the spool")
+        spool.replace(FILE, &bytes).context("store what is pinned in the spool")
     }
 
     /// Whose rows the rings hold.
     pub fn identity(&self) -> Identity {
         Identity { host: self.host.as_str().into(), boot_id: self.boot_id.as_str().into(), epoch: self.epoch }
     }
-
-    /// The pins.
-    pub fn pins(&self) -> Pins {
-        Pins::new(self.dir.clone())
-    }
 }
 
 /// A change of what pinned programs were told. Whoever is killed in the middle leaves programs that nobody takes over: the next
 /// start reads their rings empty and attaches anew.
 pub struct Repin<'a> {
-    spool: &'a Path,
+    spool: &'a Dir,
     pinned: Pinned,
 }
 
@@ -134,8 +140,9 @@ impl<'a> Repin<'a> {
     ///
     /// # Errors
     /// When the spool cannot be read or written.
-    pub fn begin(spool: &'a Path) -> Result<Repin<'a>> {
-        let pinned = Pinned::read(spool)?.with_context(|| format!("{} has no {FILE} any more", spool.display()))?;
+    pub fn begin(spool: &'a Dir) -> Result<Repin<'a>> {
+        let pinned =
+            Pinned::read(spool)?.with_context(|| format!("{} has no {FILE} any more", spool.path().display()))?;
         Pinned { fingerprint: 0, ..pinned.clone() }.store(spool)?;
         Ok(Repin { spool, pinned })
     }
@@ -152,10 +159,12 @@ impl<'a> Repin<'a> {
     }
 }
 
-/// The pins of a spool.
-pub fn pins_of(log_id: &str) -> Pins {
+/// The pins of a spool. The owner of its directory is part of their name, so that no spool of another user can name those of
+/// root's, whatever id it claims: the id has no hyphen here.
+pub fn pins_of(log_id: &str, uid: u32) -> Pins {
     let short: String = log_id.chars().filter(char::is_ascii_alphanumeric).take(12).collect();
-    Pins::new(Path::new(BPF_FS).join(format!("weir-{short}")))
+    let owner = if uid == 0 { String::new() } else { format!("{uid}-") };
+    Pins::new(Path::new(BPF_FS).join(format!("weir-{owner}{short}")))
 }
 
 /// Where the log says that the reader stood; empty if the log has nothing of this epoch yet, and the rings have all of it.
@@ -191,9 +200,9 @@ impl OldRings {
     ///
     /// # Errors
     /// When pins cannot be opened or removed.
-    pub fn detach(pinned: &Pinned) -> Result<OldRings> {
-        let old = OldRings::open(pinned).context("open the rings of the load before")?;
-        pinned.pins().remove().context("remove the pins of the load before")?;
+    pub fn detach(pinned: &Pinned, pins: &Pins) -> Result<OldRings> {
+        let old = OldRings::open(pinned, pins).context("open the rings of the load before")?;
+        pins.remove().context("remove the pins of the load before")?;
         Ok(old)
     }
 
@@ -201,9 +210,8 @@ impl OldRings {
     ///
     /// # Errors
     /// When a pin cannot be opened.
-    pub fn open(pinned: &Pinned) -> Result<OldRings> {
+    pub fn open(pinned: &Pinned, pins: &Pins) -> Result<OldRings> {
         use std::os::fd::AsFd;
-        let pins = pinned.pins();
         let fd = |name: &str| pins.map_fd(name);
         let (cpus, reader, lost_log) = (fd(".data.cpus")?, fd(".data.reader")?, fd("lost_log")?);
         let shared = Shared::map(cpus.as_fd(), reader.as_fd(), lost_log.as_fd(), pinned.cpus)?;
@@ -252,7 +260,7 @@ pub fn pin(
     loaded: &mut Loaded,
     sequencer: &Sequencer<CpuRing>,
     pins: Pins,
-    spool: &Path,
+    spool: &Dir,
     settings: &Settings,
     identity: &Identity,
 ) -> Result<()> {
@@ -261,7 +269,6 @@ pub fn pin(
         actions[usize::from(id >> 8) & 7] |= 1 << (id & 63);
     }
     let pinned = Pinned {
-        dir: pins.dir().to_owned(),
         host: identity.host.to_string(),
         boot_id: identity.boot_id.to_string(),
         epoch: identity.epoch,
@@ -294,9 +301,9 @@ pub fn detach(config: &Config, boot_id: &str) -> Result<Option<u64>> {
     }
     let config = &config;
     let spool = Spool::open(config)?.context("name the spool: `--spool DIR`")?;
-    match Pinned::find(spool.dir(), boot_id)? {
+    match Pinned::find(&spool, boot_id)? {
         Some(pinned) => {
-            let old = OldRings::detach(&pinned)?;
+            let old = OldRings::detach(&pinned, &spool.pins())?;
             drain(config, &pinned, old, spool).map(Some)
         }
         None => Ok(None),

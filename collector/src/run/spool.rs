@@ -1,12 +1,13 @@
 //! The spool or the capture of the configuration, as one run uses it.
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 use weir_bpf::Pins;
+use weir_files::Dir;
 use weir_sinks::{BacklogOptions, Lane};
 
 use super::resume::pins_of;
@@ -71,13 +72,18 @@ impl Spool {
     }
 
     /// Its directory.
-    pub fn dir(&self) -> &Path {
+    pub fn dir(&self) -> &Dir {
         self.log.dir()
     }
 
     /// Where its programs are pinned, and where that is written down.
-    pub fn pin_place(&self) -> (Pins, PathBuf) {
-        (pins_of(&self.log.shared().log_id), self.log.dir().to_owned())
+    pub fn pin_place(&self) -> (Pins, Dir) {
+        (self.pins(), self.log.dir().clone())
+    }
+
+    /// Where its programs are pinned.
+    pub fn pins(&self) -> Pins {
+        pins_of(&self.log.shared().log_id, self.log.dir().uid())
     }
 
     /// The log itself.

@@ -157,10 +157,10 @@ fn load(
     may_take_over: bool,
 ) -> Result<(Loaded, Option<Spool>, Begin)> {
     let Some(spool) = Spool::open(config)? else { return Ok((Loaded::load(settings)?, None, Begin::Anew)) };
-    let found = if spool.is_durable() { Pinned::find(spool.dir(), &host.boot_id)? } else { None };
+    let found = if spool.is_durable() { Pinned::find(&spool, &host.boot_id)? } else { None };
     let Some(pinned) = found else { return Ok((Loaded::load(settings)?, Some(spool), Begin::Anew)) };
     if may_take_over && pinned.fingerprint == resume::fingerprint(settings) {
-        match Loaded::take_over(settings, pinned.pins()) {
+        match Loaded::take_over(settings, spool.pins()) {
             Ok(loaded) => {
                 let before = Before::of(&spool, &pinned)?;
                 tracing::info!(epoch = pinned.epoch, "going on where the collector before stopped");
@@ -181,11 +181,13 @@ fn hand_over(
     pinned: &Pinned,
     spool: Option<Spool>,
 ) -> Result<Option<Spool>> {
-    let old = OldRings::detach(pinned)?;
+    let Some(spool) = spool else {
+        attach(loaded, settings)?;
+        return Spool::open(config);
+    };
+    let old = OldRings::detach(pinned, &spool.pins())?;
     attach(loaded, settings)?;
-    if let Some(spool) = spool {
-        resume::drain(config, pinned, old, spool)?;
-    }
+    resume::drain(config, pinned, old, spool)?;
     Spool::open(config)
 }
 

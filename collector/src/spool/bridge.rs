@@ -2,9 +2,9 @@
 //! the collector runs: one cut with the number of the last of them, which has nothing but positions ([`Cut::damaged`]).
 
 use std::io;
-use std::path::Path;
 use std::sync::Arc;
 
+use weir_files::Dir;
 use weir_sinks::{Cut, Identity, Position};
 
 use super::segment::{Found, SegmentReader};
@@ -53,8 +53,8 @@ pub fn stand_in(number: u64, identity: Identity, behind: Behind) -> Cut {
 ///
 /// # Errors
 /// When the file cannot be read.
-pub fn first_cut(path: &Path) -> io::Result<Option<Arc<Cut>>> {
-    let mut reader = SegmentReader::open(path)?;
+pub fn first_cut(dir: &Dir, first: u64) -> io::Result<Option<Arc<Cut>>> {
+    let mut reader = SegmentReader::open(dir, first)?;
     match reader.advance()? {
         Found::Cut(_) => Ok(reader.cut().ok()),
         Found::End | Found::Torn(_) => Ok(None),

@@ -7,13 +7,13 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, bounded, never, select};
+use weir_files::Dir;
 use weir_sinks::{Cut, Lane, LaneWatch};
 
 use super::cursor;
@@ -91,12 +91,12 @@ impl CommitWatch {
         }
     }
 
-    fn fails(&self, task: Task, dir: &Path, error: &io::Error) {
+    fn fails(&self, task: Task, dir: &Dir, error: &io::Error) {
         let what = match task {
             Task::Write => "write",
             Task::Sync => "sync",
         };
-        let text = format!("{what} the spool in {}: {error}", dir.display());
+        let text = format!("{what} the spool in {}: {error}", dir.path().display());
         if self.set_problem(task, Some(text.clone())).is_none() {
             tracing::error!("events wait in the kernel's rings until the spool works again: {text}");
         }
@@ -129,7 +129,7 @@ impl Committer {
         watch.durable.store(log.next(), Ordering::Release);
         let watches = lanes.iter().map(Lane::watch).collect();
         let room = Room::new(options.bytes_max, options.when_full);
-        let sync = Syncer::start(log.dir().to_owned(), Arc::clone(&watch))?;
+        let sync = Syncer::start(log.dir().clone(), Arc::clone(&watch))?;
         let work = Work {
             log,
             room,
@@ -195,7 +195,7 @@ struct Syncer {
 }
 
 impl Syncer {
-    fn start(dir: PathBuf, watch: Arc<CommitWatch>) -> io::Result<Syncer> {
+    fn start(dir: Dir, watch: Arc<CommitWatch>) -> io::Result<Syncer> {
         let (jobs, received) = bounded::<Unsynced>(1);
         let (answer, done) = bounded(1);
         std::thread::Builder::new().name("spool-sync".into()).spawn(move || {

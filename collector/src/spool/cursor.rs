@@ -1,34 +1,52 @@
 //! Where each sink stands in the log: one small file a sink.
 
-use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use weir_files::Dir;
 use weir_sinks::{Backlog, BacklogOptions, Progress};
 
 use super::frame::NUMBER_MAX;
-use super::log::{CURSORS, Log, Shared, read_whole};
+use super::log::{CURSORS, Log, STATE_BYTES_MAX, Shared};
 use super::reader::SinkLog;
 use crate::config::SinkStart;
 
-/// The file of a sink's position. Names of sinks are of letters that are safe in file names; others become `_`.
-pub fn path(dir: &Path, sink: &str) -> PathBuf {
-    let safe = |c: char| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c } else { '_' };
-    dir.join(CURSORS).join(format!("{}.json", sink.chars().map(safe).collect::<String>()))
+/// The file of a sink's position.
+#[derive(Debug, Clone)]
+pub struct Place {
+    dir: Dir,
+    /// Below the directory of the log.
+    name: String,
+}
+
+impl Place {
+    /// In a log's directory. Names of sinks are of letters that are safe in file names; others become `_`.
+    pub fn of(dir: &Dir, sink: &str) -> Place {
+        let safe = |c: char| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c } else { '_' };
+        let name = format!("{CURSORS}/{}.json", sink.chars().map(safe).collect::<String>());
+        Place { dir: dir.clone(), name }
+    }
+
+    /// Stores a position, whole or not at all.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn store(&self, progress: &Progress) -> io::Result<()> {
+        self.dir.replace(&self.name, &serde_json::to_vec(progress)?)
+    }
 }
 
 /// The position of a sink; `None` for one that has none yet.
 ///
 /// # Errors
 /// When the file is there and cannot be read: a wrong position would lose rows or send all of them again.
-pub fn read(dir: &Path, sink: &str) -> io::Result<Option<Progress>> {
-    let path = path(dir, sink);
+pub fn read(dir: &Dir, sink: &str) -> io::Result<Option<Progress>> {
+    let Place { dir, name } = Place::of(dir, sink);
     let bad = |error: io::Error| {
-        let text = format!("{}: {error}; remove it to begin at the oldest cut", path.display());
+        let text = format!("{}: {error}; remove it to begin at the oldest cut", dir.path_of(&name).display());
         io::Error::new(io::ErrorKind::InvalidData, text)
     };
-    match read_whole(&path) {
+    match dir.read(&name, STATE_BYTES_MAX) {
         Ok(bytes) => parse(&bytes).map(Some).map_err(bad),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) if error.kind() == io::ErrorKind::InvalidData => Err(bad(error)),
@@ -52,7 +70,7 @@ pub fn parse(bytes: &[u8]) -> io::Result<Progress> {
 ///
 /// # Errors
 /// When the directory cannot be listed, or a position cannot be read.
-pub fn furthest(dir: &Path, log_id: &str) -> io::Result<u64> {
+pub fn furthest(dir: &Dir, log_id: &str) -> io::Result<u64> {
     let own = all(dir)?.into_iter().filter(|(_, progress)| progress.log_id == log_id);
     Ok(own.map(|(_, progress)| progress.next_cut).max().unwrap_or(0))
 }
@@ -61,13 +79,11 @@ pub fn furthest(dir: &Path, log_id: &str) -> io::Result<u64> {
 ///
 /// # Errors
 /// When the directory cannot be listed.
-pub fn all(dir: &Path) -> io::Result<Vec<(String, Progress)>> {
+pub fn all(dir: &Dir) -> io::Result<Vec<(String, Progress)>> {
     let mut found = vec![];
-    for entry in fs::read_dir(dir.join(CURSORS))? {
-        let path = entry?.path();
-        if let (Some(name), Some("json")) = (path.file_stem(), path.extension().and_then(|e| e.to_str())) {
-            let name = name.to_string_lossy().into_owned();
-            found.extend(read(dir, &name)?.map(|progress| (name, progress)));
+    for entry in dir.subdir(CURSORS)?.list()? {
+        if let Some(name) = entry.text().and_then(|name| name.strip_suffix(".json")) {
+            found.extend(read(dir, name)?.map(|progress| (name.to_owned(), progress)));
         }
     }
     found.sort_by(|a, b| a.0.cmp(&b.0));
@@ -117,7 +133,7 @@ pub fn backlog(log: &Log, sink: &str, start: SinkStart, next: u64) -> io::Result
         (progress.next_cut, skipped) = (oldest, true);
     }
     let next_cut = progress.as_ref().map_or(first, |p| p.next_cut);
-    let mut part = SinkLog::new(shared, sink, next_cut, Some(path(log.dir(), sink)));
+    let mut part = SinkLog::new(shared, sink, next_cut, Some(Place::of(log.dir(), sink)));
     if progress.is_none() {
         // From here on the log keeps what the sink needs, even if it never comes to a first flush.
         let begins = Progress::begins(&shared.log_id, first);

@@ -7,8 +7,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use arrow_ipc::writer::StreamWriter;
+use weir_files::Dir;
 use weir_schema::{CLASSES, ClassId};
-use weir_sinks::{ClassSet, Cut, Tally, private};
+use weir_sinks::{ClassSet, Cut, Tally};
 
 use super::info::for_each;
 use super::log::{Log, LogOptions, Shared};
@@ -98,7 +99,7 @@ fn append_all(shared: &Arc<Shared>, log: &mut Log, span: Span, classes: ClassSet
 /// When the capture cannot be read, or a file cannot be written.
 pub fn export(from: &Path, to: &Path) -> io::Result<BTreeMap<&'static str, u64>> {
     let shared = Shared::open_whole(from)?;
-    private::create_dir_all(to, Caller::owner())?;
+    let to = Dir::create_given(to, Caller::owner())?;
     let mut writers: Vec<Option<StreamWriter<BufWriter<File>>>> = CLASSES.iter().map(|_| None).collect();
     let mut rows = BTreeMap::new();
     for_each(&shared, |cut| {
@@ -106,7 +107,7 @@ pub fn export(from: &Path, to: &Path) -> io::Result<BTreeMap<&'static str, u64>>
             let slot = &mut writers[batch.class.id.index()];
             let writer = match slot {
                 Some(writer) => writer,
-                None => slot.insert(stream(to, batch.class.id, batch.class.name)?),
+                None => slot.insert(stream(&to, batch.class.id, batch.class.name)?),
             };
             writer.write(&batch.rows).map_err(io::Error::other)?;
             *rows.entry(batch.class.name).or_default() += batch.rows.num_rows() as u64;
@@ -119,7 +120,7 @@ pub fn export(from: &Path, to: &Path) -> io::Result<BTreeMap<&'static str, u64>>
     Ok(rows)
 }
 
-fn stream(dir: &Path, class: ClassId, name: &str) -> io::Result<StreamWriter<BufWriter<File>>> {
-    let file = BufWriter::new(private::create(&dir.join(format!("{name}.arrows")), Caller::owner())?);
+fn stream(dir: &Dir, class: ClassId, name: &str) -> io::Result<StreamWriter<BufWriter<File>>> {
+    let file = BufWriter::new(dir.create(format!("{name}.arrows"))?);
     StreamWriter::try_new(file, &weir_schema::arrow::schema(class)).map_err(io::Error::other)
 }

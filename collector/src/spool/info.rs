@@ -114,7 +114,7 @@ pub fn for_each(shared: &Arc<Shared>, mut each: impl FnMut(Arc<Cut>) -> io::Resu
     let mut next = shared.first();
     for segment in shared.segments() {
         let at = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", segment.path.display()));
-        let mut reader = SegmentReader::open(&segment.path).map_err(at)?;
+        let mut reader = SegmentReader::open(&shared.dir, segment.first).map_err(at)?;
         while let Found::Cut(number) = reader.advance().map_err(at)? {
             if number >= segment.next {
                 break;
@@ -146,7 +146,7 @@ pub fn info(dir: &Path) -> io::Result<(Info, Recovered)> {
         Ok(())
     })?;
     let segments = shared.segments();
-    let cursors = cursor::all(dir).unwrap_or_default().into_iter().map(|(sink, p)| (sink, p.next_cut));
+    let cursors = cursor::all(&shared.dir).unwrap_or_default().into_iter().map(|(sink, p)| (sink, p.next_cut));
     let info = Info {
         log_id: shared.log_id.clone(),
         bytes: segments.iter().map(|s| s.bytes).sum(),

@@ -7,10 +7,9 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
+use weir_files::{Dir, Owner};
 use weir_schema::SCHEMA_VERSION;
-use weir_sinks::private::{self, Owner};
 use weir_sinks::{Cut, Identity};
 
 use super::cursor;
@@ -47,6 +46,16 @@ struct LogFile {
     overflow: bool,
 }
 
+impl LogFile {
+    /// Other names are made of the id, so it is what [`new_id`] makes: letters, digits and hyphens.
+    fn checked(self) -> io::Result<LogFile> {
+        let is_plain = |c: u8| c.is_ascii_alphanumeric() || c == b'-';
+        let is_id = (8..=64).contains(&self.log_id.len()) && self.log_id.bytes().all(is_plain);
+        let bad = || io::Error::new(io::ErrorKind::InvalidData, format!("{LOG_FILE} is damaged: it names no log"));
+        is_id.then_some(self).ok_or_else(bad)
+    }
+}
+
 /// A closed or open segment.
 #[derive(Debug, Clone)]
 pub struct Segment {
@@ -56,7 +65,7 @@ pub struct Segment {
     pub next: u64,
     /// Its bytes.
     pub bytes: u64,
-    /// Its file.
+    /// Its file, for messages.
     pub path: PathBuf,
     /// Whose cuts it has, as its header said when that was read last.
     pub identity: Option<Identity>,
@@ -64,6 +73,8 @@ pub struct Segment {
 
 /// What writer and readers share.
 pub struct Shared {
+    /// Its directory.
+    pub dir: Dir,
     /// Names the log.
     pub log_id: String,
     segments: Mutex<Vec<Segment>>,
@@ -80,9 +91,9 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Shared {
-    fn new(log_id: String, segments: Vec<Segment>, next: u64) -> Shared {
+    fn new(dir: Dir, log_id: String, segments: Vec<Segment>, next: u64) -> Shared {
         let (segments, readable) = (Mutex::new(segments), AtomicU64::new(next));
-        Shared { log_id, segments, readable, complete: AtomicBool::new(true), needed: Mutex::default() }
+        Shared { dir, log_id, segments, readable, complete: AtomicBool::new(true), needed: Mutex::default() }
     }
 
     /// A log that nobody writes, or whose writer is elsewhere: what is whole now can be read. Nothing is changed.
@@ -91,10 +102,11 @@ impl Shared {
     /// When there is none, or it cannot be read.
     pub fn open_to_read(dir: &Path) -> io::Result<(Arc<Shared>, Recovered)> {
         let none = || io::Error::new(io::ErrorKind::NotFound, "it is no spool and no capture: there is no log.json");
-        let file = log_file(dir)?.ok_or_else(none)?;
-        let (segments, recovered) = recover(dir, !file.overflow)?;
+        let dir = Dir::open_to_read(dir)?;
+        let file = log_file(&dir)?.ok_or_else(none)?;
+        let (segments, recovered) = recover(&dir, !file.overflow)?;
         let next = recovered.last.map_or(0, |last| last + 1);
-        let shared = Shared::new(file.log_id, segments, next);
+        let shared = Shared::new(dir, file.log_id, segments, next);
         shared.complete.store(!file.overflow, Ordering::Release);
         Ok((Arc::new(shared), recovered))
     }
@@ -210,7 +222,7 @@ pub struct Log {
 pub struct Unsynced {
     files: Vec<Arc<File>>,
     /// The log's, if names in it are new.
-    dir: Option<PathBuf>,
+    dir: Option<Dir>,
     /// Number behind the last of these cuts.
     pub next: u64,
 }
@@ -222,7 +234,7 @@ impl Unsynced {
     /// When the disk fails; it can be tried again.
     pub fn sync(&self) -> io::Result<()> {
         self.files.iter().try_for_each(|file| file.sync_data())?;
-        self.dir.as_deref().map_or(Ok(()), sync_dir)
+        self.dir.as_ref().map_or(Ok(()), Dir::sync)
     }
 }
 
@@ -231,55 +243,28 @@ fn new_id() -> io::Result<String> {
 }
 
 /// A new log. Returns its id.
-fn begin_file(dir: &Path, overflow: bool) -> io::Result<String> {
+fn begin_file(dir: &Dir, overflow: bool) -> io::Result<String> {
     let log_id = new_id()?;
-    write_whole(&dir.join(LOG_FILE), &serde_json::to_vec(&LogFile { log_id: log_id.clone(), overflow })?)?;
+    dir.replace(LOG_FILE, &serde_json::to_vec(&LogFile { log_id: log_id.clone(), overflow })?)?;
     Ok(log_id)
 }
 
-fn remove_all(dir: &Path) -> io::Result<()> {
-    segment::list(dir)?.into_iter().try_for_each(|(_, path)| fs::remove_file(path))
+fn remove_all(dir: &Dir) -> io::Result<()> {
+    segment::list(dir)?.into_iter().try_for_each(|first| dir.remove(segment::name(first)))
 }
 
-fn sync_dir(dir: &Path) -> io::Result<()> {
-    File::open(dir)?.sync_all()
-}
-
-/// Writes a small file so that it is there whole or as it was before, whatever happens.
-pub fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let temporary = path.with_extension("tmp");
-    let mut file = private::create(&temporary, private::owner_of_directory(path)?)?;
-    io::Write::write_all(&mut file, bytes)?;
-    file.sync_all()?;
-    fs::rename(&temporary, path)?;
-    path.parent().map_or(Ok(()), sync_dir)
-}
-
-/// Whether a directory holds a log.
+/// Whether a directory holds a log, or what claims to be one: that is judged when it is opened.
 pub fn is_log(dir: &Path) -> bool {
-    dir.join(LOG_FILE).is_file()
+    fs::symlink_metadata(dir.join(LOG_FILE)).is_ok()
 }
 
 /// Longest state file that is believed: cursors have a line per CPU and action.
-const STATE_BYTES_MAX: u64 = 8 << 20;
-
-/// A small file, as it is.
-///
-/// # Errors
-/// When it cannot be read, or is longer than such a file can be.
-pub fn read_whole(path: &Path) -> io::Result<Vec<u8>> {
-    let mut bytes = vec![];
-    io::Read::read_to_end(&mut io::Read::take(File::open(path)?, STATE_BYTES_MAX + 1), &mut bytes)?;
-    if bytes.len() as u64 > STATE_BYTES_MAX {
-        return Err(io::Error::new(io::ErrorKind::InvalidData, format!("it is longer than {STATE_BYTES_MAX} bytes")));
-    }
-    Ok(bytes)
-}
+pub const STATE_BYTES_MAX: u64 = 8 << 20;
 
 /// What the directory says of its log; `None` if there is no log.
-fn log_file(dir: &Path) -> io::Result<Option<LogFile>> {
-    match read_whole(&dir.join(LOG_FILE)) {
-        Ok(bytes) => Ok(Some(serde_json::from_slice(&bytes)?)),
+fn log_file(dir: &Dir) -> io::Result<Option<LogFile>> {
+    match dir.read(LOG_FILE, STATE_BYTES_MAX) {
+        Ok(bytes) => serde_json::from_slice(&bytes).map_err(io::Error::from).and_then(LogFile::checked).map(Some),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),
     }
@@ -308,28 +293,28 @@ impl Log {
         Log::open_with(options, give_up_headless)
     }
 
-    fn open_with(options: LogOptions, prepare: impl FnOnce(&Path) -> io::Result<()>) -> io::Result<Log> {
-        private::create_dir_all(&options.dir, options.owner)?;
-        let owner = private::owner_of_directory(&options.dir.join(CURSORS))?;
-        private::create_dir_all(&options.dir.join(CURSORS), owner)?;
-        let held = private::create(&options.dir.join(LOCK_FILE), owner)?;
-        flock(&held, FlockOperation::NonBlockingLockExclusive)
-            .map_err(|_| io::Error::new(io::ErrorKind::ResourceBusy, "another weir uses it"))?;
-        prepare(&options.dir)?;
-        let log_id = match log_file(&options.dir)? {
+    fn open_with(options: LogOptions, prepare: impl FnOnce(&Dir) -> io::Result<()>) -> io::Result<Log> {
+        let dir = Dir::create_given(&options.dir, options.owner)?;
+        dir.make_subdir(CURSORS)?;
+        let held = dir.lock(LOCK_FILE).map_err(|error| match error.kind() {
+            io::ErrorKind::WouldBlock => io::Error::new(io::ErrorKind::ResourceBusy, "another weir uses it"),
+            _ => error,
+        })?;
+        prepare(&dir)?;
+        let log_id = match log_file(&dir)? {
             Some(LogFile { log_id, overflow: false }) => log_id,
             Some(LogFile { overflow: true, .. }) => {
-                remove_all(&options.dir)?;
-                begin_file(&options.dir, false)?
+                remove_all(&dir)?;
+                begin_file(&dir, false)?
             }
-            None => begin_file(&options.dir, false)?,
+            None => begin_file(&dir, false)?,
         };
-        let (segments, recovered) = recover_and_mend(&options.dir, &log_id)?;
+        let (segments, recovered) = recover_and_mend(&dir, &log_id)?;
         let next = recovered.last.map_or(0, |last| last + 1);
         // In a log without any cut the positions of sinks mean nothing: it is another log.
-        let is_lost = segments.is_empty() && cursor::furthest(&options.dir, &log_id)? > 0;
-        let log_id = if is_lost { begin_file(&options.dir, false)? } else { log_id };
-        let shared = Arc::new(Shared::new(log_id, segments, next));
+        let is_lost = segments.is_empty() && cursor::furthest(&dir, &log_id)? > 0;
+        let log_id = if is_lost { begin_file(&dir, false)? } else { log_id };
+        let shared = Arc::new(Shared::new(dir, log_id, segments, next));
         let frames = vec![];
         Ok(Log {
             options,
@@ -355,7 +340,7 @@ impl Log {
                         or name another directory";
             return Err(io::Error::new(io::ErrorKind::DirectoryNotEmpty, text));
         }
-        begin_file(&self.options.dir, true)?;
+        begin_file(&self.shared.dir, true)?;
         self.complete = false;
         self.shared.complete.store(false, Ordering::Release);
         Ok(())
@@ -377,8 +362,8 @@ impl Log {
     }
 
     /// Its directory.
-    pub fn dir(&self) -> &Path {
-        &self.options.dir
+    pub fn dir(&self) -> &Dir {
+        &self.shared.dir
     }
 
     /// Number of the next cut.
@@ -435,7 +420,7 @@ impl Log {
             schema_version: SCHEMA_VERSION,
             collector_version: env!("CARGO_PKG_VERSION").to_owned(),
         };
-        let writer = SegmentWriter::create(&self.options.dir, header)?;
+        let writer = SegmentWriter::create(&self.shared.dir, header)?;
         let segment = Segment {
             first: first_cut,
             next: first_cut,
@@ -453,7 +438,7 @@ impl Log {
         let is_empty = |s: &Segment| s.path == open.path && s.first == s.next;
         let emptied = lock(&self.shared.segments).pop_if(|last| is_empty(last));
         match emptied {
-            Some(empty) => fs::remove_file(&empty.path),
+            Some(empty) => self.shared.dir.remove(segment::name(empty.first)),
             None => {
                 // Nothing of an overflow outlives the run, so it is never synced.
                 self.closed.extend(self.complete.then_some(open.file));
@@ -466,7 +451,7 @@ impl Log {
     pub fn unsynced(&mut self) -> Unsynced {
         let mut files = std::mem::take(&mut self.closed);
         files.extend(self.open.as_ref().map(|open| Arc::clone(&open.file)));
-        let dir = std::mem::take(&mut self.new_file).then(|| self.options.dir.clone());
+        let dir = std::mem::take(&mut self.new_file).then(|| self.shared.dir.clone());
         Unsynced { files, dir, next: self.next }
     }
 
@@ -497,7 +482,8 @@ impl Log {
         let goes = |s: &mut Segment| s.next <= needed && Some(&s.path) != open && s.next != self.next;
         let gone: Vec<Segment> = lock(&self.shared.segments).extract_if(.., goes).collect();
         // Never with the list locked: who asks where a cut is must not wait for the disk.
-        let is_there = |s: &Segment| fs::remove_file(&s.path).is_err_and(|e| e.kind() != io::ErrorKind::NotFound);
+        let remove = |s: &Segment| self.shared.dir.remove(segment::name(s.first));
+        let is_there = |s: &Segment| remove(s).is_err_and(|e| e.kind() != io::ErrorKind::NotFound);
         let count = gone.len();
         let kept: Vec<Segment> = gone.into_iter().filter(is_there).collect();
         let removed = count - kept.len();

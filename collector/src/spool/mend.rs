@@ -2,16 +2,16 @@
 //! between are replaced by a cut without rows that stands for them ([`Cut::damaged`]): so every sink counts and tells what it
 //! misses. It is one cut for all that are missing in one place, however many their numbers say that those are.
 
-use std::fs;
 use std::io;
 use std::sync::Arc;
 
+use weir_files::Dir;
 use weir_sinks::Cut;
 
 use super::bridge::{self, stand_in};
 use super::frame::{Schemas, encode};
-use super::log::{Segment, write_whole};
-use super::segment::{Found, SegmentHeader, SegmentReader};
+use super::log::Segment;
+use super::segment::{self, Found, SegmentHeader, SegmentReader};
 
 /// Room for what takes the place of lost cuts.
 const STAND_INS_BYTES: u64 = 64 << 10;
@@ -29,9 +29,9 @@ pub struct Behind {
 ///
 /// # Errors
 /// When the file cannot be read, or the file system has no room for another.
-pub fn mend(segment: &mut Segment, behind: &Behind) -> io::Result<Vec<(u64, u64)>> {
-    let mut reader = SegmentReader::open(&segment.path)?;
-    let mut out = Mended::begin(&reader, segment)?;
+pub fn mend(dir: &Dir, segment: &mut Segment, behind: &Behind) -> io::Result<Vec<(u64, u64)>> {
+    let mut reader = SegmentReader::open(dir, segment.first)?;
+    let mut out = Mended::begin(dir, &reader, segment)?;
     loop {
         match reader.advance()? {
             // A cut whose schema is damaged is lost like a damaged one.
@@ -62,7 +62,7 @@ pub fn mend(segment: &mut Segment, behind: &Behind) -> io::Result<Vec<(u64, u64)
         (None, None) => bridge::Behind::default(),
     };
     out.replace_to(behind.until, ends)?;
-    write_whole(&segment.path, &out.bytes)?;
+    dir.replace(segment::name(segment.first), &out.bytes)?;
     (segment.next, segment.bytes) = (out.next, out.bytes.len() as u64);
     Ok(out.lost)
 }
@@ -79,10 +79,10 @@ struct Mended {
 }
 
 impl Mended {
-    fn begin(reader: &SegmentReader, segment: &Segment) -> io::Result<Mended> {
+    fn begin(dir: &Dir, reader: &SegmentReader, segment: &Segment) -> io::Result<Mended> {
         let (header, schemas) = (reader.header.clone(), Schemas::default());
         // As much as there is, at once: growing by doubling would take more than that.
-        let file_bytes = fs::metadata(&segment.path)?.len().saturating_add(STAND_INS_BYTES);
+        let file_bytes = segment::bytes(dir, segment.first)?.saturating_add(STAND_INS_BYTES);
         let mut bytes = Vec::with_capacity(usize::try_from(file_bytes).unwrap_or_default());
         bytes.extend_from_slice(&header.to_bytes()?);
         Ok(Mended { header, bytes, schemas, last: None, next: segment.first, lost: vec![] })

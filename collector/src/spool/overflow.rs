@@ -151,7 +151,7 @@ impl Writer {
         self.log.trim();
         if let Err(error) = &written {
             self.failed = Some(attempt);
-            let dir = self.log.dir().display();
+            let dir = self.log.dir().path().display();
             tracing::error!("rows are lost, the spool in {dir} cannot be written: {error}");
         }
         written.is_ok()

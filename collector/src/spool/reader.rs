@@ -1,13 +1,13 @@
 //! Reads the log by numbers of cuts, mostly one behind the other.
 
 use std::io;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use weir_sinks::{Backlog, Cut, Progress};
 
 use super::bridge::{Behind, first_cut, is_damage, stand_in};
-use super::log::{Segment, Shared, write_whole};
+use super::cursor;
+use super::log::{Segment, Shared};
 use super::segment::{Found, SegmentReader};
 
 /// What is said of damage while it is read.
@@ -97,9 +97,9 @@ impl LogReader {
     }
 
     fn open_segment(&self, segment: &Segment) -> io::Result<SegmentReader> {
-        match (SegmentReader::open(&segment.path), &segment.identity) {
+        match (SegmentReader::open(&self.shared.dir, segment.first), &segment.identity) {
             (Err(error), Some(identity)) if self.bridges && is_damage(&error) => {
-                SegmentReader::open_headless(&segment.path, identity)
+                SegmentReader::open_headless(&self.shared.dir, segment.first, identity)
             }
             (opened, _) => opened,
         }
@@ -145,7 +145,7 @@ impl LogReader {
         let later = self.shared.segment_behind(segment.first).filter(|_| self.bridges && self.shared.is_complete())?;
         let path = segment.path.display();
         tracing::error!(%path, cuts = %format_args!("{number}-{}", segment.next - 1), "{LOST}: {why}");
-        let cut = first_cut(&later.path).ok().flatten();
+        let cut = first_cut(&self.shared.dir, later.first).ok().flatten();
         let identity = segment.identity.clone().or_else(|| cut.as_ref().map(|cut| cut.identity.clone()))?;
         // Without a cut behind them how much is lost is not known yet; the next whole cut tells.
         let behind = cut.filter(|cut| cut.identity == identity).map(|cut| Behind::before(&cut));
@@ -160,12 +160,12 @@ pub struct SinkLog {
     shared: Arc<Shared>,
     sink: String,
     /// `None`: the position is not kept, because the log does not outlive this run.
-    cursor: Option<PathBuf>,
+    cursor: Option<cursor::Place>,
 }
 
 impl SinkLog {
     /// Begins at `next_cut`.
-    pub fn new(shared: &Arc<Shared>, sink: &str, next_cut: u64, cursor: Option<PathBuf>) -> SinkLog {
+    pub fn new(shared: &Arc<Shared>, sink: &str, next_cut: u64, cursor: Option<cursor::Place>) -> SinkLog {
         shared.need(sink, next_cut);
         let reader = LogReader::bridging(Arc::clone(shared));
         SinkLog { reader, shared: Arc::clone(shared), sink: sink.to_owned(), cursor }
@@ -178,8 +178,8 @@ impl Backlog for SinkLog {
     }
 
     fn passed(&mut self, progress: &Progress) -> io::Result<()> {
-        if let Some(path) = &self.cursor {
-            write_whole(path, &serde_json::to_vec(progress)?)?;
+        if let Some(place) = &self.cursor {
+            place.store(progress)?;
         }
         self.shared.need(&self.sink, progress.next_cut);
         Ok(())

@@ -1,13 +1,14 @@
 //! What the start of a log finds in its files, and what it makes of it: whole cuts stay, what is torn behind the last one is
 //! cut off, and what damage took in the middle is replaced ([`mend`]).
 
-use std::fs::{self, File};
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
+
+use weir_files::Dir;
 
 use super::bridge::first_cut;
 use super::cursor;
-use super::log::{Recovered, Segment, write_whole};
+use super::log::{Recovered, Segment};
 use super::mend::{Behind, mend};
 use super::segment::{self, Found, SegmentHeader, SegmentReader};
 
@@ -30,7 +31,7 @@ fn at(path: &Path) -> impl Fn(io::Error) -> io::Error + '_ {
 ///
 /// # Errors
 /// When a file cannot be read, or is no segment.
-pub fn recover(dir: &Path, has_all: bool) -> io::Result<(Vec<Segment>, Recovered)> {
+pub fn recover(dir: &Dir, has_all: bool) -> io::Result<(Vec<Segment>, Recovered)> {
     let mut recovered = Recovered::default();
     let scanned = scan_all(dir, has_all, &mut recovered)?;
     let holes = scanned.windows(2).map(|pair| (pair[0].segment.next, pair[1].segment.first));
@@ -45,10 +46,10 @@ pub fn recover(dir: &Path, has_all: bool) -> io::Result<(Vec<Segment>, Recovered
 ///
 /// # Errors
 /// The same, or when a file cannot be written.
-pub fn recover_and_mend(dir: &Path, log_id: &str) -> io::Result<(Vec<Segment>, Recovered)> {
-    for (_, path) in segment::list(dir)? {
-        if fs::metadata(&path)?.len() == 0 {
-            fs::remove_file(&path)?;
+pub fn recover_and_mend(dir: &Dir, log_id: &str) -> io::Result<(Vec<Segment>, Recovered)> {
+    for first in segment::list(dir)? {
+        if segment::bytes(dir, first)? == 0 {
+            dir.remove(segment::name(first))?;
         }
     }
     let mut recovered = Recovered::default();
@@ -60,9 +61,9 @@ pub fn recover_and_mend(dir: &Path, log_id: &str) -> io::Result<(Vec<Segment>, R
     let mut segments = vec![];
     for mut scanned in scanned.into_iter().rev() {
         let path = scanned.segment.path.clone();
-        settle(&mut scanned, &behind, &mut recovered).map_err(at(&path))?;
+        settle(dir, &mut scanned, &behind, &mut recovered).map_err(at(&path))?;
         if scanned.segment.next > scanned.segment.first {
-            behind = Behind { until: scanned.segment.first, cut: first_cut(&path)? };
+            behind = Behind { until: scanned.segment.first, cut: first_cut(dir, scanned.segment.first)? };
             segments.push(scanned.segment);
         }
     }
@@ -73,24 +74,27 @@ pub fn recover_and_mend(dir: &Path, log_id: &str) -> io::Result<(Vec<Segment>, R
 }
 
 /// Makes a segment whole, as far as the next one.
-fn settle(scanned: &mut Scanned, behind: &Behind, recovered: &mut Recovered) -> io::Result<()> {
+fn settle(dir: &Dir, scanned: &mut Scanned, behind: &Behind, recovered: &mut Recovered) -> io::Result<()> {
     let segment = &mut scanned.segment;
     if scanned.is_damaged || behind.until > segment.next {
         let until = behind.until.max(segment.next);
-        let lost = mend(segment, &Behind { until, cut: behind.cut.clone() })?;
+        let lost = mend(dir, segment, &Behind { until, cut: behind.cut.clone() })?;
         tracing::error!(path = %segment.path.display(), cuts = lost.iter().map(|(a, b)| b - a + 1).sum::<u64>(),
             "damage took cuts of the spool; the sinks that miss them say so");
         recovered.lost.extend(lost.into_iter().rev());
     } else if segment.next == segment.first {
-        fs::remove_file(&segment.path)?;
+        dir.remove(segment::name(segment.first))?;
     } else if let Some(torn_at) = scanned.torn_at {
-        File::options().write(true).open(&segment.path)?.set_len(torn_at)?;
+        dir.open_to_write(segment::name(segment.first))?.set_len(torn_at)?;
     }
     Ok(())
 }
 
-fn scan_all(dir: &Path, has_all: bool, recovered: &mut Recovered) -> io::Result<Vec<Scanned>> {
-    let scan = |(first, path): (u64, PathBuf)| scan(first, &path, has_all, recovered).map_err(at(&path)).transpose();
+fn scan_all(dir: &Dir, has_all: bool, recovered: &mut Recovered) -> io::Result<Vec<Scanned>> {
+    let scan = |first: u64| {
+        let path = dir.path_of(segment::name(first));
+        scan(dir, first, &path, has_all, recovered).map_err(at(&path)).transpose()
+    };
     segment::list(dir)?.into_iter().filter_map(scan).collect()
 }
 
@@ -99,11 +103,11 @@ fn misplaced(number: u64, expected: u64) -> &'static str {
 }
 
 /// `None` for a file that has not even all of a header: it was made and not filled.
-fn scan(first: u64, path: &Path, has_all: bool, recovered: &mut Recovered) -> io::Result<Option<Scanned>> {
-    let len = fs::metadata(path)?.len();
-    let mut reader = match SegmentReader::open(path) {
+fn scan(dir: &Dir, first: u64, path: &Path, has_all: bool, recovered: &mut Recovered) -> io::Result<Option<Scanned>> {
+    let len = segment::bytes(dir, first)?;
+    let mut reader = match SegmentReader::open(dir, first) {
         Ok(reader) => reader,
-        Err(_) if segment::ends_in_header(path)? => {
+        Err(_) if segment::ends_in_header(dir, first)? => {
             if len > 0 {
                 recovered.torn_bytes += len;
                 recovered.torn.push((path.to_owned(), 0, "the file ends inside its header"));
@@ -176,19 +180,21 @@ fn scan(first: u64, path: &Path, has_all: bool, recovered: &mut Recovered) -> io
 ///
 /// # Errors
 /// When a file cannot be read or written.
-pub fn give_up_headless(dir: &Path) -> io::Result<()> {
+pub fn give_up_headless(dir: &Dir) -> io::Result<()> {
     let all = segment::list(dir)?;
-    let header = |path: &Path| SegmentHeader::read(&File::open(path)?).map(|(header, _)| header);
-    for (at, (first, path)) in all.iter().enumerate() {
-        if header(path).is_ok() || segment::ends_in_header(path)? || !segment::is_damaged(path)? {
+    let header = |first: u64| SegmentHeader::read(&dir.open(segment::name(first))?).map(|(header, _)| header);
+    for (at, first) in all.iter().enumerate() {
+        if header(*first).is_ok() || segment::ends_in_header(dir, *first)? || !segment::is_damaged(dir, *first)? {
             continue;
         }
         let neighbours = all[at + 1..].iter().chain(all[..at].iter().rev());
-        let neighbour = neighbours.filter_map(|(_, path)| header(path).ok()).next();
+        let neighbour = neighbours.filter_map(|first| header(*first).ok()).next();
+        let name = segment::name(*first);
+        let path = dir.path_of(&name);
         tracing::error!(path = %path.display(), "the header of a segment is damaged: its cuts are given up");
-        fs::rename(path, path.with_extension("damaged"))?;
+        dir.rename(&name, dir, Path::new(&name).with_extension("damaged"))?;
         if let Some(neighbour) = neighbour {
-            write_whole(path, &SegmentHeader { first_cut: *first, ..neighbour }.to_bytes()?)?;
+            dir.replace(&name, &SegmentHeader { first_cut: *first, ..neighbour }.to_bytes()?)?;
         }
     }
     Ok(())

@@ -1,11 +1,11 @@
 //! Keeps the log below its limit: what every sink has passed goes anyway; beyond that rows are given up by policy, and stay
 //! as numbers in the cuts they came from, so that every sink that misses them says so.
 
-use std::fs;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use weir_files::Dir;
 use weir_schema::ClassId;
 use weir_sinks::{Cut, Tally};
 
@@ -14,7 +14,7 @@ use super::committer::CommitWatch;
 use super::frame::{Schemas, encode};
 use super::log::{Log, Segment};
 use super::mend::{Behind, mend};
-use super::segment::{Found, SegmentReader};
+use super::segment::{self, Found, SegmentReader};
 
 /// What happens when the log is full.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -83,10 +83,11 @@ impl Room {
             let from = self.stripped_to[step];
             let Some(mut segment) = log.shared().segments().into_iter().find(|s| s.first >= from) else { continue };
             self.stripped_to[step] = segment.next;
-            let rows = match strip(&segment, classes) {
+            let dir = log.dir().clone();
+            let rows = match strip(&dir, &segment, classes) {
                 // Damage would be met again at each attempt, and nothing could be written any more.
                 Err(error) if is_damage(&error) => {
-                    let mended = mend_now(log, &mut segment, &error).and_then(|()| strip(&segment, classes));
+                    let mended = mend_now(log, &mut segment, &error).and_then(|()| strip(&dir, &segment, classes));
                     mended.unwrap_or_else(|error| {
                         tracing::error!(path = %segment.path.display(), "nothing of a segment can be given up: {error}");
                         0
@@ -99,7 +100,7 @@ impl Room {
                 tracing::warn!(rows, cuts = %format_args!("{}-{}", segment.first, segment.next - 1),
                     "the spool is full: rows are given up, and the sinks that miss them say so");
             }
-            log.replaced(segment.first, fs::metadata(&segment.path)?.len());
+            log.replaced(segment.first, segment::bytes(&dir, segment.first)?);
             return Ok(true);
         }
         Ok(false)
@@ -109,13 +110,13 @@ impl Room {
 /// Makes a segment whole in which damage was met, as the next start would.
 fn mend_now(log: &Log, segment: &mut Segment, error: &io::Error) -> io::Result<()> {
     tracing::error!(path = %segment.path.display(), "a segment of the spool is damaged, and mended: {error}");
-    let cut = log.shared().segment_behind(segment.first).and_then(|behind| first_cut(&behind.path).ok()?);
-    mend(segment, &Behind { until: segment.next, cut }).map(drop)
+    let cut = log.shared().segment_behind(segment.first).and_then(|behind| first_cut(log.dir(), behind.first).ok()?);
+    mend(log.dir(), segment, &Behind { until: segment.next, cut }).map(drop)
 }
 
 /// Rewrites a segment without the rows of these classes. Returns how many went.
-fn strip(segment: &Segment, classes: &[ClassId]) -> io::Result<u64> {
-    let mut reader = SegmentReader::open(&segment.path)?;
+fn strip(dir: &Dir, segment: &Segment, classes: &[ClassId]) -> io::Result<u64> {
+    let mut reader = SegmentReader::open(dir, segment.first)?;
     let mut bytes = Vec::with_capacity(usize::try_from(segment.bytes).unwrap_or_default());
     bytes.extend_from_slice(&reader.header.to_bytes()?);
     let mut schemas = Schemas::default();
@@ -130,7 +131,7 @@ fn strip(segment: &Segment, classes: &[ClassId]) -> io::Result<u64> {
         encode(&cut, &mut schemas, &mut bytes)?;
     }
     // The old file makes room for the new one only behind it; a log has more than one segment's worth of its limit to spare.
-    super::log::write_whole(&segment.path, &bytes)?;
+    dir.replace(segment::name(segment.first), &bytes)?;
     Ok(rows)
 }
 

@@ -7,13 +7,14 @@ mod sweep;
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use arrow_buffer::{Buffer, MutableBuffer};
 use serde::{Deserialize, Serialize};
+use weir_files::Dir;
 use weir_schema::SCHEMA_VERSION;
-use weir_sinks::{Cut, Identity, private};
+use weir_sinks::{Cut, Identity};
 
 use self::sweep::Sweep;
 use super::frame::{self, Decoder, HEADER_BYTES, Header, Kind, NUMBER_MAX, Schemas};
@@ -99,8 +100,8 @@ impl SegmentHeader {
 ///
 /// # Errors
 /// When the file cannot be read.
-pub fn ends_in_header(path: &Path) -> io::Result<bool> {
-    let file = File::open(path)?;
+pub fn ends_in_header(dir: &Dir, first: u64) -> io::Result<bool> {
+    let file = dir.open(name(first))?;
     let mut prefix = [0; PREFIX_BYTES];
     let read = read_up_to(&file, &mut prefix, 0)?;
     let magic = read.min(MAGIC.len());
@@ -115,9 +116,9 @@ pub fn ends_in_header(path: &Path) -> io::Result<bool> {
 ///
 /// # Errors
 /// When the file cannot be read.
-pub fn is_damaged(path: &Path) -> io::Result<bool> {
+pub fn is_damaged(dir: &Dir, first: u64) -> io::Result<bool> {
     let mut magic = [0; MAGIC.len()];
-    let read = read_up_to(&File::open(path)?, &mut magic, 0)?;
+    let read = read_up_to(&dir.open(name(first))?, &mut magic, 0)?;
     Ok(read == MAGIC.len() && magic == *MAGIC)
 }
 
@@ -126,22 +127,27 @@ pub fn name(first_cut: u64) -> String {
     format!("{first_cut:020}.{EXTENSION}")
 }
 
-/// The segments of a directory, in the order of their cuts.
+/// Numbers of the first cuts of a directory's segments, in their order. Only a name that [`name`] gives counts: so a number
+/// stands for one file, and no other text becomes a path.
 ///
 /// # Errors
 /// When the directory cannot be listed.
-pub fn list(dir: &Path) -> io::Result<Vec<(u64, PathBuf)>> {
-    let mut found = vec![];
-    for entry in std::fs::read_dir(dir)? {
-        let path = entry?.path();
-        let first = path.file_stem().and_then(|stem| stem.to_str()).and_then(|stem| stem.parse::<u64>().ok());
-        let first = first.filter(|first| *first < NUMBER_MAX);
-        if let (Some(first), Some(EXTENSION)) = (first, path.extension().and_then(|e| e.to_str())) {
-            found.push((first, path));
-        }
-    }
+pub fn list(dir: &Dir) -> io::Result<Vec<u64>> {
+    let number = |text: &str| -> Option<u64> {
+        let first = text.strip_suffix(EXTENSION)?.strip_suffix('.')?.parse().ok()?;
+        (first < NUMBER_MAX && name(first) == text).then_some(first)
+    };
+    let mut found: Vec<u64> = dir.list()?.iter().filter_map(|entry| number(entry.text()?)).collect();
     found.sort_unstable();
     Ok(found)
+}
+
+/// Bytes of the segment that begins with a cut.
+///
+/// # Errors
+/// When it is not there.
+pub fn bytes(dir: &Dir, first: u64) -> io::Result<u64> {
+    Ok(dir.open(name(first))?.metadata()?.len())
 }
 
 /// What a frame turned out to be.
@@ -172,12 +178,12 @@ pub struct SegmentReader {
 }
 
 impl SegmentReader {
-    /// Opens a file.
+    /// Opens the segment that begins with a cut.
     ///
     /// # Errors
     /// When it is no segment.
-    pub fn open(path: &Path) -> io::Result<SegmentReader> {
-        SegmentReader::read(File::open(path)?)
+    pub fn open(dir: &Dir, first: u64) -> io::Result<SegmentReader> {
+        SegmentReader::read(dir.open(name(first))?)
     }
 
     /// The same for a file that is open.
@@ -193,7 +199,7 @@ impl SegmentReader {
     ///
     /// # Errors
     /// When the file cannot be opened.
-    pub fn open_headless(path: &Path, identity: &Identity) -> io::Result<SegmentReader> {
+    pub fn open_headless(dir: &Dir, first: u64, identity: &Identity) -> io::Result<SegmentReader> {
         let header = SegmentHeader {
             log_id: String::new(),
             host: identity.host.to_string(),
@@ -203,7 +209,7 @@ impl SegmentReader {
             schema_version: SCHEMA_VERSION,
             collector_version: String::new(),
         };
-        Ok(SegmentReader::of(File::open(path)?, header, PREFIX_BYTES as u64))
+        Ok(SegmentReader::of(dir.open(name(first))?, header, PREFIX_BYTES as u64))
     }
 
     fn of(file: File, header: SegmentHeader, at: u64) -> SegmentReader {
@@ -220,11 +226,6 @@ impl SegmentReader {
     /// The bytes of the frame that was found last.
     pub fn frame(&self) -> Option<&[u8]> {
         self.frame.as_ref().map(|(_, bytes)| bytes.as_slice())
-    }
-
-    /// Schemas so far, to go on writing.
-    pub fn into_schemas(self) -> Schemas {
-        self.schemas
     }
 
     /// A buffer of this length: the one of the frame before, if its cut is gone. New memory costs more than reading into it.
@@ -355,7 +356,7 @@ fn read_up_to(file: &File, buffer: &mut [u8], at: u64) -> io::Result<usize> {
 pub struct SegmentWriter {
     /// Open for writing; whoever syncs has it too.
     pub file: Arc<File>,
-    /// Its file.
+    /// Its file, for messages.
     pub path: PathBuf,
     /// Its header.
     pub header: SegmentHeader,
@@ -370,27 +371,18 @@ impl SegmentWriter {
     ///
     /// # Errors
     /// When the file exists, or the file system has no room.
-    pub fn create(dir: &Path, header: SegmentHeader) -> io::Result<SegmentWriter> {
-        let path = dir.join(name(header.first_cut));
+    pub fn create(dir: &Dir, header: SegmentHeader) -> io::Result<SegmentWriter> {
+        let name = name(header.first_cut);
+        let path = dir.path_of(&name);
         let bytes = header.to_bytes()?;
-        let mut file = private::create_new(&path, private::owner_of_directory(&path)?)?;
+        let mut file = dir.create_new(&name)?;
         if let Err(error) = file.write_all(&bytes) {
             // Nothing may stay that looks like a segment and is none.
-            let _ = std::fs::remove_file(&path);
+            let _ = dir.remove(&name);
             return Err(error);
         }
         let (file, bytes) = (Arc::new(file), bytes.len() as u64);
         Ok(SegmentWriter { file, path, header, schemas: Schemas::default(), bytes })
-    }
-
-    /// Opens a segment to go on behind its last whole frame.
-    ///
-    /// # Errors
-    /// When the file cannot be opened.
-    pub fn go_on(path: &Path, reader: SegmentReader) -> io::Result<SegmentWriter> {
-        let file = File::options().write(true).open(path)?;
-        let (header, bytes) = (reader.header.clone(), reader.at());
-        Ok(SegmentWriter { file: Arc::new(file), path: path.to_owned(), header, schemas: reader.into_schemas(), bytes })
     }
 
     /// Appends whole frames. What a failure leaves behind them is cut off again, so that the file stays whole.

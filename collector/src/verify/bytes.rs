@@ -32,7 +32,7 @@ pub(crate) fn notes(bytes: &[u8]) {
     let (lines, notes) = bytes.split_at(at);
     let (mut account, mut unreadable) = (Account::new(NAMED_MAX), Named::new(NAMED_MAX));
     let _ = json::read(lines, "lines", &mut account, &mut unreadable);
-    let _ = removed::read_from(notes, Path::new("/nonexistent"), &mut account, &mut unreadable);
+    let _ = removed::read_from(notes, None, &mut account, &mut unreadable);
     judge(account);
 }
 

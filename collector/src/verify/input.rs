@@ -1,7 +1,7 @@
 //! What can be verified: a Parquet tree, a Parquet file, JSON lines.
 
 use std::ffi::OsString;
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, BufRead, BufReader};
 use std::path::{Path, PathBuf};
 
@@ -106,9 +106,9 @@ impl Reader {
         }
     }
 
-    fn parquet(&mut self, path: &Path, name: &str) {
+    fn parquet(&mut self, file: io::Result<File>, path: &Path, name: &str) {
         self.files += 1;
-        if let Err(error) = parquet::read(path, name, &mut self.account) {
+        if let Err(error) = parquet::read(file, path, name, &mut self.account) {
             self.refuse(name, error);
         }
     }
@@ -116,49 +116,55 @@ impl Reader {
     /// A single file: by its extension, else by its first bytes.
     fn file(&mut self, path: &Path) {
         let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
-        let file = match File::open(path) {
+        let file = match open_to_read(path) {
             Ok(file) => file,
             Err(error) => return self.refuse(&name, error),
         };
         let mut input = BufReader::with_capacity(READ_BYTES, file);
         let extension = path.extension().and_then(|e| e.to_str()).unwrap_or_default();
         match (extension, input.fill_buf()) {
-            ("parquet", _) => self.parquet(path, &name),
+            ("parquet", _) => self.parquet(Ok(input.into_inner()), path, &name),
             ("json" | "jsonl", _) => self.lines(input, &name),
             (_, Err(error)) => self.refuse(&name, error),
-            (_, Ok(start)) if start.starts_with(PARQUET_MAGIC) => self.parquet(path, &name),
+            (_, Ok(start)) if start.starts_with(PARQUET_MAGIC) => self.parquet(open_to_read(path), path, &name),
             (_, Ok(start)) if start.trim_ascii_start().starts_with(b"{") => self.lines(input, &name),
             _ => self.refuse(&name, "neither Parquet nor JSON lines"),
         }
     }
 
     fn tree(&mut self, top: &Path) {
+        let dir = match Dir::open_to_read(top) {
+            Ok(dir) => dir,
+            Err(error) => return self.refuse(&top.display().to_string(), error),
+        };
         let mut files = Vec::new();
-        self.list(top, top, &mut files);
+        self.list(&dir, Path::new(""), &mut files);
         files.sort_unstable();
         for path in files {
-            let name = relative(top, &path);
-            self.parquet(&path, &name);
+            self.parquet(dir.open(&path), &top.join(&path), &path.display().to_string());
         }
-        match removed::read(top, &mut self.account, &mut self.unreadable) {
+        match removed::read(&dir, &mut self.account, &mut self.unreadable) {
             Ok(removed) => self.removed = removed,
             Err(error) => self.refuse(removed::FILE, error),
         }
     }
 
-    /// Collects the Parquet files below a directory; links to directories are not followed.
-    fn list(&mut self, top: &Path, directory: &Path, files: &mut Vec<PathBuf>) {
-        let entries = match fs::read_dir(directory) {
+    /// Collects the Parquet files below a directory that has this name below the top; links are not followed.
+    fn list(&mut self, dir: &Dir, below: &Path, files: &mut Vec<PathBuf>) {
+        let entries = match dir.list() {
             Ok(entries) => entries,
-            Err(error) => return self.refuse(&relative(top, directory), error),
+            Err(error) => return self.refuse(&below.display().to_string(), error),
         };
         for entry in entries {
-            match entry.and_then(|entry| Ok((entry.path(), entry.file_type()?))) {
-                Err(error) => self.refuse(&relative(top, directory), error),
-                Ok((path, kind)) if kind.is_dir() => self.list(top, &path, files),
-                Ok((path, _)) if path.extension().is_some_and(|e| e == "parquet") => files.push(path),
-                Ok((path, _)) if path.parent() == Some(top) && is_own(&path) => {}
-                Ok((path, _)) => self.ignored.push(1, || relative(top, &path)),
+            let path = below.join(&entry.name);
+            match entry.kind {
+                Kind::Dir => match dir.subdir(&entry.name) {
+                    Ok(dir) => self.list(&dir, &path, files),
+                    Err(error) => self.refuse(&path.display().to_string(), error),
+                },
+                _ if path.extension().is_some_and(|e| e == "parquet") => files.push(path),
+                _ if below.as_os_str().is_empty() && is_own(&path) => {}
+                _ => self.ignored.push(1, || path.display().to_string()),
             }
         }
     }
@@ -190,9 +196,4 @@ impl Reader {
             input,
         }
     }
-}
-
-/// A path as the report names it.
-fn relative(top: &Path, path: &Path) -> String {
-    path.strip_prefix(top).unwrap_or(path).display().to_string()
 }

@@ -1,6 +1,7 @@
 //! Parquet files: only the columns that are needed, a few thousand rows at a time.
 
 use std::fs::File;
+use std::io;
 use std::path::Path;
 
 use arrow_array::cast::AsArray;
@@ -56,9 +57,9 @@ pub enum FileError {
 }
 
 /// Adds all rows of a file; returns how many. Rows before an error are added.
-pub fn read(path: &Path, name: &str, account: &mut Account) -> Result<(), FileError> {
+pub fn read(file: io::Result<File>, path: &Path, name: &str, account: &mut Account) -> Result<(), FileError> {
     // Damaged bytes can make the decoder panic; a verdict is due all the same. What `account` holds then are whole rows.
-    let decode = std::panic::AssertUnwindSafe(|| read_all(File::open(path)?, path, name, account));
+    let decode = std::panic::AssertUnwindSafe(|| read_all(file?, path, name, account));
     std::panic::catch_unwind(decode).unwrap_or(Err(FileError::Panic))
 }
 

@@ -11,6 +11,7 @@ use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Component, Path};
 
 use serde::Deserialize;
+use weir_files::Dir;
 use weir_schema::{CLASSES, ClassId};
 
 use super::account::Account;
@@ -53,22 +54,18 @@ struct Note {
 ///
 /// # Errors
 /// When the list cannot be read; a line that makes no sense is noted in `unreadable`.
-pub fn read(
-    top: &Path,
-    account: &mut Account,
-    unreadable: &mut Named<Unreadable>,
-) -> io::Result<Option<RemovedReport>> {
-    let file = match std::fs::File::open(top.join(FILE)) {
+pub fn read(top: &Dir, account: &mut Account, unreadable: &mut Named<Unreadable>) -> io::Result<Option<RemovedReport>> {
+    let file = match top.open(FILE) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         file => file?,
     };
-    read_from(BufReader::new(file), top, account, unreadable).map(Some)
+    read_from(BufReader::new(file), Some(top), account, unreadable).map(Some)
 }
 
-/// The same of an open list.
+/// The same of an open list; `top`: where the files were that it names.
 pub(super) fn read_from(
     mut input: impl BufRead,
-    top: &Path,
+    top: Option<&Dir>,
     account: &mut Account,
     unreadable: &mut Named<Unreadable>,
 ) -> io::Result<RemovedReport> {
@@ -102,7 +99,13 @@ pub(super) fn read_from(
     Ok(report)
 }
 
-fn add(top: &Path, note: &Note, runs: &Runs, account: &mut Account, report: &mut RemovedReport) -> Result<(), String> {
+fn add(
+    top: Option<&Dir>,
+    note: &Note,
+    runs: &Runs,
+    account: &mut Account,
+    report: &mut RemovedReport,
+) -> Result<(), String> {
     if let Some(dropped) = note.dropped_notes {
         report.files = report.files.saturating_add(dropped);
         report.files_without_note = report.files_without_note.saturating_add(dropped);
@@ -114,7 +117,7 @@ fn add(top: &Path, note: &Note, runs: &Runs, account: &mut Account, report: &mut
         return Err("the file that is named is not below the directory".to_owned());
     }
     // Noted first, removed then: a file that is still there speaks for itself.
-    if top.join(file).exists() {
+    if top.is_some_and(|top| top.stat(file).is_ok_and(|found| found.is_some())) {
         return Ok(());
     }
     let numbers: Vec<(i32, Counted)> = note

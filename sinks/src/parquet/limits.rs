@@ -5,14 +5,14 @@
 //! apart: so a later count tells removed from lost, to the number.
 
 use std::collections::BTreeMap;
-use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use rustix::io::Errno;
 use serde_json::{Value, json};
+use weir_files::{Dir, Kind};
 
 use super::failure::Failure;
 use super::footer::{GAPS_KEYS, ROWS_KEYS};
@@ -27,15 +27,15 @@ const NOTES_BYTES_MAX: u64 = 16 * 1024 * 1024;
 /// Levels of directories below the data directory: class, date, hour.
 const LEVELS: usize = 3;
 
-/// The limits and the directory that they hold for.
+/// The limits of a directory.
 pub(super) struct Limits {
-    target: Target,
     bytes_max: Option<u64>,
     age_max: Option<Duration>,
     free_bytes_min: Option<u64>,
 }
 
 struct Published {
+    /// Below the data directory.
     path: PathBuf,
     bytes: u64,
     modified: SystemTime,
@@ -43,9 +43,8 @@ struct Published {
 
 impl Limits {
     /// The limits of `options`.
-    pub(super) fn new(options: &ParquetOptions, target: Target) -> Limits {
+    pub(super) fn new(options: &ParquetOptions) -> Limits {
         Limits {
-            target,
             bytes_max: options.dir_bytes_max,
             age_max: options.dir_age_max,
             free_bytes_min: options.free_bytes_min,
@@ -54,30 +53,28 @@ impl Limits {
 
     /// At the start: the floor of free space must hold, or older files must be there to make room. Without, everything
     /// that is written would be removed again at once.
-    pub(super) fn check_room(&self) -> Result<(), Failure> {
-        let dir = self.target.dir();
-        let mut files = Vec::new();
-        list(dir, LEVELS, &mut files).map_err(Failure::io("list", dir))?;
-        if files.is_empty() && self.lacks_room()? {
-            return Err(Failure::io("keep the space free that `free_bytes_min` asks for in", dir)(Errno::NOSPC));
+    pub(super) fn check_room(&self, target: &Target) -> Result<(), Failure> {
+        let dir = target.dir()?;
+        if published(&dir)?.is_empty() && self.lacks_room(&dir)? {
+            let action = "keep the space free that `free_bytes_min` asks for in";
+            return Err(Failure::io(action, target.path())(Errno::NOSPC));
         }
         Ok(())
     }
 
     /// Removes files until the limits hold; what fails is logged and tried again at the next flush.
-    pub(super) fn enforce(&self) {
+    pub(super) fn enforce(&self, target: &Target) {
         if self.bytes_max.is_none() && self.age_max.is_none() && self.free_bytes_min.is_none() {
             return;
         }
-        if let Err(failure) = self.try_enforce() {
+        if let Err(failure) = self.try_enforce(target) {
             tracing::warn!(%failure, "the limits of the data directory do not hold");
         }
     }
 
-    fn try_enforce(&self) -> Result<(), Failure> {
-        let dir = self.target.dir();
-        let mut files = Vec::new();
-        list(dir, LEVELS, &mut files).map_err(Failure::io("list", dir))?;
+    fn try_enforce(&self, target: &Target) -> Result<(), Failure> {
+        let dir = target.dir()?;
+        let mut files = published(&dir)?;
         files.sort_by(|a, b| (a.modified, &a.path).cmp(&(b.modified, &b.path)));
         let mut bytes: u64 = files.iter().map(|file| file.bytes).sum();
         let now = SystemTime::now();
@@ -87,54 +84,50 @@ impl Limits {
                 "dir_age_max"
             } else if self.bytes_max.is_some_and(|max| bytes > max) {
                 "dir_bytes_max"
-            } else if self.lacks_room()? {
+            } else if self.lacks_room(&dir)? {
                 "free_bytes_min"
             } else {
                 break;
             };
-            self.remove(&file.path, reason)?;
+            remove(&dir, &file.path, reason)?;
             bytes -= file.bytes;
         }
         Ok(())
     }
 
-    fn lacks_room(&self) -> Result<bool, Failure> {
+    fn lacks_room(&self, dir: &Dir) -> Result<bool, Failure> {
         let Some(min) = self.free_bytes_min else { return Ok(false) };
-        let dir = self.target.dir();
-        let stat = rustix::fs::statvfs(dir).map_err(Failure::io("ask for the free space of", dir))?;
+        let stat = dir.statvfs().map_err(Failure::io("ask for the free space of", dir.path()))?;
         // A file system that counts no blocks (ramfs) does not tell.
         Ok(stat.f_blocks > 0 && stat.f_bavail * stat.f_frsize < min)
     }
+}
 
-    fn remove(&self, path: &Path, reason: &str) -> Result<(), Failure> {
-        let notes = self.target.dir().join(NOTES);
-        self.note(&notes, path, reason).map_err(Failure::io("note a removed file in", &notes))?;
-        std::fs::remove_file(path).map_err(Failure::io("remove", path))?;
-        tracing::info!(path = %path.display(), reason, "removed the oldest file");
-        // The hour, the date and the class go with their last file; a directory that is not empty refuses.
-        let parents = path.ancestors().skip(1).take(LEVELS);
-        parents.take_while(|dir| std::fs::remove_dir(dir).is_ok()).for_each(drop);
-        Ok(())
-    }
+fn remove(dir: &Dir, path: &Path, reason: &str) -> Result<(), Failure> {
+    note(dir, path, reason).map_err(Failure::io("note a removed file in", &dir.path_of(NOTES)))?;
+    dir.remove(path).map_err(Failure::io("remove", &dir.path_of(path)))?;
+    tracing::info!(path = %dir.path_of(path).display(), reason, "removed the oldest file");
+    // The hour, the date and the class go with their last file; a directory that is not empty refuses.
+    let parents = path.ancestors().skip(1).take(LEVELS);
+    parents.take_while(|parent| dir.remove_dir(parent).is_ok()).for_each(drop);
+    Ok(())
+}
 
-    fn note(&self, notes: &Path, path: &Path, reason: &str) -> io::Result<()> {
-        shorten(notes)?;
-        let name = path.strip_prefix(self.target.dir()).unwrap_or(path);
-        let mut line = describe(path);
-        line["file"] = json!(name.to_string_lossy());
-        line["reason"] = json!(reason);
-        line["removed_at"] = json!(chrono::DateTime::<chrono::Utc>::from(SystemTime::now()).to_rfc3339());
-        let mut out = OpenOptions::new().append(true).create(true).open(notes)?;
-        self.target.give(&out, notes).map_err(io::Error::other)?;
-        out.write_all(format!("{line}\n").as_bytes())?;
-        out.sync_all()
-    }
+fn note(dir: &Dir, path: &Path, reason: &str) -> io::Result<()> {
+    shorten(dir)?;
+    let mut line = describe(dir, path);
+    line["file"] = json!(path.to_string_lossy());
+    line["reason"] = json!(reason);
+    line["removed_at"] = json!(chrono::DateTime::<chrono::Utc>::from(SystemTime::now()).to_rfc3339());
+    let mut out = dir.append(NOTES)?;
+    out.write_all(format!("{line}\n").as_bytes())?;
+    out.sync_all()
 }
 
 /// What the footer says about the rows; a file that cannot be read is noted by name alone.
-fn describe(path: &Path) -> Value {
+fn describe(dir: &Dir, path: &Path) -> Value {
     let read = || -> Option<Value> {
-        let reader = SerializedFileReader::new(File::open(path).ok()?).ok()?;
+        let reader = SerializedFileReader::new(dir.open(path).ok()?).ok()?;
         let metadata = reader.metadata().file_metadata();
         let pairs: BTreeMap<&str, &str> = metadata
             .key_value_metadata()?
@@ -169,33 +162,39 @@ fn numbers<'a>(pairs: &BTreeMap<&'a str, &str>, (span_key, count_key): (&str, &s
 }
 
 /// Keeps the notes within [`NOTES_BYTES_MAX`].
-fn shorten(notes: &Path) -> io::Result<()> {
-    if std::fs::metadata(notes).map_or(0, |metadata| metadata.len()) <= NOTES_BYTES_MAX {
+fn shorten(dir: &Dir) -> io::Result<()> {
+    let bytes = dir.stat(NOTES)?.map_or(0, |notes| notes.st_size as u64);
+    if bytes <= NOTES_BYTES_MAX {
         return Ok(());
     }
-    let text = std::fs::read_to_string(notes)?;
+    let text = dir.read(NOTES, 2 * NOTES_BYTES_MAX)?;
+    let text = String::from_utf8_lossy(&text);
     let lines: Vec<&str> = text.lines().collect();
     let (dropped, kept) = lines.split_at(lines.len() / 2);
     let earlier = |line: &&str| serde_json::from_str::<Value>(line).ok()?.get("dropped_notes")?.as_u64();
     let count = dropped.iter().map(|line| earlier(line).unwrap_or(1)).sum::<u64>();
     let short = format!("{}\n{}\n", json!({ "dropped_notes": count }), kept.join("\n"));
-    let new = notes.with_extension("new");
-    std::fs::write(&new, short)?;
-    File::open(&new)?.sync_all()?;
-    std::fs::rename(&new, notes)
+    dir.replace(NOTES, short.as_bytes())
 }
 
-/// All published files, `levels` directories down.
-fn list(dir: &Path, levels: usize, files: &mut Vec<Published>) -> io::Result<()> {
-    for entry in std::fs::read_dir(dir)? {
-        let entry = entry?;
-        let (name, kind) = (entry.file_name(), entry.file_type()?);
-        let name = name.to_string_lossy();
-        if kind.is_dir() && levels > 0 && name.contains('=') {
-            list(&entry.path(), levels - 1, files)?;
-        } else if kind.is_file() && levels == 0 && name.ends_with(FINISHED) {
-            let metadata = entry.metadata()?;
-            files.push(Published { path: entry.path(), bytes: metadata.len(), modified: metadata.modified()? });
+/// All published files.
+fn published(dir: &Dir) -> Result<Vec<Published>, Failure> {
+    let mut files = Vec::new();
+    list(dir, Path::new(""), LEVELS, &mut files).map_err(Failure::io("list", dir.path()))?;
+    Ok(files)
+}
+
+/// The same, `levels` directories down, of the directory that has this name below the data directory.
+fn list(dir: &Dir, below: &Path, levels: usize, files: &mut Vec<Published>) -> io::Result<()> {
+    for entry in dir.list()? {
+        let Some(name) = entry.text() else { continue };
+        let path = below.join(name);
+        if entry.kind == Kind::Dir && levels > 0 && name.contains('=') {
+            list(&dir.subdir(name)?, &path, levels - 1, files)?;
+        } else if entry.kind == Kind::File && levels == 0 && name.ends_with(FINISHED) {
+            let Some(stat) = dir.stat(name)? else { continue };
+            let since = Duration::new(stat.st_mtime.try_into().unwrap_or(0), stat.st_mtime_nsec as u32);
+            files.push(Published { path, bytes: stat.st_size as u64, modified: UNIX_EPOCH + since });
         }
     }
     Ok(())

@@ -113,7 +113,7 @@ fn no_sink_is_further_than_the_log_although_the_last_cut_is_damaged() {
     let log_id = Log::open(options(dir.path(), LARGE)).unwrap().shared().log_id.clone();
     let has = |next_cut| {
         let (shared, _) = Shared::open_to_read(dir.path()).unwrap();
-        let cursor = cursor::path(dir.path(), "fast");
+        let cursor = cursor::Place::of(&weir_files::Dir::open_given(dir.path(), None).unwrap(), "fast");
         SinkLog::new(&shared, "fast", 0, Some(cursor)).passed(&Progress::begins(&log_id, next_cut)).unwrap();
     };
     has(5);
