@@ -69,7 +69,7 @@ pub(crate) fn walk(path: &Path, trust: &Trust, make: bool) -> io::Result<(Place,
         made = false;
         let below = if at.path == Path::new(".") { PathBuf::from(&name) } else { at.path.join(&name) };
         let guard = assume(Identity::of(&at.stat, trust));
-        let fd = match openat(&at.fd, &name, STEP, Mode::empty()) {
+        let fd = match component(at.fd.as_fd(), &name) {
             Err(Errno::NOENT) if make => {
                 drop(guard);
                 made = true;
@@ -97,6 +97,14 @@ pub(crate) fn walk(path: &Path, trust: &Trust, make: bool) -> io::Result<(Place,
         names = self::names(&target).into_iter().chain(names).collect();
     }
     Ok((at, made))
+}
+
+/// Stands for a component, whatever it is. Only as a directory it makes the kernel mount what is mounted on demand there.
+fn component(at: BorrowedFd<'_>, name: &OsStr) -> rustix::io::Result<OwnedFd> {
+    match openat(at, name, STEP | OFlags::DIRECTORY, Mode::empty()) {
+        Err(Errno::NOTDIR) => openat(at, name, STEP, Mode::empty()),
+        opened => opened,
+    }
 }
 
 /// An error with the path that it is about, of the same kind.
