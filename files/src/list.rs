@@ -4,7 +4,7 @@ use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 
-use rustix::fs::{AtFlags, FileType, statat};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, openat, statat};
 use rustix::io::Errno;
 
 use crate::dir::Dir;
@@ -44,7 +44,8 @@ impl Dir {
     pub fn list(&self) -> io::Result<Vec<Entry>> {
         let _guard = self.assume();
         let mut found = vec![];
-        for entry in rustix::fs::Dir::read_from(&*self.fd)? {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        for entry in rustix::fs::Dir::new(openat(&*self.fd, ".", flags, Mode::empty())?)? {
             let entry = entry?;
             let name = OsStr::from_bytes(entry.file_name().to_bytes());
             if name == "." || name == ".." {

@@ -61,6 +61,10 @@ fn what_is_made_is_for_its_owner_and_the_group_only() {
     assert_eq!(["a", "a/b", "a/b/c", "a/b/c/d"].map(mode), [0o750; 4]);
     assert_eq!(["a/b/f", "a/b/g", "a/b/h", "a/b/i"].map(mode), [0o640; 4]);
     assert_eq!(dir.list().expect("listed").len(), 5, "no temporary stays");
+    let again = Dir::open_given(dir.path(), None).expect("there");
+    assert_eq!(again.list().expect("listed").len(), 5, "of one that was there");
+    again.sync().expect("synced");
+    assert_eq!(again.subdir("c").expect("there").list().expect("listed").len(), 1);
 }
 
 #[test]

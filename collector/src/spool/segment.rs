@@ -375,7 +375,14 @@ impl SegmentWriter {
         let name = name(header.first_cut);
         let path = dir.path_of(&name);
         let bytes = header.to_bytes()?;
-        let mut file = dir.create_new(&name)?;
+        let at = |error: io::Error| match error.kind() {
+            io::ErrorKind::AlreadyExists => {
+                let text = format!("{} is there and no segment of weir's: remove it", dir.path_of(&name).display());
+                io::Error::new(error.kind(), text)
+            }
+            _ => error,
+        };
+        let mut file = dir.create_new(&name).map_err(at)?;
         if let Err(error) = file.write_all(&bytes) {
             // Nothing may stay that looks like a segment and is none.
             let _ = dir.remove(&name);
