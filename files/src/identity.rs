@@ -17,7 +17,7 @@ impl Identity {
     /// Whom calls in a directory run as; `None`: as whom the thread is. The caller writes his own directories, and those
     /// where everybody may write.
     pub(crate) fn of(stat: &Stat, trust: &Trust) -> Option<Identity> {
-        if trust.everybody || trust.uid == 0 || !rustix::process::geteuid().is_root() {
+        if trust.everybody || trust.uid == 0 || !rustix::process::getuid().is_root() {
             return None;
         }
         if stat.st_uid == trust.uid {

@@ -15,7 +15,7 @@ const ALICE: u32 = 2001;
 const MALLORY: u32 = 2002;
 
 fn is_root() -> bool {
-    let is_root = rustix::process::geteuid().is_root();
+    let is_root = rustix::process::getuid().is_root();
     if !is_root {
         eprintln!("skipped: needs root");
     }

@@ -3,7 +3,7 @@
 use std::fs;
 
 use rustix::fs::{Mode, Stat};
-use rustix::process::{getegid, geteuid};
+use rustix::process::{getgid, getuid};
 
 /// User and group of who called sudo: they get what is made. `None`: the effective user.
 pub type Owner = Option<(u32, u32)>;
@@ -26,8 +26,8 @@ pub(crate) struct Trust {
 
 impl Trust {
     pub(crate) fn of(owner: Owner) -> Trust {
-        let (uid, gid) = owner.unwrap_or((geteuid().as_raw(), getegid().as_raw()));
-        Trust { uid, gid, is_root: geteuid().is_root(), unmapped: in_user_namespace(), everybody: false }
+        let (uid, gid) = owner.unwrap_or((getuid().as_raw(), getgid().as_raw()));
+        Trust { uid, gid, is_root: getuid().is_root(), unmapped: in_user_namespace(), everybody: false }
     }
 
     /// For those who only look.
@@ -41,7 +41,7 @@ impl Trust {
     }
 
     pub(crate) fn takes(&self, uid: u32) -> bool {
-        self.everybody || self.is_roots(uid) || uid == self.uid || uid == geteuid().as_raw()
+        self.everybody || self.is_roots(uid) || uid == self.uid || uid == getuid().as_raw()
     }
 
     /// Whether a link of this user is followed in a path as given. Root is not led by the user who called sudo; who is not

@@ -139,7 +139,7 @@ pub(crate) fn make_below(at: &Place, name: &OsStr, trust: &Trust, owner: (u32, u
     let open = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let fd = openat(&at.fd, name, open, Mode::empty())?;
     let stat = fstat(&fd)?;
-    let by = identity.map_or(rustix::process::geteuid().as_raw(), |identity| identity.ids().0);
+    let by = identity.map_or(rustix::process::getuid().as_raw(), |identity| identity.ids().0);
     if stat.st_uid != by && !trust.takes(stat.st_uid) {
         let advice = "somebody replaced it: name a directory that only root can write";
         return Err(Refusal::of(&at.path.join(name), &stat, "was made by weir", advice));

@@ -398,7 +398,7 @@ fn a_fifo_or_a_device_is_refused_at_once_by_who_reads() {
     let zero = Path::new("/dev/zero");
     for (path, word) in [(&fifo, "FIFO"), (&dir, "FIFO"), (&zero.to_path_buf(), "device")] {
         let ended = run(weir(&["verify"]).arg(path));
-        assert_eq!(ended.code(), Some(1), "{}", ended.stderr);
+        assert_eq!(ended.code(), Some(2), "{}", ended.stderr);
         let said = String::from_utf8_lossy(&ended.stdout).into_owned() + &ended.stderr;
         assert!(said.contains(word), "{said}");
     }
@@ -407,7 +407,7 @@ fn a_fifo_or_a_device_is_refused_at_once_by_who_reads() {
         mknodat(CWD, dir.join(name), FileType::Fifo, Mode::from_raw_mode(0o666), 0).expect("a FIFO");
         let ended = run(weir(&["verify"]).arg(&dir));
         let said = String::from_utf8_lossy(&ended.stdout).into_owned() + &ended.stderr;
-        assert!(ended.code() == Some(1) && said.contains("FIFO"), "{name}: {said}");
+        assert!(ended.code() == Some(2) && said.contains("FIFO"), "{name}: {said}");
         let readers = [["spool", "info"], ["spool", "check"], ["capture", "info"], ["spool", "repair"]];
         for args in readers.iter().filter(|_| name == "log.json") {
             let ended = run(weir(args).arg(&dir)).expect_code(1);
