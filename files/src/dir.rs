@@ -214,6 +214,18 @@ impl Dir {
         }
     }
 
+    /// Lets everybody read it and enter it: what stands in it is no recording.
+    ///
+    /// # Errors
+    /// When the file system refuses.
+    pub fn let_others_read(&self) -> io::Result<()> {
+        self.to_write()?;
+        let _guard = self.assume();
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let dir = rustix::fs::openat(&*self.fd, ".", flags, Mode::empty())?;
+        Ok(rustix::fs::fchmod(dir, Mode::from_raw_mode(0o755))?)
+    }
+
     /// Makes the names in it durable.
     ///
     /// # Errors

@@ -60,6 +60,8 @@ fn what_is_made_is_for_its_owner_and_the_group_only() {
     let mode = |name: &str| fs::metadata(scratch.path().join(name)).expect("there").mode() & 0o777;
     assert_eq!(["a", "a/b", "a/b/c", "a/b/c/d"].map(mode), [0o750; 4]);
     assert_eq!(["a/b/f", "a/b/g", "a/b/h", "a/b/i"].map(mode), [0o640; 4]);
+    dir.let_others_read().expect("its mode");
+    assert_eq!(mode("a/b"), 0o755);
     assert_eq!(dir.list().expect("listed").len(), 5, "no temporary stays");
     let again = Dir::open_given(dir.path(), None).expect("there");
     assert_eq!(again.list().expect("listed").len(), 5, "of one that was there");

@@ -133,7 +133,11 @@ fn looked_up(call: &Call, cwd: &Path) -> Vec<PathBuf> {
 /// Names below a home that a run looks up, as far as another run looks them up again: names of Parquet files have its clock.
 fn traced(home: &Path, log: &Path, args: &[&str]) -> BTreeSet<PathBuf> {
     let mut strace = command("strace");
-    strace.args(["-f", "-y", "-s", "4096", "-e", CALLS, "-o"]).arg(log).arg(support::program::binary()).args(args);
+    strace
+        .args(["-f", "--seccomp-bpf", "-y", "-s", "4096", "-e", CALLS, "-o"])
+        .arg(log)
+        .arg(support::program::binary())
+        .args(args);
     strace.env("SUDO_UID", ALICE.to_string()).env("SUDO_GID", ALICE.to_string()).current_dir(home);
     run(&mut strace).expect_code(0);
     let text = String::from_utf8_lossy(&fs::read(log).expect("what strace saw")).into_owned();

@@ -1,11 +1,16 @@
 //! Manual pages: one for weir, one for each command, made from the command line itself.
 
-use std::fs;
+use std::fs::Permissions;
+use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use clap::Command;
 use clap_mangen::Man;
+use weir_files::Dir;
+
+use crate::host::Caller;
 
 /// The page of weir, or of one command (`run`, `capture-info`), as roff.
 pub(super) fn page(name: Option<&str>) -> Result<String> {
@@ -22,11 +27,21 @@ pub(super) fn page(name: Option<&str>) -> Result<String> {
 
 /// Writes `weir.1`, `weir-run.1`, ...
 pub(super) fn write_all(directory: &Path) -> Result<()> {
-    fs::create_dir_all(directory).with_context(|| format!("make the directory {}", directory.display()))?;
+    let is_new = !directory.exists();
+    let dir = Dir::create_given(directory, Caller::owner());
+    let dir = dir.with_context(|| format!("make the directory {}", directory.display()))?;
+    if is_new {
+        dir.let_others_read().with_context(|| format!("let others read {}", directory.display()))?;
+    }
     let root = super::command();
     for page in commands(&root).into_iter().chain([root]) {
-        let path = directory.join(format!("{}.1", page.get_name()));
-        fs::write(&path, render(page)?).with_context(|| format!("write {}", path.display()))?;
+        let name = format!("{}.1", page.get_name());
+        let text = render(page)?;
+        let written = dir.create(&name).and_then(|mut file| {
+            file.write_all(text.as_bytes())?;
+            file.set_permissions(Permissions::from_mode(0o644))
+        });
+        written.with_context(|| format!("write {}", directory.join(&name).display()))?;
     }
     Ok(())
 }
