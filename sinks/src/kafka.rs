@@ -4,17 +4,21 @@
 //! to wait is the lane's to decide. After a failure that it cannot mend (a topic is gone, a right was taken away, the
 //! producer is broken) it is replaced, and the lane writes again what was not flushed.
 
+mod admin;
 mod config;
-mod isolate;
 mod keys;
+mod limits;
 mod link;
 mod meaning;
 mod options;
+mod oversize;
 mod progress;
 mod quiet;
 mod refused;
 mod reports;
+mod resend;
 mod settle;
+mod split;
 mod topics;
 mod transaction;
 mod write;
@@ -27,13 +31,15 @@ use crate::dead_letters::{DeadLetterCounts, DeadLetters};
 use crate::payload::Payloads;
 use crate::{Batch, Progress, Receipt, Sink, SinkError, Tally};
 use config::Tuning;
-use isolate::Isolation;
+use limits::Limits;
 use link::Link;
 use meaning::{Trouble, Verdict, meaning};
 pub use options::{
     Acks, KafkaCompression, KafkaOptions, KafkaTls, PasswordMechanism, Sasl, TopicCreation, Transactions,
 };
+use oversize::Search;
 use reports::Reports;
+use resend::Resend;
 use topics::{Template, Topics};
 use transaction::{Stop, Transaction};
 
@@ -61,9 +67,17 @@ pub struct KafkaSink {
     topics: Topics,
     payloads: Payloads,
     link: Option<Link>,
+    /// Of the producer, as it was made.
     tuning: Tuning,
+    /// What each topic takes at once.
+    limits: Limits,
+    /// For the messages that will never be accepted, one by one.
+    search: Option<Search>,
+    /// What comes before everything else.
+    resend: Resend,
     transaction: Option<Transaction>,
-    isolation: Isolation,
+    /// Written since the last flush.
+    cuts: u64,
     /// Since when others get through to the brokers, while this producer gets no answers.
     led_since: Option<Instant>,
     /// Numbers of rows refused since the last flush.
@@ -86,13 +100,17 @@ impl KafkaSink {
         config::check(&options).map_err(wrong)?;
         let template = Template::parse(&options.topic).map_err(wrong)?;
         let dead_letters = DeadLetters::new(&options.dead_letters, &options.name, options.dead_letter_bytes_max, owner);
+        let limits = Limits::new(config::message_bytes(&options));
         let mut sink = KafkaSink {
             topics: Topics::new(template),
             payloads: Payloads::new(options.payload),
             link: None,
-            tuning: Tuning::default(),
+            tuning: limits.tuning(false),
+            limits,
+            search: None,
+            resend: Resend::default(),
             transaction: options.transactions.as_ref().map(|settings| Transaction::new(settings, host)),
-            isolation: Isolation::default(),
+            cuts: 0,
             led_since: None,
             refused: Vec::new(),
             dead_letters,
@@ -121,7 +139,8 @@ impl KafkaSink {
         trouble.sentence(&format!("{what} (kafka at {})", self.options.brokers))
     }
 
-    fn new_link(&self) -> Result<Link, Trouble> {
+    fn new_link(&mut self) -> Result<Link, Trouble> {
+        self.tuning = self.limits.tuning(self.search.is_some());
         Link::open(&config::producer(&self.options, self.tuning), Reports::new(&self.options))
     }
 
@@ -148,8 +167,11 @@ impl KafkaSink {
         if let Some(link) = &self.link {
             *link.told() = reports::Told::default();
         }
-        self.isolation = Isolation::default();
-        self.led_since = None;
+        self.resend = Resend::default();
+        if self.transaction.is_none() {
+            self.search = None;
+        }
+        (self.cuts, self.led_since) = (0, None);
         self.refused.clear();
         self.topics.forget();
         SinkError::Retry(error)
@@ -182,15 +204,16 @@ impl KafkaSink {
         self.link.as_mut().ok_or_else(|| SinkError::Retry("there is no producer".to_owned()))
     }
 
-    /// Looks at what failed in the meantime.
+    /// Looks at what failed in the meantime. A producer that stopped at a refused message is not broken: see
+    /// [`KafkaSink::settle`].
     fn check(&mut self) -> Result<(), SinkError> {
         let link = self.linked()?;
         link.pump();
         let again = link.told().again.take();
-        let broken = link.fatal();
-        let text = match (broken, again) {
-            (Some(trouble), _) => self.say(&trouble, "the producer is broken and replaced"),
-            (None, Some((topic, trouble))) => self.say(&trouble, &format!("could not write to topic {topic}")),
+        let broken = link.fatal().filter(|_| !link.is_stopped());
+        let text = match (again, broken) {
+            (Some((topic, trouble)), _) => self.say(&trouble, &format!("could not write to topic {topic}")),
+            (None, Some(trouble)) => self.say(&trouble, "the producer is broken and replaced"),
             (None, None) => return Ok(()),
         };
         Err(self.give_up(text))
@@ -229,6 +252,7 @@ impl Sink for KafkaSink {
         let batches: Vec<&Batch> = batches.iter().copied().filter(|batch| batch.rows.num_rows() > 0).collect();
         self.make_ready(&batches)?;
         batches.into_iter().try_for_each(|batch| self.send(batch))?;
+        self.cuts += 1;
         self.check()
     }
 
@@ -245,6 +269,8 @@ impl Sink for KafkaSink {
         self.finish_commit(deadline)?;
         self.settle(deadline)?;
         self.commit(progress, deadline)?;
+        self.cuts = 0;
+        self.look_at_limits();
         Ok(Receipt { refused: std::mem::take(&mut self.refused) })
     }
 }

@@ -100,6 +100,11 @@ impl Payloads {
         Payloads { options, out: Messages::default(), json: Scratch::default(), arrow }
     }
 
+    /// Messages from here on are at most so long.
+    pub fn set_bytes_max(&mut self, bytes_max: usize) {
+        self.options.bytes_max = bytes_max;
+    }
+
     /// Encodes all rows, in place of the messages before. Messages are in row order; every row is in exactly one; each is
     /// at most `bytes_max` long unless a single row is larger.
     ///

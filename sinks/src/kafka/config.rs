@@ -33,12 +33,12 @@ const RESERVED: &[(&str, &str)] = &[
 ];
 
 /// How the next producer differs from the usual one.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Tuning {
     /// Every message travels alone, so that what is refused is known.
     pub alone: bool,
-    /// Bytes that travel together at most, once topics are known to take less than usual.
-    pub batch_bytes: Option<usize>,
+    /// Bytes that travel together at most.
+    pub batch_bytes: usize,
 }
 
 /// What is wrong with the settings before any broker is asked.
@@ -146,7 +146,6 @@ pub(super) fn producer(options: &KafkaOptions, tuning: Tuning) -> ClientConfig {
         Acks::Leader => "1",
         Acks::None => "0",
     };
-    let message_bytes = MESSAGE_BYTES_MAX.max(options.payload.bytes_max + AROUND_PAYLOAD_BYTES);
     let mut usual = |name: &str, value: String| {
         if !options.extra.iter().any(|(extra, _)| extra == name) {
             config.set(name, value);
@@ -158,13 +157,17 @@ pub(super) fn producer(options: &KafkaOptions, tuning: Tuning) -> ClientConfig {
     usual("compression.type", options.compression.name(&options.payload).to_owned());
     usual("queue.buffering.max.kbytes", (options.queue_bytes / 1024).to_string());
     usual("queue.buffering.max.messages", queue_messages(options).to_string());
-    usual("message.max.bytes", message_bytes.to_string());
+    usual("message.max.bytes", message_bytes(options).to_string());
     // The same as that of producers in Java, so that other tables by the same key fall into the same partitions.
     usual("partitioner", "murmur2_random".to_owned());
     usual("delivery.report.only.error", true.to_string());
     usual("topic.metadata.refresh.interval.ms", METADATA_MS.to_string());
-    if let Some(bytes) = tuning.batch_bytes {
-        usual("batch.size", bytes.to_string());
+    let chosen = config.get("batch.size").and_then(|bytes| bytes.parse().ok()).unwrap_or(usize::MAX);
+    config.set("batch.size", tuning.batch_bytes.min(chosen).to_string());
+    if config.get("enable.idempotence") == Some("true") && options.transactions.is_none() {
+        // What follows a message that is refused would overtake what is sent again for it: the producer stops instead. A
+        // transaction is given up as a whole.
+        config.set("enable.gapless.guarantee", "true");
     }
     if tuning.alone {
         config.set("batch.num.messages", "1");
@@ -175,6 +178,20 @@ pub(super) fn producer(options: &KafkaOptions, tuning: Tuning) -> ClientConfig {
         None => config.set("message.timeout.ms", "0"),
     };
     config
+}
+
+/// The largest message that librdkafka takes.
+pub(super) fn message_bytes(options: &KafkaOptions) -> usize {
+    let chosen = options.extra.iter().rev().find(|(name, _)| name == "message.max.bytes");
+    let usual = MESSAGE_BYTES_MAX.max(options.payload.bytes_max + AROUND_PAYLOAD_BYTES);
+    chosen.and_then(|(_, bytes)| bytes.parse().ok()).unwrap_or(usual)
+}
+
+/// Whether what is sent may be smaller than it looks.
+pub(super) fn compresses(options: &KafkaOptions) -> bool {
+    let is_codec = |name: &str| ["compression.type", "compression.codec"].contains(&name);
+    let chosen = options.extra.iter().rev().find(|(name, _)| is_codec(name)).map(|(_, codec)| codec.as_str());
+    chosen.unwrap_or(options.compression.name(&options.payload)) != "none"
 }
 
 /// How many messages the queue takes.
@@ -203,8 +220,10 @@ mod tests {
     use super::*;
     use crate::Secret;
 
+    const USUAL: Tuning = Tuning { alone: false, batch_bytes: 1_000_000 };
+
     fn accepted(options: &KafkaOptions) {
-        let config = producer(options, Tuning { alone: true, batch_bytes: Some(100_000) });
+        let config = producer(options, Tuning { alone: true, batch_bytes: 100_000 });
         let made = BaseProducer::from_config(&config);
         assert!(made.is_ok(), "{:?}: {:?}", options, made.err());
     }
@@ -231,7 +250,7 @@ mod tests {
         let compression = |format, inside, compression| {
             let payload = PayloadOptions { format, compression: inside, ..KafkaOptions::default().payload };
             let options = KafkaOptions { payload, compression, ..KafkaOptions::default() };
-            producer(&options, Tuning::default()).get("compression.type").map(str::to_owned)
+            producer(&options, USUAL).get("compression.type").map(str::to_owned)
         };
         let auto = KafkaCompression::Auto;
         assert_eq!(compression(PayloadFormat::Arrow, Compression::Lz4, auto).as_deref(), Some("none"));
@@ -249,7 +268,7 @@ mod tests {
         };
         let options = extra("linger.ms", "7");
         assert_eq!(check(&options), Ok(()));
-        assert_eq!(producer(&options, Tuning::default()).get("linger.ms"), Some("7"));
+        assert_eq!(producer(&options, USUAL).get("linger.ms"), Some("7"));
         for (name, _) in RESERVED {
             assert!(check(&extra(name, "x")).unwrap_err().contains(name));
         }

@@ -46,17 +46,20 @@ pub(super) fn headers(batch: &Batch, format: PayloadFormat, message: &Message) -
     if format == PayloadFormat::Json {
         return None;
     }
-    let RowIdentity { host, boot_id, epoch, cpu, seq } = identity_of(batch, message.first_row);
+    Some(described(batch.class.name, identity_of(batch, message.first_row), message.rows))
+}
+
+/// The headers of a message with so many rows of a class, from this one on.
+pub(super) fn described(class: &str, first: RowIdentity<'_>, rows: usize) -> OwnedHeaders {
+    let RowIdentity { host, boot_id, epoch, cpu, seq } = first;
     let mut first = Vec::new();
     // Writing to memory cannot fail.
     write!(first, "{host}/{boot_id}/{epoch}/{cpu}/{seq}").unwrap_or_default();
     let header = |key, value| Header { key, value: Some(value) };
-    let (version, rows) = (SCHEMA_VERSION.to_string(), message.rows.to_string());
-    Some(
-        OwnedHeaders::new_with_capacity(4)
-            .insert(header("weir-class", batch.class.name.as_bytes()))
-            .insert(header("weir-schema-version", version.as_bytes()))
-            .insert(header("weir-first", &first))
-            .insert(header("weir-rows", rows.as_bytes())),
-    )
+    let (version, rows) = (SCHEMA_VERSION.to_string(), rows.to_string());
+    OwnedHeaders::new_with_capacity(4)
+        .insert(header("weir-class", class.as_bytes()))
+        .insert(header("weir-schema-version", version.as_bytes()))
+        .insert(header("weir-first", &first))
+        .insert(header("weir-rows", rows.as_bytes()))
 }

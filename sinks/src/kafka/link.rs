@@ -4,13 +4,13 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use rdkafka::config::{ClientConfig, FromClientConfigAndContext};
-use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
+use rdkafka::error::RDKafkaErrorCode as Code;
 use rdkafka::message::OwnedHeaders;
 use rdkafka::metadata::Metadata;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer, PurgeConfig};
 
 use super::meaning::Trouble;
-use super::reports::{Reports, Told};
+use super::reports::{Parcel, Reports, Told};
 
 /// Pause between two looks for events; a wait for acknowledgements ends at most this late.
 const STEP: Duration = Duration::from_millis(1);
@@ -23,6 +23,12 @@ pub(super) struct Outgoing<'a> {
     pub key: &'a [u8],
     pub payload: &'a [u8],
     pub headers: Option<OwnedHeaders>,
+}
+
+impl From<Outgoing<'_>> for Parcel {
+    fn from(Outgoing { topic, key, payload, headers }: Outgoing<'_>) -> Parcel {
+        Parcel { topic: topic.to_owned(), key: key.to_vec(), payload: payload.to_vec(), headers }
+    }
 }
 
 /// Connection, queue and ear of one producer. Dropping it forgets what is not acknowledged.
@@ -57,6 +63,11 @@ impl Link {
         self.producer.client().fatal_error().map(|(code, text)| Trouble::with(code, &text))
     }
 
+    /// Whether it stopped because a message was refused for ever.
+    pub fn is_stopped(&self) -> bool {
+        self.told().suspected || self.fatal().is_some_and(|trouble| trouble.code == Code::GaplessGuarantee)
+    }
+
     /// What the brokers say about a topic.
     pub fn metadata(&self, topic: &str, wait: Duration) -> Result<Metadata, Trouble> {
         let metadata = self.producer.client().fetch_metadata(Some(topic), wait);
@@ -67,28 +78,41 @@ impl Link {
         })
     }
 
-    /// Hands a message over; waits while the queue is full, as long as it moves at least once in `patience`.
-    pub fn send(&mut self, message: Outgoing<'_>, patience: Duration) -> Result<(), Trouble> {
+    /// Hands a message over; waits while the queue is full, as long as it moves at least once in `patience`. What was not
+    /// taken comes back.
+    pub fn send<'a>(&mut self, message: Outgoing<'a>, patience: Duration) -> Result<(), (Trouble, Outgoing<'a>)> {
         let Outgoing { topic, key, payload, headers } = message;
         let bytes = (key.len() + payload.len()) as u64;
-        let mut record = BaseRecord::to(topic).key(key).payload(payload);
+        let number = self.sent.messages as usize;
+        let mut record = BaseRecord::with_opaque_to(topic, number).key(key).payload(payload);
         record.headers = headers;
         let mut moved = (Instant::now(), None);
         loop {
-            match self.producer.send(record) {
+            let trouble = match self.producer.send(record) {
                 Ok(()) => {
                     self.sent.messages += 1;
                     self.sent.bytes += bytes;
                     return Ok(());
                 }
-                Err((KafkaError::MessageProduction(Code::QueueFull), back)) => record = back,
-                Err((error, _)) => return Err(Trouble::from_error(&error)),
-            }
+                Err((error, back)) => {
+                    record = back;
+                    Trouble::from_error(&error)
+                }
+            };
             let outstanding = self.outstanding();
             if moved.1 != Some(outstanding) {
                 moved = (Instant::now(), Some(outstanding));
-            } else if moved.0.elapsed() >= patience {
-                return Err(self.told().trouble.clone().unwrap_or_else(|| Trouble::of(Code::QueueFull)));
+            }
+            let is_late = moved.0.elapsed() >= patience;
+            let message = |headers| Outgoing { topic, key, payload, headers };
+            if trouble.code != Code::QueueFull {
+                // The call says that the producer has stopped a moment before it is told why.
+                self.wait(STEP);
+                return Err((trouble, message(record.headers)));
+            }
+            if is_late {
+                let known = self.told().trouble.clone();
+                return Err((known.unwrap_or(trouble), message(record.headers)));
             }
             self.wait(STEP);
         }
@@ -124,6 +148,20 @@ impl Link {
                     self.told().trouble = None;
                     return true;
                 }
+                _ if Instant::now() >= deadline => return false,
+                _ => self.wait(STEP),
+            }
+        }
+    }
+
+    /// Takes back what is not on its way, and waits for the answers to the rest, at most until `deadline`.
+    pub fn halt(&self, deadline: Instant) -> bool {
+        loop {
+            // Again and again: what is refused because of the one before it goes back into the queue.
+            self.producer.purge(PurgeConfig::default().queue());
+            self.pump();
+            match self.producer.in_flight_count() {
+                0 => return true,
                 _ if Instant::now() >= deadline => return false,
                 _ => self.wait(STEP),
             }
@@ -169,7 +207,15 @@ impl Link {
 
     /// Forgets what is not acknowledged yet.
     pub fn purge(&self) {
+        self.told().discards = true;
         self.producer.purge(PurgeConfig::default().queue().inflight());
+    }
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        // The library gives back what it still has.
+        self.told().discards = true;
     }
 }
 

@@ -23,7 +23,7 @@ use super::quiet::Quiet;
 /// How long a token from a file is taken for good: its owner renews it, and weir reads it again.
 const TOKEN_LIFE: Duration = Duration::from_secs(60);
 
-/// A message that failed together with others.
+/// A message that is sent again.
 #[derive(Debug)]
 pub(super) struct Parcel {
     pub topic: String,
@@ -32,13 +32,42 @@ pub(super) struct Parcel {
     pub headers: Option<OwnedHeaders>,
 }
 
+impl Parcel {
+    /// Bytes that it takes in a batch, at least.
+    pub fn bytes(&self) -> usize {
+        self.key.len() + self.payload.len()
+    }
+}
+
+/// A message that no broker has.
+#[derive(Debug)]
+pub(super) struct Failed {
+    /// Counts the messages that this producer was given, from 0.
+    pub number: usize,
+    pub partition: i32,
+    pub parcel: Parcel,
+    /// Why it, or one of those that travelled with it, will never be accepted; `None` if it only came behind such a one.
+    pub trouble: Option<Trouble>,
+}
+
+impl Failed {
+    /// Topic and partition.
+    pub fn place(&self) -> (String, i32) {
+        (self.parcel.topic.clone(), self.partition)
+    }
+}
+
 /// What was told and not yet looked at.
 #[derive(Debug, Default)]
 pub(super) struct Told {
     /// The first message that has to be written again, with everything else: its topic and why.
     pub again: Option<(String, Trouble)>,
-    /// Messages of which one at least will never be accepted.
-    pub suspects: Vec<(Parcel, Trouble)>,
+    /// Messages of which one at least will never be accepted, and those that came behind them.
+    pub failed: Vec<Failed>,
+    /// Whether there are some of the former.
+    pub suspected: bool,
+    /// What comes back unsent is of no use any more.
+    pub discards: bool,
     /// Whether the producer is broken for good.
     pub broken: bool,
     /// The last error that was not about a message.
@@ -48,7 +77,7 @@ pub(super) struct Told {
 impl Told {
     /// Whether no message failed since somebody looked.
     pub fn failed_nothing(&self) -> bool {
-        self.again.is_none() && self.suspects.is_empty()
+        self.again.is_none() && self.failed.is_empty()
     }
 }
 
@@ -56,6 +85,8 @@ impl Told {
 pub(super) struct Reports {
     sink: String,
     token_file: Option<PathBuf>,
+    /// What a transaction loses is written again with all of it.
+    transactional: bool,
     told: Mutex<Told>,
     quiet: Mutex<Quiet>,
     heard: AtomicU64,
@@ -76,6 +107,7 @@ impl Reports {
         Reports {
             sink: options.name.clone(),
             token_file,
+            transactional: options.transactions.is_some(),
             told: Mutex::default(),
             quiet: Mutex::default(),
             heard: AtomicU64::new(0),
@@ -102,24 +134,26 @@ impl Reports {
         }
     }
 
-    fn failed(&self, code: Code, message: &rdkafka::message::BorrowedMessage<'_>) {
+    fn failed(&self, code: Code, message: &rdkafka::message::BorrowedMessage<'_>, number: usize) {
         let mut told = self.told();
-        match meaning(code).verdict {
-            // We threw it away ourselves.
-            _ if matches!(code, Code::PurgeQueue | Code::PurgeInflight) => {}
-            Verdict::Suspect => {
-                let parcel = Parcel {
-                    topic: message.topic().to_owned(),
-                    key: message.key().unwrap_or_default().to_vec(),
-                    payload: message.payload().unwrap_or_default().to_vec(),
-                    headers: message.headers().map(|headers| headers.detach()),
-                };
-                told.suspects.push((parcel, Trouble::of(code)));
-            }
-            Verdict::Again | Verdict::Stranger => {
-                told.again.get_or_insert_with(|| (message.topic().to_owned(), Trouble::of(code)));
-            }
+        let unsent = matches!(code, Code::PurgeQueue | Code::PurgeInflight);
+        let is_suspect = meaning(code).verdict == Verdict::Suspect;
+        if !unsent && !is_suspect {
+            told.again.get_or_insert_with(|| (message.topic().to_owned(), Trouble::of(code)));
+            return;
         }
+        if unsent && (told.discards || self.transactional) {
+            return; // we threw it away ourselves
+        }
+        let parcel = Parcel {
+            topic: message.topic().to_owned(),
+            key: message.key().unwrap_or_default().to_vec(),
+            payload: message.payload().unwrap_or_default().to_vec(),
+            headers: message.headers().map(|headers| headers.detach()),
+        };
+        told.suspected |= is_suspect;
+        let trouble = is_suspect.then(|| Trouble::of(code));
+        told.failed.push(Failed { number, partition: message.partition(), parcel, trouble });
     }
 }
 
@@ -162,12 +196,12 @@ impl ClientContext for Reports {
 }
 
 impl ProducerContext for Reports {
-    type DeliveryOpaque = ();
+    type DeliveryOpaque = usize;
 
-    fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
+    fn delivery(&self, result: &DeliveryResult<'_>, number: usize) {
         self.hear();
         if let Err((error, message)) = result {
-            self.failed(error.rdkafka_error_code().unwrap_or(Code::Fail), message);
+            self.failed(error.rdkafka_error_code().unwrap_or(Code::Fail), message, number);
         }
     }
 }

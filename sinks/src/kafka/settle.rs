@@ -2,19 +2,13 @@
 
 use std::time::{Duration, Instant};
 
-use super::config::Tuning;
 use super::link::Outgoing;
-use super::meaning::Trouble;
+use super::meaning::{Trouble, Verdict, meaning};
 use super::refused::Rows;
-use super::reports::Parcel;
+use super::reports::{Failed, Parcel};
 use super::{KafkaSink, progress};
 use crate::dead_letters::Letter;
 use crate::{Progress, SinkError};
-
-/// Bytes that travel together are not lowered below this.
-const BATCH_BYTES_MIN: usize = 16 * 1024;
-/// Bytes that travel together by default (librdkafka's `batch.size`).
-const BATCH_BYTES: usize = 1_000_000;
 
 /// After how long without any answer others are asked whether they get through to the brokers.
 const STILL_MAX: Duration = Duration::from_secs(10);
@@ -42,34 +36,62 @@ impl KafkaSink {
         rows.tallies.iter().for_each(|tally| tally.add_to(&mut self.refused));
     }
 
-    /// Waits until every message is acknowledged or refused for ever.
+    /// Waits until every message is acknowledged or refused for ever, and sends again what was not refused itself.
     pub(super) fn settle(&mut self, deadline: Instant) -> Result<(), SinkError> {
         loop {
             self.wait_for_acknowledgements(deadline)?;
-            let failed = std::mem::take(&mut self.linked()?.told().suspects);
-            if self.transaction.is_some() && !failed.is_empty() {
+            let failed = self.take_failed()?;
+            if !failed.is_empty() && self.transaction.is_some() {
                 return Err(self.refused_in_transaction(failed));
             }
-            if let Some((Parcel { topic, payload, .. }, trouble)) = self.isolation.returned(failed) {
-                let rows = Rows::read(&payload, self.options.payload.format);
-                self.refuse(&topic, &payload, rows, &trouble);
+            if !failed.is_empty() {
+                self.came_back(failed);
+                continue;
             }
-            let Some(group) = self.isolation.next() else { break };
-            self.resend(&group)?;
+            if self.transaction.is_none() && !self.resend.is_searching() {
+                self.end_search();
+            }
+            if self.resend.is_empty() {
+                return Ok(());
+            }
+            self.send_again()?;
         }
-        if self.isolation.finish() {
-            self.shrink();
-        }
-        Ok(())
     }
 
-    fn resend(&mut self, group: &[Parcel]) -> Result<(), SinkError> {
-        let patience = self.options.flush_wait;
+    fn take_failed(&mut self) -> Result<Vec<Failed>, SinkError> {
         let link = self.linked()?;
-        link.mark();
-        for Parcel { topic, key, payload, headers } in group {
+        let failed = {
+            let mut told = link.told();
+            told.suspected = false;
+            std::mem::take(&mut told.failed)
+        };
+        match link.fatal().filter(|_| failed.is_empty()) {
+            None => Ok(failed),
+            Some(trouble) => {
+                let text = self.say(&trouble, "the producer is broken and replaced");
+                Err(self.give_up(text))
+            }
+        }
+    }
+
+    /// Hands over what is next of that which has to go again; what cannot go now stays the first.
+    fn send_again(&mut self) -> Result<(), SinkError> {
+        let patience = self.options.flush_wait;
+        let is_search = self.resend.is_searching();
+        let mut parcels = self.resend.take();
+        self.linked()?.mark();
+        while let Some(parcel) = parcels.pop_front() {
+            let Parcel { topic, key, payload, headers } = &parcel;
             let message = Outgoing { topic, key, payload, headers: headers.clone() };
-            if let Err(trouble) = link.send(message, patience) {
+            let link = self.linked()?;
+            let Err((trouble, _)) = link.send(message, patience) else { continue };
+            if meaning(trouble.code).verdict == Verdict::Suspect {
+                self.smaller(parcel, &trouble).into_iter().rev().for_each(|part| parcels.push_front(part));
+            } else if link.is_stopped() {
+                parcels.push_front(parcel);
+                self.resend.put_back(parcels.into(), is_search);
+                return Ok(());
+            } else {
                 let text = self.say(&trouble, &format!("could not write to topic {topic}"));
                 return Err(self.give_up(text));
             }
@@ -77,40 +99,14 @@ impl KafkaSink {
         Ok(())
     }
 
-    /// All were accepted, only not together: less travels together from now on. Nothing is on its way.
-    fn shrink(&mut self) {
-        let bytes = (self.tuning.batch_bytes.unwrap_or(BATCH_BYTES) / 2).max(BATCH_BYTES_MIN);
-        let before = std::mem::replace(&mut self.tuning, Tuning { alone: false, batch_bytes: Some(bytes) });
-        if before != self.tuning {
-            let sink = &self.options.name;
-            tracing::warn!(sink, bytes, "a topic takes less at once than weir sends: max.message.bytes is low there");
-            self.drop_link();
-        }
-    }
-
-    /// A refused message costs the transaction. Next time every message travels alone; the time after, those that were
-    /// refused alone are left out.
-    fn refused_in_transaction(&mut self, failed: Vec<(Parcel, Trouble)>) -> SinkError {
-        let alone = self.tuning.alone;
-        for (Parcel { topic, payload, .. }, trouble) in failed.iter().filter(|_| alone) {
-            if let Some(transaction) = &mut self.transaction {
-                transaction.refuse(topic, payload);
-            }
-            let rows = Rows::read(payload, self.options.payload.format);
-            self.refuse(topic, payload, rows, trouble);
-        }
-        let what = if alone { "left out" } else { "looked for" };
-        let text = failed.first().map_or_else(String::new, |(parcel, trouble)| {
-            self.say(trouble, &format!("a message for topic {} was refused and is {what}", parcel.topic))
-        });
-        self.tuning.alone = true;
-        let error = self.give_up(text);
-        self.drop_link();
-        error
-    }
-
     fn wait_for_acknowledgements(&mut self, deadline: Instant) -> Result<(), SinkError> {
-        let empty = self.linked()?.wait_until_empty(deadline, |told| told.again.is_some() || told.broken);
+        let transactional = self.transaction.is_some();
+        let link = self.linked()?;
+        let mut empty = link.wait_until_empty(deadline, |told| told.again.is_some() || told.broken || told.suspected);
+        if link.is_stopped() {
+            // Of a transaction that has to be given up the library sends nothing more: there is nothing to wait for.
+            empty = transactional || link.halt(deadline);
+        }
         self.check()?;
         if empty {
             return Ok(());
@@ -152,17 +148,14 @@ impl KafkaSink {
             .map_err(|error| SinkError::Fatal(format!("writing the progress as JSON: {error}")))?;
         let message = Outgoing { topic: &topic, key: key.as_bytes(), payload: &record, headers: None };
         let patience = self.options.flush_wait;
-        if let Err(trouble) = self.linked()?.send(message, patience) {
+        if let Err((trouble, _)) = self.linked()?.send(message, patience) {
             let text = self.say(&trouble, &format!("could not write to topic {topic}"));
             return Err(self.give_up(text));
         }
         self.settle(deadline)?;
         let (Some(transaction), Some(link)) = (&mut self.transaction, &self.link) else { return Ok(()) };
         transaction.commit(progress, link, deadline).map_err(|stop| self.stopped(stop, "could not commit"))?;
-        if self.tuning.alone {
-            self.tuning.alone = false;
-            self.drop_link();
-        }
+        self.committed_in_search();
         Ok(())
     }
 

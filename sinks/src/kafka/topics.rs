@@ -3,16 +3,15 @@
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
-use rdkafka::config::FromClientConfigAndContext;
+use rdkafka::admin::{NewTopic, TopicReplication};
 use rdkafka::error::RDKafkaErrorCode as Code;
 use weir_schema::{CLASSES, Class};
 
-use super::config;
 use super::link::Link;
 use super::meaning::Trouble;
 use super::options::KafkaOptions;
 use super::reports::Reports;
+use super::{admin, config};
 
 /// Longest name that Kafka takes.
 const NAME_BYTES_MAX: usize = 249;
@@ -204,20 +203,8 @@ fn ask_to_create(topic: &str, settings: &[(&str, &str)], options: &KafkaOptions)
     for (name, value) in settings {
         new = new.set(name, value);
     }
-    let admin = AdminClient::from_config_and_context(&config::client(options), Reports::new(options))
-        .map_err(|error| Trouble::from_error(&error))?;
-    let limits = AdminOptions::new().request_timeout(Some(CREATE_WAIT)).operation_timeout(Some(CREATE_WAIT));
-    let failed = |error: std::io::Error| Trouble { code: Code::Fail, text: error.to_string() };
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().map_err(failed)?;
-    let answer = runtime.block_on(async {
-        // The request has its own limit; this one holds even if its thread does not answer.
-        tokio::time::timeout(CREATE_WAIT * 2, admin.create_topics([&new], &limits)).await
-    });
-    match answer {
-        Ok(Ok(results)) => Ok(results.into_iter().find_map(Result::err).map(|(_, code)| code)),
-        Ok(Err(error)) => Err(Trouble::from_error(&error)),
-        Err(_) => Err(Trouble::of(Code::OperationTimedOut)),
-    }
+    let results = admin::ask(options, CREATE_WAIT, async |admin, limits| admin.create_topics([&new], limits).await)?;
+    Ok(results.into_iter().find_map(Result::err).map(|(_, code)| code))
 }
 
 #[cfg(test)]

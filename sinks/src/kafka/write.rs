@@ -28,14 +28,17 @@ impl KafkaSink {
     pub(super) fn make_ready(&mut self, batches: &[&Batch]) -> Result<(), SinkError> {
         let deadline = Instant::now() + self.options.write_wait;
         self.check()?;
-        if !self.isolation.is_idle() || !self.linked()?.told().suspects.is_empty() {
+        if !self.resend.is_empty() || self.linked()?.is_stopped() {
             self.settle(deadline)?;
         }
+        let mut topics = Vec::new();
         for batch in batches {
             let host = identity_of(batch, 0).host.to_owned();
             let topic = self.topics.name(batch.class, &host).to_owned();
             self.ensure(&topic, &[])?;
+            topics.push(topic);
         }
+        self.keep_to_limits(&topics, deadline)?;
         self.wait_for_room(batches, deadline)?;
         self.begin_transaction(deadline)
     }
@@ -58,7 +61,7 @@ impl KafkaSink {
     /// names in the settings, whatever the old one believes. What it has told and nobody has looked at yet, such as a message
     /// that failed while it was asked for a topic, would go with it: then it stays.
     fn refresh_if_empty(&mut self) {
-        let holds_rows = self.transaction.as_ref().is_some_and(Transaction::holds_rows) || !self.isolation.is_idle();
+        let holds_rows = self.transaction.as_ref().is_some_and(Transaction::holds_rows) || !self.resend.is_empty();
         let empty = self
             .link
             .as_ref()
@@ -82,6 +85,9 @@ impl KafkaSink {
         let queue_messages = config::queue_messages(&self.options) as u64;
         loop {
             self.check()?;
+            if self.linked()?.is_stopped() {
+                self.settle(deadline)?;
+            }
             let link = self.linked()?;
             let (waiting, waiting_bytes) = (link.outstanding(), link.outstanding_bytes());
             if waiting == 0 || (waiting_bytes + bytes <= queue && waiting + rows as u64 <= queue_messages) {
@@ -97,6 +103,8 @@ impl KafkaSink {
     /// Hands all rows over.
     pub(super) fn send(&mut self, batch: &Batch) -> Result<(), SinkError> {
         let rows = batch.rows.num_rows();
+        let topic = self.topics.name(batch.class, identity_of(batch, 0).host).to_owned();
+        self.payloads.set_bytes_max(self.limits.payload_bytes(&topic, self.options.payload.bytes_max));
         let (mut row, mut bytes) = (0, 0);
         while row < rows {
             row = match self.payloads.encode_rows(batch, row..rows, CHUNK_BYTES) {
@@ -107,12 +115,11 @@ impl KafkaSink {
                 }
             };
             bytes += self.payloads.buffer().len();
-            let refused = self.send_messages(batch).map_err(|(topic, trouble)| {
+            let refused = self.send_messages(batch, &topic).map_err(|trouble| {
                 let text = self.say(&trouble, &format!("could not write to topic {topic}"));
                 self.give_up(text)
             })?;
             for (message, trouble) in refused {
-                let topic = self.topics.name(batch.class, identity_of(batch, 0).host).to_owned();
                 let rows = Rows::of(batch, message.first_row, message.rows);
                 let payload = self.payloads.bytes(&message).to_vec();
                 self.refuse(&topic, &payload, Some(rows), &trouble);
@@ -122,15 +129,14 @@ impl KafkaSink {
         Ok(())
     }
 
-    /// Hands the encoded messages over; gives back those that librdkafka itself says are too large for ever.
-    fn send_messages(&mut self, batch: &Batch) -> Result<Vec<(Message, Trouble)>, (String, Trouble)> {
+    /// Hands the encoded messages over; gives back the single rows that are known to be too large.
+    fn send_messages(&mut self, batch: &Batch, topic: &str) -> Result<Vec<(Message, Trouble)>, Trouble> {
         let format = self.options.payload.format;
-        let host = identity_of(batch, 0).host;
-        let topic = self.topics.name(batch.class, host);
         let Some(link) = &mut self.link else {
-            return Err((topic.to_owned(), Trouble::with(Code::State, "there is no producer")));
+            return Err(Trouble::with(Code::State, "there is no producer"));
         };
-        let mut keys = Keys::new(batch, format, host);
+        let compresses = config::compresses(&self.options);
+        let mut keys = Keys::new(batch, format, identity_of(batch, 0).host);
         let mut refused = Vec::new();
         link.mark();
         for (n, message) in self.payloads.messages().iter().enumerate() {
@@ -140,12 +146,25 @@ impl KafkaSink {
                 rows.tallies.iter().for_each(|tally| tally.add_to(&mut self.refused));
                 continue;
             }
-            let headers = headers(batch, format, message);
-            let key = keys.of(message.first_row);
-            match link.send(Outgoing { topic, key, payload, headers }, self.options.flush_wait) {
+            if message.rows == 1 && !compresses && self.limits.is_too_large(topic, payload.len()) {
+                refused.push((*message, Trouble::of(Code::MessageSizeTooLarge)));
+                continue;
+            }
+            let outgoing =
+                Outgoing { topic, key: keys.of(message.first_row), payload, headers: headers(batch, format, message) };
+            if !self.resend.is_empty() {
+                self.resend.push(outgoing.into());
+                continue;
+            }
+            match link.send(outgoing, self.options.flush_wait) {
                 Ok(()) => {}
-                Err(trouble) if meaning(trouble.code).verdict == Verdict::Suspect => refused.push((*message, trouble)),
-                Err(trouble) => return Err((topic.to_owned(), trouble)),
+                Err((trouble, outgoing)) if meaning(trouble.code).verdict == Verdict::Suspect => match message.rows {
+                    1 => refused.push((*message, trouble)),
+                    // Parts of it go in its place, before what follows.
+                    _ => self.resend.push(outgoing.into()),
+                },
+                Err((_, outgoing)) if link.is_stopped() => self.resend.push(outgoing.into()),
+                Err((trouble, _)) => return Err(trouble),
             }
             if n % MESSAGES_PER_LOOK == MESSAGES_PER_LOOK - 1 {
                 link.pump();

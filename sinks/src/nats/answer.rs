@@ -146,7 +146,8 @@ pub(super) fn server_error(error: &ServerError) -> Option<End> {
         return Some(End::Failed(not_authorized(text)));
     }
     if has("maximum payload") {
-        return Some(End::Failed(format!("{text}: the server takes smaller messages than it said")));
+        // The next connection hears of the new limit, and sends the same rows in smaller messages.
+        return Some(End::Unknown(format!("{text}: the server takes smaller messages than it said")));
     }
     Some(End::Unknown(format!("the server ends the connection: {text}")))
 }
@@ -216,9 +217,14 @@ mod tests {
         assert!(failed(other("Account Authentication Expired")));
         assert!(failed(other("Permissions Violation for Publish to \"weir.file.a\"")));
         assert!(failed(other("Permissions Violation for Subscription to \"_INBOX.x.*\"")));
-        assert!(failed(other("Maximum Payload Violation")));
         assert_eq!(other("Permissions Violation for Publish to \"$JS.API.STREAM.INFO.WEIR\""), None);
-        for text in ["Slow Consumer", "Stale Connection", "Server Shutdown", "maximum connections exceeded"] {
+        for text in [
+            "Maximum Payload Violation",
+            "Slow Consumer",
+            "Stale Connection",
+            "Server Shutdown",
+            "maximum connections exceeded",
+        ] {
             assert!(matches!(other(text), Some(End::Unknown(reason)) if reason.contains(text)));
         }
     }

@@ -62,6 +62,12 @@ impl<T> Flight<T> {
         (position < self.slots.len()).then_some(position)
     }
 
+    /// An entry that is on its way.
+    pub fn entry_mut(&mut self, token: usize) -> Option<&mut T> {
+        let position = self.position(token)?;
+        self.slots.get_mut(position)?.entry.as_mut()
+    }
+
     /// An acknowledgement has come; `None` if it is for nothing that is on its way.
     pub fn settle(&mut self, token: usize) -> Option<T> {
         let position = self.position(token)?;

@@ -46,6 +46,8 @@ pub(super) struct Outgoing {
     pub described: bool,
     /// `None` for a progress.
     pub origin: Option<Origin>,
+    /// The stream did not take it for its size: it goes in parts.
+    pub refused: bool,
 }
 
 impl Outgoing {
@@ -83,7 +85,7 @@ impl Outgoing {
         let id = format!("{}:{boot_id}:{epoch}:progress:{log_id}:{next_cut}:{own_seq}", token(host));
         let payload = serde_json::to_vec(progress)
             .map_err(|error| SinkError::Fatal(format!("writing the progress as JSON: {error}")))?;
-        Ok(Outgoing { subject, id, payload: payload.into(), described: false, origin: None })
+        Ok(Outgoing { subject, id, payload: payload.into(), described: false, origin: None, refused: false })
     }
 }
 
@@ -141,9 +143,36 @@ impl Encoder {
             payload: buffer.slice(message.start..message.end),
             described,
             origin: Some(Origin { batch: Arc::clone(batch), first_row: message.first_row, rows: message.rows }),
+            refused: false,
         };
         Ok((self.payloads.messages().iter().map(outgoing).collect(), next))
     }
+}
+
+/// The rows of a message in smaller ones, in order, for a server that takes messages of `limit` bytes; `None` for a single
+/// row, and for a progress.
+///
+/// # Errors
+/// As [`Encoder::encode`].
+pub(super) fn parts(
+    message: &Outgoing,
+    options: &NatsOptions,
+    template: Template,
+    limit: usize,
+) -> Result<Option<Vec<Outgoing>>, SinkError> {
+    let Some(Origin { batch, first_row, rows }) = message.origin.as_ref().filter(|origin| origin.rows > 1) else {
+        return Ok(None);
+    };
+    let mut encoder = Encoder::new(options, template);
+    // At most half: so it comes to an end, whatever the server says of itself.
+    encoder.set_limit(limit.min(message.payload.len() / 2 + HEADER_BYTES));
+    let (mut row, end, mut parts) = (*first_row, first_row + rows, Vec::new());
+    while row < end {
+        let (messages, next) = encoder.encode(batch, row..end)?;
+        parts.extend(messages);
+        row = next;
+    }
+    Ok(Some(parts))
 }
 
 /// Ids of a batch's messages.

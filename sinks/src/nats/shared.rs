@@ -234,6 +234,16 @@ impl Shared {
         }
     }
 
+    /// These go in place of one that was handed over.
+    pub fn replaced(&self, whole: &Outgoing, parts: &[Outgoing]) {
+        let mut state = self.lock();
+        if state.abandoned {
+            return;
+        }
+        state.messages = state.messages.saturating_sub(1) + parts.len();
+        state.bytes = state.bytes.saturating_sub(whole.bytes()) + parts.iter().map(Outgoing::bytes).sum::<usize>();
+    }
+
     /// There is a connection to a server that takes messages of so many bytes.
     pub fn up(&self, limit: usize) {
         let mut state = self.lock();

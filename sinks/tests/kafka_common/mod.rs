@@ -187,6 +187,10 @@ pub fn read(address: &str, topic: &str, committed: bool) -> Vec<Received> {
         .set("enable.auto.commit", "false")
         .set("isolation.level", isolation)
         .set("fetch.wait.max.ms", "5")
+        // A broker that its cluster takes for dead for a moment has no partitions then; by default the library asks for
+        // them, and for the brokers in its settings, again after five minutes.
+        .set("topic.metadata.refresh.interval.ms", "1000")
+        .set("metadata.recovery.rebootstrap.trigger.ms", "1000")
         .create()
         .unwrap();
     let metadata = consumer.fetch_metadata(Some(topic), Duration::from_secs(20)).unwrap();

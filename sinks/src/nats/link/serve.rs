@@ -13,7 +13,7 @@ use futures_util::Stream;
 
 use super::{Link, Wire};
 use crate::nats::answer::{End, Verdict, server_error, verdict};
-use crate::nats::outgoing::Outgoing;
+use crate::nats::outgoing::{Outgoing, parts};
 use crate::nats::shared::Settled;
 
 /// Answers that are looked at together.
@@ -83,7 +83,7 @@ impl Link {
     }
 
     async fn publish(&mut self, wire: &Wire, message: Outgoing, now: Instant) -> Result<(), End> {
-        if !message.fits(wire.limit) {
+        if message.refused || !message.fits(wire.limit) {
             return self.too_large(message, wire.limit);
         }
         let (subject, headers, payload) = (message.subject.clone(), message.headers(), message.payload.clone());
@@ -99,11 +99,13 @@ impl Link {
         sent.map_err(|error| End::Unknown(format!("handing a message to the connection: {error}")))
     }
 
-    /// The limit is smaller than the message: one row is refused, several are encoded again.
+    /// The limit is smaller than the message: several rows go in parts, in its place; one is refused.
     fn too_large(&mut self, message: Outgoing, limit: usize) -> Result<(), End> {
-        if message.rows() > 1 {
-            // The sink's thread knows the new limit when it encodes them again.
-            return Err(End::Failed(format!("the server takes messages of {limit} bytes now, less than before")));
+        let parts = parts(&message, &self.target.options, self.target.subject.clone(), limit);
+        if let Some(parts) = parts.map_err(|error| End::Failed(error.to_string()))? {
+            self.shared.replaced(&message, &parts);
+            parts.into_iter().rev().for_each(|part| self.ready.push_front(part));
+            return Ok(());
         }
         let reason = too_large(&message, limit);
         let mut settled = Settled::default();
@@ -168,6 +170,14 @@ impl Link {
             Verdict::End(end) => return Err(end),
             other => other,
         };
+        if let Verdict::Refused(reason) = &verdict
+            && let Some(several) = self.flight.entry_mut(token).filter(|message| message.rows() > 1)
+        {
+            // Only what is sent from here on can come behind its parts: all that is on its way goes again, in order, and what
+            // the stream has of it is dropped there by its id.
+            several.refused = true;
+            return Err(End::Unknown(format!("{reason}; the message goes again in parts")));
+        }
         let Some(done) = self.flight.settle(token) else { return Ok(false) };
         match verdict {
             Verdict::Refused(reason) => settled.refused(done, reason),
