@@ -82,7 +82,9 @@ pub fn sum_frames(segment: &mut [u8]) {
 
 /// A state file of a spool: a cursor, `log.json`, `pinned.json`, or what a cut says to a restart.
 pub fn state(input: &[u8]) {
-    let _ = cursor::parse(input);
+    if let Ok(progress) = cursor::parse(input) {
+        let _ = bytes::cursor(progress);
+    }
     log::try_log_file(input);
     let _ = serde_json::from_slice::<Pinned>(input);
     if let Ok(rings) = serde_json::from_slice::<Vec<RingState>>(input) {

@@ -218,6 +218,18 @@ fn every_class_comes_back_with_all_its_columns() {
     same(&LogReader::new(Arc::clone(log.shared())).cut(0).unwrap().unwrap(), &written);
 }
 
+#[test]
+fn gaps_are_those_that_rows_of_class_loss_tell() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut log = Log::open(options(dir.path(), 1 << 20)).unwrap();
+    let tally = |action, count| Tally { cpu: 0, action, first_seq: 0, last_seq: 9, count };
+    let tallies = CLASSES.iter().map(|class| tally(class.actions[0].id, if class.id == ClassId::Loss { 2 } else { 5 }));
+    log.append(&Cut { tallies: tallies.collect(), ..unshared(cut(0, 1, 1)) }).unwrap();
+    log.publish(true).unwrap();
+    let (info, _) = super::info::info(dir.path()).unwrap();
+    assert_eq!(info.streams[0].gaps, 2);
+}
+
 fn unshared(cut: Arc<Cut>) -> Cut {
     Arc::try_unwrap(cut).unwrap()
 }

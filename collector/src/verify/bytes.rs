@@ -4,6 +4,8 @@ use std::fs::File;
 use std::io;
 use std::path::Path;
 
+use weir_sinks::Progress;
+
 use super::account::Account;
 use super::report::Named;
 use super::{NAMED_MAX, check, json, log, parquet, removed};
@@ -48,6 +50,14 @@ pub(crate) fn parquet_file(file: File) {
 pub(crate) fn segment(reader: SegmentReader) -> io::Result<()> {
     let mut account = Account::new(NAMED_MAX);
     log::read_segment(reader, &mut account)?;
+    judge(account);
+    Ok(())
+}
+
+/// A position of a sink, from which a lane goes on with a cut of the same stream.
+pub(crate) fn cursor(progress: Progress) -> io::Result<()> {
+    let mut account = Account::new(NAMED_MAX);
+    log::read_from(progress, &mut account)?;
     judge(account);
     Ok(())
 }

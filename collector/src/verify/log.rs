@@ -6,8 +6,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use weir_schema::ClassId;
+use weir_schema::loss::CPU_SINK;
 use weir_sinks::{
-    Backlog, BacklogOptions, Batch, Cut, Lane, LaneOptions, LaneReport, Progress, Receipt, Sink, SinkError,
+    Backlog, BacklogOptions, Batch, Cut, Identity, Lane, LaneOptions, LaneReport, Position, Progress, Receipt, Sink,
+    SinkError, Tally,
 };
 
 use super::account::{Account, Stream};
@@ -124,4 +126,47 @@ pub fn read_segment(reader: SegmentReader, account: &mut Account) -> std::io::Re
         complete: true,
     };
     lane("segment", account, log).map(drop)
+}
+
+/// One cut.
+struct OneCut(Arc<Cut>);
+
+impl Backlog for OneCut {
+    fn read(&mut self, number: u64) -> std::io::Result<Option<Arc<Cut>>> {
+        Ok((number == self.0.number).then(|| Arc::clone(&self.0)))
+    }
+
+    fn passed(&mut self, _: &Progress) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Adds what a lane delivers that goes on from a stored position with one more cut.
+///
+/// # Errors
+/// When the system refuses a thread.
+pub fn read_from(progress: Progress, account: &mut Account) -> std::io::Result<()> {
+    let (host, boot_id) = (progress.host.as_str().into(), progress.boot_id.as_str().into());
+    let cut = Cut {
+        number: progress.next_cut,
+        identity: Identity { host, boot_id, epoch: progress.epoch },
+        batches: vec![],
+        tallies: vec![Tally { cpu: 0, action: 0, first_seq: 0, last_seq: 9, count: 10 }],
+        dropped: vec![],
+        damaged: progress.ended,
+        positions: (CPU_SINK..2).map(|cpu| Position { cpu, next_seq: 10, ktime_ns: 10 }).collect(),
+        clock_offset_ns: 0,
+        last: true,
+        resume: String::new(),
+    };
+    let log = BacklogOptions {
+        log: Box::new(OneCut(Arc::new(cut))),
+        log_id: progress.log_id.clone(),
+        first: 0,
+        progress: Some(progress),
+        first_sent: u64::MAX,
+        skipped: false,
+        complete: true,
+    };
+    lane("cursor", account, log).map(drop)
 }

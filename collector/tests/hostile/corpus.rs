@@ -137,6 +137,7 @@ fn write_corpus() {
     torn[segment.len() / 2] ^= 1;
     put("segment", "torn", &torn);
     put("state", "cursor", &serde_json::to_vec(&Progress::begins("log", 3)).expect("a cursor"));
+    put("state", "cursor-with-losses", CURSOR.as_bytes());
     put("state", "log", &fs::read(dir.path().join("log.json")).expect("the log's name"));
     let ring = r#"[{"cpu":0,"numbers":{"next":9,"last_ns":5,"holes":[{"first":2,"last":3,"before_ns":1,"after_ns":2,"certain_at":7}],"lost_seen":1,"duplicates":0}}]"#;
     put("state", "rings", ring.as_bytes());
@@ -167,6 +168,8 @@ const NOTES: &str = r#"{"file":"class=file/date=2026-11-20/hour=13/h-b-7-10-0.pa
 {"file":"class=loss/h-b-7-10-1.parquet","rows":1,"seq":{"-2":[0,0]}}
 {"dropped_notes":3}
 "#;
+
+const CURSOR: &str = r#"{"log_id":"log","host":"h","boot_id":"b","epoch":7,"next_cut":3,"positions":[{"cpu":0,"next_seq":5,"ktime_ns":9}],"own_seq":2,"ended":false,"clock_offset_ns":1,"ktime_ns":9,"told_period":null,"withheld":{"spans":[{"cpu":0,"first_seq":1,"last_seq":3,"count":2,"since_ktime_ns":4}],"counts":[[0,0,2]]},"owed":{"lane_full":{"spans":[{"cpu":0,"first_seq":4,"last_seq":4,"count":1,"since_ktime_ns":null}],"counts":[[0,513,1]]},"sink_refused":{"spans":[],"counts":[]},"spool_full":{"spans":[],"counts":[]},"spool_damaged":{"spans":[],"counts":[]}}}"#;
 
 const CONFIG: &str = r#"classes = ["file", "process.exec"]
 batch_age_ms = 25

@@ -161,6 +161,12 @@ fn numbers<'a>(pairs: &BTreeMap<&'a str, &str>, (span_key, count_key): (&str, &s
     pairs.iter().filter_map(|(key, span)| parse(key, span)).collect()
 }
 
+/// What stands for notes that were dropped before.
+#[derive(serde::Deserialize)]
+struct Dropped {
+    dropped_notes: u64,
+}
+
 /// Keeps the notes within [`NOTES_BYTES_MAX`].
 fn shorten(dir: &Dir) -> io::Result<()> {
     let bytes = dir.stat(NOTES)?.map_or(0, |notes| notes.st_size as u64);
@@ -168,13 +174,18 @@ fn shorten(dir: &Dir) -> io::Result<()> {
         return Ok(());
     }
     let text = dir.read(NOTES, 2 * NOTES_BYTES_MAX)?;
-    let text = String::from_utf8_lossy(&text);
-    let lines: Vec<&str> = text.lines().collect();
-    let (dropped, kept) = lines.split_at(lines.len() / 2);
-    let earlier = |line: &&str| serde_json::from_str::<Value>(line).ok()?.get("dropped_notes")?.as_u64();
-    let count = dropped.iter().map(|line| earlier(line).unwrap_or(1)).sum::<u64>();
-    let short = format!("{}\n{}\n", json!({ "dropped_notes": count }), kept.join("\n"));
-    dir.replace(NOTES, short.as_bytes())
+    // Behind the line in the middle; without one all go.
+    let middle = text.iter().skip(text.len() / 2).position(|byte| *byte == b'
+');
+    let (dropped, kept) = text.split_at(middle.map_or(text.len(), |at| text.len() / 2 + at + 1));
+    let earlier = |line: &[u8]| serde_json::from_slice::<Dropped>(line).map_or(1, |dropped| dropped.dropped_notes);
+    let lines = dropped.split(|byte| *byte == b'
+').filter(|line| !line.is_empty());
+    let count = lines.fold(0u64, |sum, line| sum.saturating_add(earlier(line)));
+    let mut short = format!("{}
+", json!({ "dropped_notes": count })).into_bytes();
+    short.extend_from_slice(kept);
+    dir.replace(NOTES, &short)
 }
 
 /// All published files.
