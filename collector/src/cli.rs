@@ -15,7 +15,7 @@ use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
 
 use crate::command::{EXIT_WEIR, gate};
 use crate::terminal::escape;
-use crate::verify;
+use crate::{sink_process, verify};
 
 pub use settings::SettingFlags;
 
@@ -81,6 +81,9 @@ enum Action {
     /// Hold a command until weir is ready
     #[command(hide = true)]
     Gate(gate::Args),
+    /// Be a sink of the collector that started this
+    #[command(hide = true)]
+    Sink,
 }
 
 #[derive(Debug, clap::Args)]
@@ -168,6 +171,7 @@ fn dispatch(action: Action) -> ExitCode {
             }
             code
         }
+        Action::Sink => sink_process::run(),
     })
 }
 

@@ -117,6 +117,12 @@ settings! {
         lane_cuts_max: usize as Count = 64;
         /// Bytes of batches that wait for a sink, before it loses rows.
         lane_bytes_max: u64 as Size = 32 << 20;
+        /// Run each sink that talks to a broker in a process of its own, which can do nothing else: what the network sends can
+        /// end that process, and nothing but that sink waits until there is another.
+        sink_process: bool as Switch = true;
+        /// Bytes of memory of such a process, beside the queue of its sink (twice `queue_bytes_max` of Kafka; for NATS twice
+        /// `window_bytes_max` and 64MiB).
+        sink_memory_max: u64 as Size = 256 << 20;
     }
     "Context" {
         /// Add to each row who did it: creators, users, containers. Without it rows have what the kernel's record has, and

@@ -26,6 +26,7 @@ pub mod replay;
 pub mod requirements;
 pub mod rings;
 pub mod run;
+pub mod sink_process;
 pub mod spool;
 pub mod terminal;
 pub mod texts;

@@ -14,15 +14,31 @@ use tracing_subscriber::fmt::MakeWriter;
 use crate::config::{Log, LogFormat, LogLevel};
 use crate::terminal::escape;
 
-/// Starts the messages of this process; a second call changes nothing.
-pub fn start(log: &Log) {
-    let level = match log.level {
+fn filter(level: LogLevel) -> LevelFilter {
+    match level {
         LogLevel::Error => LevelFilter::ERROR,
         LogLevel::Warn => LevelFilter::WARN,
         LogLevel::Info => LevelFilter::INFO,
         LogLevel::Debug => LevelFilter::DEBUG,
         LogLevel::Trace => LevelFilter::TRACE,
-    };
+    }
+}
+
+/// Starts the messages of the process of a sink: they are text without time and level, which whoever takes them adds.
+pub fn start_sink(level: LogLevel, lines: impl for<'a> MakeWriter<'a> + Send + Sync + 'static) {
+    let _ = tracing_subscriber::fmt()
+        .with_env_filter(EnvFilter::new(directives(filter(level))))
+        .with_ansi(false)
+        .with_target(false)
+        .with_level(false)
+        .without_time()
+        .with_writer(lines)
+        .try_init();
+}
+
+/// Starts the messages of this process; a second call changes nothing.
+pub fn start(log: &Log) {
+    let level = filter(log.level);
     // Colours are escape sequences; without them, everything that looks like one is foreign and gets escaped.
     let messages = tracing_subscriber::fmt()
         .with_env_filter(EnvFilter::new(directives(level)))

@@ -46,9 +46,17 @@ pub struct DeadLetterCounts {
     pub bytes: u64,
 }
 
+/// Takes letters where this process may write no files: to one that may.
+pub trait Carrier: Send + std::fmt::Debug {
+    /// Takes one.
+    fn carry(&mut self, letter: &Letter<'_>);
+}
+
 /// The dead letters of one sink.
 #[derive(Debug)]
 pub struct DeadLetters {
+    /// Who takes them instead of the directory.
+    carrier: Option<Box<dyn Carrier>>,
     /// As it was given, with the sink's name.
     dir: PathBuf,
     bytes_max: u64,
@@ -62,7 +70,12 @@ impl DeadLetters {
     /// Letters go to `<dir>/<sink>`, which is made with the first one; files and directory are given to `owner`.
     pub fn new(dir: &Path, sink: &str, bytes_max: u64, owner: Owner) -> DeadLetters {
         let dir = dir.join(safe(sink, HOST_BYTES_MAX));
-        DeadLetters { dir, bytes_max, owner, counted: false, counts: DeadLetterCounts::default() }
+        DeadLetters { carrier: None, dir, bytes_max, owner, counted: false, counts: DeadLetterCounts::default() }
+    }
+
+    /// Letters are handed to `carrier`, and not counted here.
+    pub fn carried(carrier: Box<dyn Carrier>) -> DeadLetters {
+        DeadLetters { carrier: Some(carrier), ..DeadLetters::new(Path::new(""), "", 0, None) }
     }
 
     /// What became of the letters so far.
@@ -73,6 +86,9 @@ impl DeadLetters {
     /// Keeps a letter. One that cannot be kept is counted and logged, and holds nobody up: its rows are lost either way,
     /// and the data says so.
     pub fn put(&mut self, letter: &Letter<'_>) {
+        if let Some(carrier) = &mut self.carrier {
+            return carrier.carry(letter);
+        }
         match self.try_put(letter) {
             Ok(Some(path)) => {
                 self.counts.kept += 1;

@@ -96,10 +96,18 @@ impl KafkaSink {
     /// # Errors
     /// [`SinkError::Fatal`] if the settings contradict each other or librdkafka does not accept them.
     pub fn open(options: KafkaOptions, host: &str, owner: Option<(u32, u32)>) -> Result<KafkaSink, SinkError> {
+        let dead_letters = DeadLetters::new(&options.dead_letters, &options.name, options.dead_letter_bytes_max, owner);
+        KafkaSink::open_with(options, host, dead_letters)
+    }
+
+    /// The same with dead letters of the caller's.
+    ///
+    /// # Errors
+    /// As [`KafkaSink::open`].
+    pub fn open_with(options: KafkaOptions, host: &str, dead_letters: DeadLetters) -> Result<KafkaSink, SinkError> {
         let wrong = |text: String| SinkError::Fatal(format!("kafka sink {}: {text}", options.name));
         config::check(&options).map_err(wrong)?;
         let template = Template::parse(&options.topic).map_err(wrong)?;
-        let dead_letters = DeadLetters::new(&options.dead_letters, &options.name, options.dead_letter_bytes_max, owner);
         let limits = Limits::new(config::message_bytes(&options));
         let mut sink = KafkaSink {
             topics: Topics::new(template),

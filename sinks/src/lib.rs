@@ -28,6 +28,7 @@ mod time;
 
 pub use backlog::{Backlog, BacklogOptions};
 pub use batch::{Batch, Cut, Identity, Position, Tally};
+pub use dead_letters::{Carrier, DeadLetters, Letter};
 pub use discard::Discard;
 pub use error::SinkError;
 pub use kafka::{KafkaCounts, KafkaOptions, KafkaSink};

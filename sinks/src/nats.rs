@@ -86,8 +86,18 @@ impl NatsSink {
     /// # Errors
     /// [`SinkError::Fatal`] for options that can never work.
     pub fn open(options: NatsOptions, host: &str, owner: Option<(u32, u32)>) -> Result<NatsSink, SinkError> {
+        let NatsOptions { name, dead_letters, dead_letter_bytes_max, .. } = &options;
+        let dead_letters = DeadLetters::new(dead_letters, name, *dead_letter_bytes_max, owner);
+        NatsSink::open_with(options, host, dead_letters)
+    }
+
+    /// The same with dead letters of the caller's.
+    ///
+    /// # Errors
+    /// As [`NatsSink::open`].
+    pub fn open_with(options: NatsOptions, host: &str, dead_letters: DeadLetters) -> Result<NatsSink, SinkError> {
         let target = Target::new(options)?;
-        let NatsOptions { name, window, dead_letters, dead_letter_bytes_max, .. } = &target.options;
+        let NatsOptions { name, window, .. } = &target.options;
         let names = Names { class: "progress", host, sink: name };
         let shared = Arc::new(Shared::new(*window));
         let link = Link::new(target.clone(), Arc::clone(&shared));
@@ -100,7 +110,7 @@ impl NatsSink {
             thread: Some(thread),
             encoder: Encoder::new(&target.options, target.subject.clone()),
             limit: 0,
-            dead_letters: DeadLetters::new(dead_letters, name, *dead_letter_bytes_max, owner),
+            dead_letters,
             refused: Vec::new(),
             waiting: None,
             target,

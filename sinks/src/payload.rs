@@ -10,6 +10,8 @@ mod lines;
 
 use std::ops::Range;
 
+use serde::{Deserialize, Serialize};
+
 pub use identity::{RowIdentity, identity_of, tallies};
 
 use crate::json::{JsonRows, Page, Scratch};
@@ -20,7 +22,7 @@ use arrow::ArrowWriter;
 const BUFFER_BYTES_KEPT: usize = 32 << 20;
 
 /// Form of the messages.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum PayloadFormat {
     /// One event a message: an object, without a line end.
     Json,
@@ -31,7 +33,7 @@ pub enum PayloadFormat {
 }
 
 /// Compression of the buffers of Arrow IPC; JSON is left to the client library, which compresses many messages at once.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Compression {
     /// As they are.
     None,
@@ -42,7 +44,7 @@ pub enum Compression {
 }
 
 /// How messages are made.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub struct PayloadOptions {
     /// Form of the messages.
     pub format: PayloadFormat,

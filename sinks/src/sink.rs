@@ -46,6 +46,11 @@ pub trait Sink: Send {
         None
     }
 
+    /// How many times a process of the sink's own died and another took its place.
+    fn process_restarts(&self) -> u64 {
+        0
+    }
+
     /// Accepts the rows of a batch.
     ///
     /// # Errors

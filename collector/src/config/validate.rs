@@ -38,6 +38,7 @@ static RANGES: &[Range] = &[
     range("followed_max", |c| u64::from(c.followed_max), 64, 1 << 22),
     range("lane_cuts_max", |c| c.lane_cuts_max as u64, 1, 65_536),
     range("lane_bytes_max", |c| c.lane_bytes_max, 64 << 10, 64 << 30),
+    range("sink_memory_max", |c| c.sink_memory_max, 64 << 20, 64 << 30),
     range("parquet.file_rows_max", |c| c.parquet.file_rows_max, 1, 1 << 40),
     range("parquet.file_bytes_max", |c| c.parquet.file_bytes_max, 64 << 10, 1 << 40),
     range("parquet.zstd_level", |c| u64::from(c.parquet.zstd_level), 1, 22),

@@ -225,6 +225,11 @@ pub(super) static METRICS: &[Metric] = &[
     counter("weir_sink_retries", "Attempts after a failure", |s| by_sink(s, |ledger| ledger.retries as f64)),
     counter("weir_sink_errors", "Writes and flushes that failed", |s| by_sink(s, |ledger| ledger.errors as f64)),
     counter(
+        "weir_sink_process_restarts",
+        "Times that the process of a sink died, or was ended because it hung, and another took its place",
+        |s| by_sink(s, |ledger| ledger.process_restarts as f64),
+    ),
+    counter(
         "weir_sink_lost",
         "Events that this sink did not get, by reason; those of weir_lost are among them",
         sink_lost,

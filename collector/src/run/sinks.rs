@@ -12,17 +12,17 @@ use weir_schema::{CLASSES, ClassId};
 use weir_sinks::parquet::{ParquetOptions, ParquetSink};
 use weir_sinks::stdout::Closed;
 use weir_sinks::{
-    BacklogOptions, ClassSet, Discard, Format, Identity, KafkaSink, Lane, LaneOptions, LaneReport, NatsSink, Sink,
-    SinkError, StdoutSink,
+    BacklogOptions, ClassSet, Discard, Format, Identity, Lane, LaneOptions, LaneReport, Sink, SinkError, StdoutSink,
 };
 
 use super::spool::Spool;
 use super::stop::Stop;
 use crate::assemble::Limits;
-use crate::config::{Config, DATA_DIR, Kafka, Nats, Parquet, SinkConfig, SinkKind, SinkSettings, StdoutFormat};
+use crate::config::{Config, DATA_DIR, Parquet, SinkConfig, SinkKind, SinkSettings, StdoutFormat};
 use crate::host::{Caller, Host};
 use crate::pipeline::{Pace, Pipeline};
 use crate::privilege;
+use crate::sink_process::{Broker, Opening, Program, RemoteSink};
 use crate::spool::Spooled;
 
 /// What the sinks are made for.
@@ -99,20 +99,31 @@ impl Run<'_> {
                 *closed = made.closed();
                 Box::new(made)
             }
-            SinkSettings::Kafka(section) => Box::new(self.kafka(&sink.name, section)?),
-            SinkSettings::Nats(section) => Box::new(self.nats(&sink.name, section)?),
+            SinkSettings::Kafka(section) => {
+                let options = kafka::options(&sink.name, section, &self.config.dead_letters, &self.identity.host)?;
+                self.broker(Broker::Kafka(Box::new(options)))?
+            }
+            SinkSettings::Nats(section) => {
+                let options = nats::options(&sink.name, section, &self.config.dead_letters)?;
+                self.broker(Broker::Nats(Box::new(options)))?
+            }
         };
         Ok(Made { sink: made, pace: self.pace(sink.kind()) })
     }
 
-    fn kafka(&self, name: &str, section: &Kafka) -> Result<KafkaSink> {
-        let options = kafka::options(name, section, &self.config.dead_letters, &self.identity.host)?;
-        self.opened(name, || KafkaSink::open(options, &self.identity.host, self.owner()))
-    }
-
-    fn nats(&self, name: &str, section: &Nats) -> Result<NatsSink> {
-        let options = nats::options(name, section, &self.config.dead_letters)?;
-        self.opened(name, || NatsSink::open(options, &self.identity.host, self.owner()))
+    /// What the network sends is met by a process that can do nothing else.
+    fn broker(&self, broker: Broker) -> Result<Box<dyn Sink>> {
+        let (name, host) = (broker.name().to_owned(), self.identity.host.to_string());
+        if !self.config.sink_process {
+            let letters = broker.dead_letters(self.owner());
+            return self.opened(&name, || broker.open(&host, letters));
+        }
+        let level = self.config.log.level.into();
+        let opening =
+            Opening { broker, host, memory_max: self.config.sink_memory_max, level, parent: std::process::id() };
+        self.opened(&name, || -> Result<Box<dyn Sink>, SinkError> {
+            Ok(Box::new(RemoteSink::open(&opening, Program::own(), self.owner())?))
+        })
     }
 
     /// A sink that starts threads of its own when it is opened, so that these have no right that only the start needs.

@@ -3,8 +3,11 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::Secret;
 use crate::payload::{Compression, PayloadFormat, PayloadOptions};
+use crate::secret::{revealed, revealed_or_none};
 
 const MIB: usize = 1024 * 1024;
 /// Bytes of one message: what brokers take by default is a little more than a million, everything included.
@@ -13,7 +16,7 @@ const PAYLOAD_BYTES_MAX: usize = 900_000;
 const LINES_MAX: usize = 1_000;
 
 /// Settings of [`super::KafkaSink`].
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct KafkaOptions {
     /// Name of the sink: in logs, in the ledger, and as directory of its dead letters.
     pub name: String,
@@ -84,7 +87,7 @@ impl Default for KafkaOptions {
 }
 
 /// Compression of what goes over the wire and onto the brokers' disks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum KafkaCompression {
     /// Lz4; none for Arrow messages that are compressed inside.
     Auto,
@@ -116,7 +119,7 @@ impl KafkaCompression {
 }
 
 /// Who must have a message before it counts as written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Acks {
     /// All replicas in sync; retries make no duplicates.
     All,
@@ -127,7 +130,7 @@ pub enum Acks {
 }
 
 /// How a missing topic is made.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TopicCreation {
     /// Partitions; the brokers' own default if none.
     pub partitions: Option<i32>,
@@ -138,7 +141,7 @@ pub struct TopicCreation {
 }
 
 /// TLS with PEM files.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct KafkaTls {
     /// Certificates of those who may sign the brokers'; the system's if none.
     pub ca: Option<PathBuf>,
@@ -147,13 +150,14 @@ pub struct KafkaTls {
     /// Its key.
     pub key: Option<PathBuf>,
     /// What the key is locked with.
+    #[serde(with = "revealed_or_none")]
     pub key_password: Option<Secret>,
     /// Whether the brokers' certificates and names are checked.
     pub verify: bool,
 }
 
 /// Credentials.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub enum Sasl {
     /// User and password.
     Password {
@@ -162,6 +166,7 @@ pub enum Sasl {
         /// The user.
         username: String,
         /// The password.
+        #[serde(with = "revealed")]
         password: Secret,
     },
     /// OAUTHBEARER with tokens that someone else renews in a file, as Kubernetes does.
@@ -173,6 +178,7 @@ pub enum Sasl {
         /// Who asks.
         client_id: String,
         /// With what.
+        #[serde(with = "revealed")]
         client_secret: Secret,
         /// What for.
         scope: Option<String>,
@@ -182,7 +188,7 @@ pub enum Sasl {
 }
 
 /// SASL mechanisms with a password.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum PasswordMechanism {
     /// In the clear: for TLS only.
     Plain,
@@ -204,7 +210,7 @@ impl PasswordMechanism {
 }
 
 /// Exactly once, for consumers that read committed messages only.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Transactions {
     /// `transactional.id`: the same from start to start, and of nobody else.
     pub id: String,

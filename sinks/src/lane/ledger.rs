@@ -73,6 +73,8 @@ pub struct Ledger {
     pub errors: u64,
     /// Attempts after a failure.
     pub retries: u64,
+    /// Times that a process of the sink's own died and another took its place.
+    pub process_restarts: u64,
     /// Kernel time of the last cut that is durable at the sink, ns; 0 before the first.
     pub delivered_ktime_ns: i64,
     /// Kernel time of the first cut that was handed to the lane, ns; 0 before it.
@@ -270,6 +272,7 @@ impl Ledger {
             "state": state, "error": message,
             "cuts": self.cuts, "cuts_refused": self.cuts_refused,
             "flushes": self.flushes, "errors": self.errors, "retries": self.retries,
+            "process_restarts": self.process_restarts,
             "classes": classes, "cpus": cpus,
             "imbalances": self.balance().iter().map(Imbalance::to_string).collect::<Vec<_>>(),
         })

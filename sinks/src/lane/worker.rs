@@ -494,6 +494,7 @@ impl Worker {
         let refused = Account::of_tallies(&receipt.refused);
         let mut ledger = lock(&self.setup.ledger);
         ledger.flushes += 1;
+        ledger.process_restarts = self.sink.process_restarts();
         ledger.delivered(&open.written);
         ledger.withheld(&open.withheld);
         ledger.lost_by_reason(&open.spool);
@@ -539,7 +540,10 @@ impl Worker {
     /// What the sink dropped is handed in again, or lost.
     fn fail(&mut self, error: SinkError, now: Instant) -> After {
         let message = error.to_string();
-        lock(&self.setup.ledger).errors += 1;
+        let mut ledger = lock(&self.setup.ledger);
+        ledger.errors += 1;
+        ledger.process_restarts = self.sink.process_restarts();
+        drop(ledger);
         match error {
             SinkError::Wait(_) if self.setup.rewinds => {
                 self.holds = true;

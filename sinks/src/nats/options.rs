@@ -3,8 +3,10 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::payload::{Compression, PayloadFormat, PayloadOptions};
-use crate::secret::Secret;
+use crate::secret::{Secret, revealed};
 
 /// Default of [`NatsOptions::subject`].
 pub const SUBJECT: &str = "weir.{class}.{host}";
@@ -36,7 +38,7 @@ pub const MESSAGE_BYTES_MAX: usize = 1 << 20;
 pub const LINES_MAX: usize = 1_000;
 
 /// Everything about one NATS sink.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct NatsOptions {
     /// Name of the sink, for logs, dead letters and the server's list of connections.
     pub name: String,
@@ -114,7 +116,7 @@ impl Default for NatsOptions {
 }
 
 /// Bound on what is sent and not yet acknowledged; a message that is larger passes alone.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub struct Window {
     /// Messages, at least 1.
     pub messages: usize,
@@ -129,7 +131,7 @@ impl Default for Window {
 }
 
 /// Where a stream keeps its messages.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Storage {
     /// Files.
     File,
@@ -138,7 +140,7 @@ pub enum Storage {
 }
 
 /// A stream to be made.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub struct StreamOptions {
     /// Where.
     pub storage: Storage,
@@ -165,7 +167,7 @@ impl Default for StreamOptions {
 }
 
 /// Encryption of the connection.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct TlsOptions {
     /// Whether a server without TLS is refused.
     pub required: bool,
@@ -178,7 +180,7 @@ pub struct TlsOptions {
 }
 
 /// Who the sink is.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub enum Credentials {
     /// Nobody.
     #[default]
@@ -188,12 +190,13 @@ pub enum Credentials {
         /// The user.
         user: String,
         /// The password.
+        #[serde(with = "revealed")]
         password: Secret,
     },
     /// A token.
-    Token(Secret),
+    Token(#[serde(with = "revealed")] Secret),
     /// The seed (`SU..`) of an nkey.
-    Nkey(Secret),
+    Nkey(#[serde(with = "revealed")] Secret),
     /// A file with a JWT and a seed, as `nsc` writes it; read at each connection, so that it may be renewed.
     File(PathBuf),
 }
