@@ -200,3 +200,59 @@ pub fn filter() -> Result<(), Error> {
     apply_filter(&allowed()?)?;
     apply_filter(&missing()?)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::CString;
+    use std::fs::{self, File};
+    use std::io;
+    use std::net::{TcpListener, TcpStream};
+    use std::os::unix::net::{UnixListener, UnixStream};
+    use std::process::Command;
+
+    use super::*;
+
+    fn is_refused<T>(what: &str, result: io::Result<T>) {
+        let error = result.err().and_then(|error| error.raw_os_error());
+        assert_eq!(error, Some(libc::EPERM), "{what}");
+    }
+
+    #[test]
+    fn behind_the_filter_nothing_is_run_written_or_reached() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("file");
+        fs::write(&file, "old").unwrap();
+        let local = dir.path().join("socket");
+        let _listening = UnixListener::bind(&local).unwrap();
+        let remote = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = remote.local_addr().unwrap();
+        // A filter is a thread's: the other tests go on without.
+        let path = file.clone();
+        let filtered = std::thread::spawn(move || {
+            filter().unwrap();
+            let writes = File::options().write(true).open(&path);
+            is_refused("write", writes);
+            is_refused("append", File::options().append(true).open(&path));
+            is_refused("create", File::create(path.with_extension("new")));
+            is_refused("truncate", File::options().read(true).write(true).truncate(true).open(&path));
+            is_refused("remove", fs::remove_file(&path));
+            is_refused("rename", fs::rename(&path, path.with_extension("new")));
+            is_refused("link", std::os::unix::fs::symlink(&path, path.with_extension("link")));
+            is_refused("directory", fs::create_dir(path.with_extension("dir")));
+            is_refused("mode", fs::set_permissions(&path, fs::metadata(&path).unwrap().permissions()));
+            is_refused("a program", Command::new("/bin/true").spawn());
+            let program = CString::new("/bin/true").unwrap();
+            is_refused("exec", nix::unistd::execv(&program, &[&program]).map_err(io::Error::from));
+            is_refused("a local socket", UnixStream::connect(&local));
+            is_refused("a listener", TcpListener::bind("127.0.0.1:0"));
+            is_refused("a user", nix::unistd::setuid(nix::unistd::getuid()).map_err(io::Error::from));
+            let parent = rustix::process::getppid().unwrap();
+            is_refused("a signal", rustix::process::test_kill_process(parent).map_err(io::Error::from));
+            assert_eq!(fs::read_to_string(&path).unwrap(), "old");
+            TcpStream::connect(address).unwrap();
+            std::thread::spawn(|| ()).join().unwrap();
+        });
+        filtered.join().unwrap();
+        assert_eq!(fs::read_to_string(&file).unwrap(), "old");
+    }
+}
