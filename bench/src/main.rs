@@ -20,6 +20,7 @@ mod rows;
 mod sinks;
 mod spool;
 mod tape;
+mod texts;
 mod weir;
 
 /// Rows of cells, as the tests of the sinks make them.
@@ -42,6 +43,7 @@ const NAMES: &[(&str, Measure)] = &[
     ("kernel", |f, _| figures::kernel(f)),
     ("rows", |f, args| rows::measure(f, args.rows)),
     ("context", |f, args| context::measure(f, args.rows / 5)),
+    ("texts", |f, _| texts::measure(f)),
     ("spool", |f, args| spool::measure(f, args.spool_rows).and_then(|()| spool::syncs(f))),
     ("replay", |f, _| replay::measure(f)),
     ("json", |f, _| sinks::json::measure(f)),
@@ -61,7 +63,7 @@ type Measure = fn(&mut Figures, &Args) -> Result<()>;
 /// Measures weir on this machine; needs root.
 #[derive(Parser)]
 struct Args {
-    /// What to measure: kernel, rows, context, spool, replay, json, kafka, nats, outage, flood, storm, memory, size, latency,
+    /// What to measure: kernel, rows, context, texts, spool, replay, json, kafka, nats, outage, flood, storm, memory, size, latency,
     /// rest; all by default. kafka, nats and outage need brokers, which `./x bench` fetches.
     names: Vec<String>,
     /// Where the JSON goes.

@@ -10,6 +10,7 @@ pub mod command;
 pub mod config;
 pub mod context;
 pub mod errand;
+pub mod escape;
 #[doc(hidden)]
 pub mod fuzz;
 pub mod host;

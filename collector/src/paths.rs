@@ -1,6 +1,7 @@
 //! Absolute paths from what a record has: a walk of the kernel, or a program's text and the directory it was relative to.
 
-use crate::texts::{Making, TextId, Texts, push_bytes};
+use crate::escape::{push_at_most, push_bytes};
+use crate::texts::{Making, TextId, Texts};
 
 /// Appends a walk (names leaf first, each ended by NUL) as an absolute path. One NUL more ends a name that stands in no
 /// directory: `pipe:[1]`.
@@ -98,7 +99,7 @@ pub fn command_line(texts: &mut Texts, args: &[u8], max: usize) -> TextId {
     let args = args.strip_suffix(b"\0").unwrap_or(args);
     texts.intern(Making::CommandLine, [args, &[]], |[args, _], out| {
         let spaced: Vec<u8> = args.iter().map(|b| if *b == 0 { b' ' } else { *b }).collect();
-        push_bytes(&spaced, out)
+        push_at_most(&spaced, max, out).is_escaped
     })
 }
 

@@ -155,7 +155,7 @@ pub struct Pipeline {
     groups: Vec<Group>,
     own_seq: i64,
     own_ktime_ns: i64,
-    /// Of the last record.
+    /// No record so far is later.
     last_ktime_ns: i64,
     clock_offset_ns: i64,
     counts: Counts,
@@ -209,9 +209,10 @@ impl Pipeline {
         self.groups.iter_mut().filter(|g| g.pace != Pace::Drain).find_map(|g| g.closed.take())
     }
 
-    /// Goes on with the collector's own numbers where the run before stopped.
-    pub fn go_on(&mut self, own: &Position) {
+    /// Goes on with the collector's own numbers where the run before stopped, which had no record later than `ktime_ns`.
+    pub fn go_on(&mut self, own: &Position, ktime_ns: i64) {
         (self.own_seq, self.own_ktime_ns) = (own.next_seq, own.ktime_ns);
+        self.last_ktime_ns = ktime_ns;
     }
 
     /// Counters so far.
@@ -242,6 +243,7 @@ impl Pipeline {
     /// One record in time order. `marks` are asked for when it fills a cut.
     pub fn record(&mut self, cpu: usize, bytes: &[u8]) {
         self.counts.records += 1;
+        self.last_ktime_ns = self.last_ktime_ns.max(weir_schema::record::i64_at(bytes, at::KTIME_NS));
         let cpu = cpu as i32;
         let record = match Record::parse(bytes) {
             Ok(record) => record,
@@ -251,7 +253,6 @@ impl Pipeline {
             Err(_) => return self.bad(cpu, bytes),
         };
         self.context.learn(&record, &mut self.texts);
-        self.last_ktime_ns = record.ktime_ns();
         if self.selected.has(record.action.id) && self.passes(&record) {
             self.append(cpu, &record);
         } else {
@@ -478,8 +479,9 @@ impl Pipeline {
         reason: Reason,
     ) {
         self.tallies.lost[reason.index()] += count as u64;
-        // Gaps are found behind later rows; their own rows still go forward in time.
-        self.own_ktime_ns = self.own_ktime_ns.max(ktime_ns);
+        // A gap is certain only after later records, which may be in cuts that are closed: a sink has dated rows of its own
+        // behind those, and what follows them in its data must not be earlier.
+        self.own_ktime_ns = self.own_ktime_ns.max(ktime_ns).max(self.last_ktime_ns);
         let row = LossRow {
             ktime_ns: self.own_ktime_ns,
             cpu: CPU_COLLECTOR,

@@ -7,6 +7,8 @@ use foldhash::fast::FixedState;
 use hashbrown::HashTable;
 use std::hash::{BuildHasher, Hasher};
 
+use crate::escape::push_bytes;
+
 /// New texts before the table is emptied of all that no known process uses.
 pub const TEXTS_MAX: usize = 1 << 16;
 /// Bytes of new texts before that, raw and made.
@@ -108,29 +110,6 @@ pub struct Texts {
     hasher: FixedState,
     /// Texts and bytes that the last emptying kept: what live processes use does not count against the limits.
     kept: (usize, usize),
-}
-
-/// Appends bytes as text: valid UTF-8 as it is; else invalid bytes as `\xNN` and every backslash doubled.
-///
-/// Returns whether anything was escaped.
-pub fn push_bytes(bytes: &[u8], out: &mut String) -> bool {
-    if let Ok(text) = std::str::from_utf8(bytes) {
-        out.push_str(text);
-        return false;
-    }
-    for chunk in bytes.utf8_chunks() {
-        for c in chunk.valid().chars() {
-            if c == '\\' {
-                out.push('\\');
-            }
-            out.push(c);
-        }
-        for byte in chunk.invalid() {
-            let digit = |n: u8| char::from(b"0123456789abcdef"[usize::from(n)]);
-            out.extend(['\\', 'x', digit(byte >> 4), digit(byte & 15)]);
-        }
-    }
-    true
 }
 
 impl Texts {

@@ -208,7 +208,8 @@ pub static CONTEXT: &[Column] = &[
         "ancestors",
         Text,
         Source::Collector,
-        "names of the creators, nearest first, joined by `<`; `...` where the limit cut it",
+        "names of the creators, nearest first, joined by `<`; `...` where the limit cut it; in a name `<` is `\\x3c` and a \
+         backslash is doubled, and a name `...` is `\\x2e..`",
     ),
 ];
 

@@ -53,30 +53,55 @@ fn is_plain_json(text: &[u8]) -> bool {
     !chunks.iter().any(|chunk| any(chunk)) && !any(rest)
 }
 
+/// Bytes that cannot stand in a JSON string as they are, or begin a character that may be unsafe. All others are passed over:
+/// most characters of more than one byte are none of those.
+static STOPS: [bool; 256] = stops();
+
+const fn stops() -> [bool; 256] {
+    let mut stops = [false; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        let in_ascii = byte < 0x20 || byte == 0x7f || byte == b'"' as usize || byte == b'\\' as usize;
+        stops[byte] = in_ascii || matches!(byte, 0xc2 | 0xd8 | 0xe2 | 0xef | 0xf3);
+        byte += 1;
+    }
+    stops
+}
+
 /// Appends text as the inside of a JSON string; unsafe characters become `\u00XX`, which every parser turns back.
 pub(crate) fn push_json(out: &mut Page, text: &str) {
-    if is_plain_json(text.as_bytes()) {
-        return out.push_slice(text.as_bytes());
+    let bytes = text.as_bytes();
+    if is_plain_json(bytes) {
+        return out.push_slice(bytes);
     }
-    let mut from = 0;
-    for (at, c) in text.char_indices() {
-        let short: &[u8] = match c {
-            '"' => b"\\\"",
-            '\\' => b"\\\\",
-            '\n' => b"\\n",
-            '\r' => b"\\r",
-            '\t' => b"\\t",
-            c if is_unsafe(c) => b"",
-            _ => continue,
+    let (mut from, mut at) = (0, 0);
+    while let Some(found) = bytes[at..].iter().position(|byte| STOPS[usize::from(*byte)]) {
+        at += found;
+        let short = match bytes[at] {
+            b'"' => b"\\\"",
+            b'\\' => b"\\\\",
+            b'\n' => b"\\n",
+            b'\r' => b"\\r",
+            b'\t' => b"\\t",
+            _ => {
+                let Some(c) = text[at..].chars().next() else { break };
+                if is_unsafe(c) {
+                    out.push_slice(&bytes[from..at]);
+                    c.encode_utf16(&mut [0; 2]).iter().for_each(|unit| push_unit(out, *unit));
+                    from = at + c.len_utf8();
+                }
+                at += c.len_utf8();
+                continue;
+            }
         };
-        out.push_slice(&text.as_bytes()[from..at]);
-        out.push_slice(short);
-        if short.is_empty() {
-            c.encode_utf16(&mut [0; 2]).iter().for_each(|unit| push_unit(out, *unit));
+        if from < at {
+            out.push_slice(&bytes[from..at]);
         }
-        from = at + c.len_utf8();
+        out.push_array(short, 2);
+        at += 1;
+        from = at;
     }
-    out.push_slice(&text.as_bytes()[from..]);
+    out.push_slice(&bytes[from..]);
 }
 
 /// `\u202e`.

@@ -109,3 +109,42 @@ fn views_of_classes_without_files_are_typed_and_empty() {
     let empty: Vec<&str> = CLASSES.iter().map(|class| class.name).filter(|name| *name != "loss").collect();
     consume(&python, scratch.path(), vec![], &empty);
 }
+
+/// Names of programs that start each other, the last of which opens a file.
+const CHAIN: &[&str] = &["a<sshd<systemd", r"b\x3c", "...", "last"];
+
+/// Starts the first of its arguments, with the rest.
+const NEXT: &str = r#"if [ $# -eq 0 ]; then : > opened; else name=$1; shift; "./$name" ./next "$@"; :; fi"#;
+
+/// What the views say of that file.
+const SPLIT: &str = r#"
+import duckdb, json, sys
+connection = duckdb.connect()
+connection.execute(sys.stdin.read())
+query = "SELECT ancestors, ancestors_list(ancestors) FROM file WHERE comm = 'last' AND path LIKE '%/opened'"
+json.dump(connection.execute(query).fetchone(), sys.stdout)
+"#;
+
+#[test]
+fn names_that_look_like_several_creators_are_split_as_one() {
+    if !is_root("names of creators") {
+        return;
+    }
+    let Some(python) = python::with("duckdb") else { return };
+    let scratch = tempfile::tempdir().expect("a scratch directory");
+    let dir = scratch.path();
+    CHAIN.iter().for_each(|name| drop(fs::copy("/bin/sh", dir.join(name)).expect("a shell of this name")));
+    fs::write(dir.join("next"), NEXT).expect("the script");
+    let mut recorded = weir(&["run", "--status", "never", "--class", "file.open", "--parquet", "weir-data"]);
+    run(recorded.args(["--", "sh", "./next"]).args(CHAIN).current_dir(dir)).expect_code(0);
+
+    let views = run(weir(&["schema", "--format", "sql", "--dir", "weir-data"]).current_dir(dir)).expect_code(0);
+    fs::write(dir.join("views.sql"), views.stdout).expect("the views");
+    let mut split = command(&python);
+    split.args(["-c", SPLIT]).current_dir(dir).stdin(fs::File::open(dir.join("views.sql")).expect("the views"));
+    let found: Value = serde_json::from_slice(&run(&mut split).expect_code(0).stdout).expect("a row");
+    let text = found[0].as_str().expect("a text");
+    assert!(text.starts_with(r"\x2e..<b\\x3c<a\x3csshd\x3csystemd<sh<weir"), "{text}");
+    let names: Vec<&str> = found[1].as_array().expect("names").iter().filter_map(Value::as_str).collect();
+    assert_eq!(names[..5], ["...", r"b\x3c", "a<sshd<systemd", "sh", "weir"]);
+}

@@ -2,11 +2,13 @@
 
 mod support;
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::path::Path;
 
 use support::load::{Load, Made, Shape};
-use support::program::{run_into, weir};
+use support::program::{run, run_into, weir};
+use support::rows::{Row, rows};
 use support::skip::{is_root, note};
 use support::verified::{Verified, ledger, produced, verify};
 
@@ -137,4 +139,39 @@ fn expect_conserved_with_processes(made: Made, verified: &Verified) {
     let processes = in_gaps("fork") + in_gaps("exec") + in_gaps("exit");
     let events = made.forks + made.execs + made.exits;
     assert_eq!(verified.rows("process") + processes, events, "forks, execs and exits; gaps: {lost:?}");
+}
+
+/// Processes that execute at once, and how often each one does.
+const EXECUTERS: usize = 4;
+const EXECS: usize = 60;
+
+#[test]
+fn every_exec_has_its_row_whatever_bytes_its_arguments_are() {
+    if !is_root("execs with long arguments") {
+        return;
+    }
+    for kind in ["letters", "invalid", "newlines", "wide"] {
+        let scratch = tempfile::tempdir().expect("a scratch directory");
+        let (data, report) = (scratch.path().join("data"), scratch.path().join("report.json"));
+        let mut recorded = weir(&["run", "--status", "never", "--class", "process.exec", "--stdout", "json"]);
+        recorded.arg("--parquet").arg(&data).arg("--report").arg(&report).arg("--").arg(env!("CARGO_BIN_EXE_trigger"));
+        recorded.args(["texts", kind, &EXECUTERS.to_string(), &EXECS.to_string()]);
+        let lines = rows(&run(&mut recorded).expect_code(0).stdout);
+        let of_children = |row: &&Row| row.is("process", "exec") && row.0["args"][1] == "again";
+        let execs: Vec<&Row> = lines.iter().filter(of_children).collect();
+        // Each is marked by how many are left, and by which process it was.
+        let mark = |row: &&Row| (row.0["args"][2].to_string(), row.0["args"][3].to_string());
+        let marks: BTreeSet<_> = execs.iter().map(mark).collect();
+        assert_eq!((marks.len(), execs.len()), (EXECUTERS * EXECS, EXECUTERS * EXECS), "{kind}");
+        for row in &execs {
+            let text = row.0["args"][4].as_str().expect("the long argument");
+            assert!((31_998..=32_768).contains(&text.len()), "{kind}: {}", text.len());
+            assert_eq!(row.0["args_truncated"], kind == "invalid", "{kind}");
+            assert_eq!(row.0["text_escaped"], kind == "invalid", "{kind}");
+        }
+        let verified = verify(&data).expect_code(0);
+        let with_the_first = execs.len() as u64 + 1;
+        assert_eq!((verified.rows("process"), verified.gaps().len()), (with_the_first, 0), "{kind}");
+        assert_eq!(ledger(&report)["lost"], 0, "{kind}");
+    }
 }

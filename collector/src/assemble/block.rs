@@ -121,6 +121,12 @@ impl Block {
         self.escaped |= 1 << self.len;
     }
 
+    /// Sets a bit of a byte of the row that was begun.
+    pub fn set_bit(&mut self, at: usize, bit: u32) {
+        let start = self.fixed.len() - self.stride;
+        self.fixed[start + at] |= 1 << bit;
+    }
+
     /// How many arguments the system call of the row that was begun has.
     #[inline]
     pub fn arguments(&mut self, count: usize) {

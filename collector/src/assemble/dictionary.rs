@@ -3,9 +3,10 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use arrow_array::builder::StringBuilder;
 use arrow_array::types::Int32Type;
-use arrow_array::{ArrayRef, DictionaryArray, Int32Array, StringArray};
-use arrow_buffer::{Buffer, OffsetBuffer, ScalarBuffer};
+use arrow_array::{Array, ArrayRef, DictionaryArray, Int32Array, StringArray};
+use arrow_buffer::ScalarBuffer;
 use foldhash::fast::FixedState;
 use weir_schema::ColumnType;
 use weir_schema::errno::ERRNO_MAX;
@@ -21,24 +22,20 @@ use crate::texts::{TextId, Texts};
 /// The distinct texts of one column of the open batch, by key.
 #[derive(Default)]
 struct Values {
-    ends: Vec<i32>,
-    bytes: Vec<u8>,
+    /// What a builder has was text when it came: the array is made without another look at it.
+    texts: StringBuilder,
 }
 
 impl Values {
     /// The key of a text that is not there yet.
     fn push(&mut self, text: &str) -> i32 {
-        self.bytes.extend_from_slice(text.as_bytes());
-        self.ends.push(self.bytes.len() as i32);
-        self.ends.len() as i32 - 1
+        self.texts.append_value(text);
+        self.texts.len() as i32 - 1
     }
 
     fn finish(&mut self) -> StringArray {
-        let mut offsets = Vec::with_capacity(self.ends.len() + 1);
-        offsets.push(0);
-        offsets.append(&mut self.ends);
-        let offsets = OffsetBuffer::new(ScalarBuffer::from(offsets));
-        StringArray::new(offsets, Buffer::from_vec(renewed(&mut self.bytes)), None)
+        let room = StringBuilder::with_capacity(self.texts.len(), self.texts.values_slice().len());
+        std::mem::replace(&mut self.texts, room).finish()
     }
 }
 

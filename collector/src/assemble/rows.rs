@@ -2,6 +2,7 @@
 
 use arrow_array::RecordBatch;
 use weir_schema::arrow::schema;
+use weir_schema::column::locate;
 use weir_schema::record::Record;
 use weir_schema::{Class, Source};
 use weir_sinks::{Batch, Identity};
@@ -35,10 +36,19 @@ pub struct ClassRows {
     block: Block,
     slots: Slots,
     lists: Vec<ListSlot>,
+    /// Byte and bit of the records that say that a list is not whole.
+    lists_cut: Option<(usize, u32)>,
     /// All columns but lists, with their places.
     columns: Vec<(usize, Box<dyn Filling>)>,
     /// Rows that the columns have taken from full blocks.
     taken: usize,
+}
+
+/// Where column `args_truncated` is in the records.
+fn lists_cut(class: &Class) -> Option<(usize, u32)> {
+    let column = class.all_columns().find(|column| column.name == "args_truncated")?;
+    let Source::Bit { bit, .. } = column.source else { return None };
+    Some((locate(class.fields, &column.source)?.0, bit))
 }
 
 impl ClassRows {
@@ -56,7 +66,7 @@ impl ClassRows {
             }
         }
         let block = Block::new(class.layout().fixed, slots.len());
-        ClassRows { class, block, slots, lists, columns, taken: 0 }
+        ClassRows { class, block, slots, lists, lists_cut: lists_cut(class), columns, taken: 0 }
     }
 
     /// Rows.
@@ -69,7 +79,7 @@ impl ClassRows {
         self.len() == 0
     }
 
-    /// Bytes of the rows as their records have them.
+    /// Bytes of the rows: of the records' fixed parts, and of the lists as text.
     pub fn bytes(&self) -> usize {
         self.len() * self.class.layout().fixed + self.lists.iter().map(|l| l.lists.bytes()).sum::<usize>()
     }
@@ -80,10 +90,15 @@ impl ClassRows {
         self.slots.take(row, &mut self.block, texts);
         for slot in &mut self.lists {
             let list = row.record.tail(slot.tail);
-            if std::str::from_utf8(list).is_err() {
+            let pushed = slot.lists.push((!list.is_empty()).then_some(list));
+            if pushed.is_escaped {
                 self.block.escape();
             }
-            slot.lists.push((!list.is_empty()).then_some(list));
+            if pushed.is_cut
+                && let Some((at, bit)) = self.lists_cut
+            {
+                self.block.set_bit(at, bit);
+            }
         }
         self.block.end_row();
         if self.block.len() == BLOCK_ROWS {

@@ -7,8 +7,9 @@ use weir_schema::{Action, Class, Column, ColumnType, Source};
 use super::block::Block;
 use super::rows::Row;
 use super::syscall;
+use crate::escape::push_bytes;
 use crate::paths;
-use crate::texts::{Making, TextId, Texts, push_bytes};
+use crate::texts::{Making, TextId, Texts};
 
 /// How one or more text slots of a row get their texts.
 #[derive(Debug, Clone, Copy)]

@@ -9,7 +9,8 @@ use weir_schema::{CLASSES, ClassId};
 use super::block::Block;
 use super::column::{Filling, Rule};
 use super::dictionary::{NO_NAME, NameColumn};
-use crate::texts::{Making, TextId, Texts, push_bytes};
+use crate::escape::push_bytes;
+use crate::texts::{Making, TextId, Texts};
 use weir_schema::record::{Record, i64_at};
 
 const FIELDS: &[weir_schema::Field] = CLASSES[ClassId::Syscall.index()].fields;

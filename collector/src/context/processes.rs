@@ -108,7 +108,7 @@ pub struct Processes {
 }
 
 /// Between the names of an `ancestors` text, and at the end of one that the limit has cut.
-const BETWEEN: &str = "<";
+const BETWEEN: char = '<';
 const CUT: &str = "...";
 /// Creators whose families are made anew for one row, at most; beyond it what was known is good enough.
 const RENEWED_MAX: usize = 64;
@@ -202,13 +202,14 @@ impl Processes {
         if names_max == 0 {
             return TextId::NONE;
         }
-        let mut names = texts.get(name).to_owned();
+        let mut names = String::new();
+        push_name(texts.get(name), &mut names);
         if !above.is_none() {
-            names.push_str(BETWEEN);
+            names.push(BETWEEN);
             names.push_str(texts.get(above));
         }
         if let Some((at, _)) = names.match_indices(BETWEEN).nth(names_max - 1) {
-            names.truncate(at + BETWEEN.len());
+            names.truncate(at + BETWEEN.len_utf8());
             names.push_str(CUT);
         }
         texts.plain(names.as_bytes())
@@ -395,6 +396,25 @@ impl Processes {
             let own = [&mut p.exe, &mut p.cmdline, &mut p.cwd, &mut p.tty, &mut p.name, &mut p.lineage];
             own.into_iter().chain(&mut p.family)
         })
+    }
+}
+
+/// Appends a name to an `ancestors` text so that it stays one name, whatever the program called itself: `<` is `\x3c`, a
+/// backslash is doubled, and a name that looks like a cut begins with `\x2e`.
+fn push_name(name: &str, out: &mut String) {
+    let name = match name {
+        CUT => {
+            out.push_str("\\x2e");
+            &name[1..]
+        }
+        name => name,
+    };
+    for c in name.chars() {
+        match c {
+            BETWEEN => out.push_str("\\x3c"),
+            '\\' => out.push_str("\\\\"),
+            c => out.push(c),
+        }
     }
 }
 

@@ -173,6 +173,8 @@ pub struct Stood {
     pub rings: Vec<RingState>,
     /// The collector's own numbers.
     pub own: Option<Position>,
+    /// No record before was later, ns.
+    pub ktime_ns: i64,
 }
 
 impl Stood {
@@ -183,7 +185,8 @@ impl Stood {
         let rings = rings.filter(|rings| rings.iter().all(|ring| ring.numbers.are_possible())).unwrap_or_default();
         let own =
             last.and_then(|cut| cut.positions.iter().find(|p| p.cpu == weir_schema::loss::CPU_COLLECTOR).copied());
-        Stood { rings, own }
+        let ktime_ns = last.and_then(|cut| cut.positions.iter().map(|p| p.ktime_ns).max()).unwrap_or(0);
+        Stood { rings, own, ktime_ns }
     }
 }
 
@@ -247,7 +250,7 @@ impl Before {
     pub fn go_on<S: Source>(self, sequencer: &mut Sequencer<S>, pipeline: &mut Pipeline) {
         sequencer.go_on(self.stood.rings);
         if let Some(own) = &self.stood.own {
-            pipeline.go_on(own);
+            pipeline.go_on(own, self.stood.ktime_ns);
         }
     }
 }

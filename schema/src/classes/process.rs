@@ -64,7 +64,7 @@ pub(super) static PROCESS: Class = Class {
             "args_truncated",
             Bool,
             Source::Bit { field: "bits", bit: 0 },
-            "exec: arguments beyond the limit or unreadable were left out",
+            "exec: arguments or environment beyond the limit, as bytes or as text, or unreadable, were left out",
         ),
         optional("child_pid", Int32, 0, "fork: process id of the child"),
         optional("child_key", Int64, 0, "fork: `process_key` of the child"),

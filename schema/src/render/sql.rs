@@ -53,6 +53,7 @@ fn table(out: &mut String, class: &Class, directory: &str) {
 /// A class that has no file yet is an empty view with the right types, as long as the directory holds any file.
 pub fn sql(directory: &str) -> String {
     let mut out = String::from("-- DuckDB views over a weir data directory: run with `duckdb -init FILE`.\n\n");
+    out.push_str(MACROS);
     for class in CLASSES {
         table(&mut out, class, directory);
     }
@@ -61,6 +62,15 @@ pub fn sql(directory: &str) -> String {
     }
     out
 }
+
+/// A name that was split off has only `\\`, `\x3c` and `\x2e`; between doubled backslashes any other one begins an escape.
+const MACROS: &str = r"-- The names in `ancestors`, nearest first and as the programs called themselves; a last `...` is the limit's, unless the
+-- text ends with `\x2e..`: `... WHERE list_contains(ancestors_list(ancestors), 'sshd')`.
+CREATE OR REPLACE MACRO ancestors_list(ancestors) AS
+  [array_to_string([replace(replace(part, '\x3c', '<'), '\x2e', '.') FOR part IN string_split(name, '\\')], '\')
+   FOR name IN string_split(ancestors, '<')];
+
+";
 
 const PROCESS_TREE: &str = "\
 -- One row per process: its key, its creator, its last program.
@@ -143,7 +153,7 @@ WHERE f.action IN ('unlink', 'rmdir') AND f.path IS NOT NULL;
 -- `... WHERE list_contains(above, 'sshd')`.
 CREATE OR REPLACE VIEW outside_connections AS
 SELECT n.time, n.remote_ip, n.remote_port, n.action, n.error, n.comm, n.exe, n.cmdline, n.user_name, n.login_user,
-       string_split(n.comm || coalesce('<' || n.ancestors, ''), '<') AS above, n.container_id, n.pid, n.process_key,
+       list_prepend(n.comm, coalesce(ancestors_list(n.ancestors), [])) AS above, n.container_id, n.pid, n.process_key,
        n.host, n.boot_id
 FROM network n
 WHERE n.action IN ('connect', 'established', 'refused') AND n.remote_ip IS NOT NULL

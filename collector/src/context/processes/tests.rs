@@ -177,3 +177,29 @@ fn texts_are_renumbered_everywhere() {
     texts.compact(processes.texts_mut());
     assert_eq!(stage.row(2), before);
 }
+
+#[test]
+fn a_name_cannot_be_taken_for_several_creators() {
+    let mut stage = Stage::new(20);
+    let chain = ["init", "a<sshd<init", "\\", "b\\x3cd", "..."];
+    for (i, name) in chain.iter().enumerate() {
+        stage.exec(i as i64 + 1, i as i64, name);
+    }
+    let ancestors = |stage: &mut Stage, key| stage.row(key)[2].clone();
+    assert_eq!(ancestors(&mut stage, 2), "init");
+    assert_eq!(ancestors(&mut stage, 3), r"a\x3csshd\x3cinit<init");
+    assert_eq!(ancestors(&mut stage, 4), r"\\<a\x3csshd\x3cinit<init");
+    // The limit counts names.
+    assert_eq!(ancestors(&mut stage, 5), r"b\\x3cd<\\<a\x3csshd\x3cinit<...");
+    stage.exec(6, 5, "last");
+    assert_eq!(ancestors(&mut stage, 6), r"\x2e..<b\\x3cd<\\<...");
+}
+
+#[test]
+fn a_name_of_separators_pushes_no_creator_out() {
+    let mut stage = Stage::new(20);
+    stage.exec(1, 0, "init");
+    stage.exec(2, 1, &"<".repeat(15));
+    stage.exec(3, 2, "child");
+    assert_eq!(stage.row(3)[2], format!("{}<init", r"\x3c".repeat(15)));
+}

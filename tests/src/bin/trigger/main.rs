@@ -14,6 +14,7 @@ mod process;
 mod rules;
 mod storm;
 mod syscall;
+mod texts;
 mod words;
 
 /// Everything that has a name.
@@ -36,6 +37,11 @@ fn main() {
         Some("fresh") => return rules::open_fresh(),
         Some("labels") => return labels::run(),
         Some("obey") => return labels::obey(),
+        Some("again") => return texts::go_on(),
+        Some("texts") => {
+            let number = |text: &str| text.parse().expect("a number");
+            return texts::run(&names[1], number(&names[2]), number(&names[3]));
+        }
         Some("storm") => return storm::run(names[1].parse().expect("a number of children")),
         _ => (),
     }
