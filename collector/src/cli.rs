@@ -1,20 +1,22 @@
 //! The command line: parses, prints, and calls what does the work.
 
 mod commands;
+mod control;
 mod help;
 mod log;
 mod man;
 mod settings;
 
 use std::ffi::OsString;
-use std::io::{self, Write};
+use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
+use serde::Serialize;
 
 use crate::command::{EXIT_WEIR, gate};
-use crate::terminal::escape;
+use crate::terminal::{self, say};
 use crate::{sink_process, verify};
 
 pub use settings::SettingFlags;
@@ -51,12 +53,12 @@ enum Action {
     Spool(log::Spool),
     /// Detach what `weir run --durability crash` left attached, and bring its last events into the spool
     Detach(SettingFlags),
+    /// Show how a running weir is: sinks, lag, losses, memory, rights
+    #[command(long_about = help::STATUS, after_long_help = help::STATUS_AFTER)]
+    Status(StatusArgs),
     /// Make a running weir read its configuration again: filters and sinks change, the probes stay attached
-    #[command(after_long_help = help::RELOAD_AFTER)]
-    Reload {
-        /// Its process, if there is more than one
-        pid: Option<u32>,
-    },
+    #[command(long_about = help::RELOAD, after_long_help = help::RELOAD_AFTER)]
+    Reload(RunningArgs),
     /// Show what this kernel offers, which probes will run, and what will be missing
     #[command(long_about = help::CHECK, after_long_help = help::CHECK_AFTER)]
     Check(CheckArgs),
@@ -93,6 +95,29 @@ struct RunArgs {
     /// Record this command and its children, and stop when it ends
     #[arg(last = true, value_name = "COMMAND", value_hint = clap::ValueHint::CommandWithArguments)]
     command: Vec<OsString>,
+}
+
+/// Which of the collectors that run here.
+#[derive(Debug, clap::Args)]
+struct RunningArgs {
+    /// Its process id, if there is more than one
+    #[arg(value_name = "PID", conflicts_with_all = ["pid", "socket"])]
+    process: Option<u32>,
+    /// Its process id, if there is more than one
+    #[arg(long, conflicts_with = "socket")]
+    pid: Option<u32>,
+    /// Its control socket
+    #[arg(long, value_name = "PATH", value_hint = clap::ValueHint::AnyPath)]
+    socket: Option<PathBuf>,
+}
+
+#[derive(Debug, clap::Args)]
+struct StatusArgs {
+    #[command(flatten)]
+    running: RunningArgs,
+    /// Print the whole status as JSON, as `/status` gives it
+    #[arg(long)]
+    json: bool,
 }
 
 #[derive(Debug, clap::Args)]
@@ -137,9 +162,14 @@ pub fn main(arguments: Vec<OsString>) -> ExitCode {
     match parsed {
         Ok(cli) => dispatch(cli.command),
         Err(error) => {
-            // A reader that went away is no reason to fail.
-            let _ = error.print();
             let failed = error.exit_code() != 0;
+            if failed {
+                // It shows what was given, and has no colours then.
+                say(error.render().to_string().trim_end());
+            } else {
+                // A reader that went away is no reason to fail.
+                let _ = error.print();
+            }
             ExitCode::from(match (failed, is_run) {
                 (false, _) => 0,
                 (true, true) => EXIT_WEIR,
@@ -157,7 +187,8 @@ fn dispatch(action: Action) -> ExitCode {
         Action::Capture(command) => log::capture(command),
         Action::Spool(command) => log::spool(command),
         Action::Detach(settings) => log::detach(settings),
-        Action::Reload { pid } => commands::reload(pid),
+        Action::Status(args) => control::status(args),
+        Action::Reload(args) => control::reload(args),
         Action::Check(args) => commands::check(args.settings, args.json),
         Action::Schema(args) => print(&commands::schema(args.format, &args.dir)),
         Action::Config(settings) => commands::config(settings),
@@ -177,24 +208,25 @@ fn dispatch(action: Action) -> ExitCode {
 
 /// Writes to standard output; a reader that went away has seen enough.
 fn print(text: &str) -> u8 {
-    let mut out = io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+    written(terminal::print(text))
+}
+
+/// The same with a value, as JSON.
+fn print_json(value: &impl Serialize) -> u8 {
+    written(terminal::print_json(value))
+}
+
+fn written(result: io::Result<()>) -> u8 {
+    match result {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => complain(format!("write standard output: {error}")),
         _ => 0,
     }
 }
 
-/// Writes an error to standard error, each line made safe, and gives the status of a failure.
+/// Writes an error to standard error, each line of it behind the program's name, and gives the status of a failure.
 fn complain(error: impl std::fmt::Display) -> u8 {
-    for line in error.to_string().lines() {
-        say(&format!("weir: {line}"));
-    }
+    error.to_string().lines().for_each(|line| say(&format!("weir: {line}")));
     1
-}
-
-fn say(line: &str) {
-    // Nobody can be told that standard error does not work.
-    let _ = writeln!(io::stderr(), "{}", escape(line));
 }
 
 #[cfg(test)]

@@ -92,7 +92,7 @@ impl Gate {
             gate.arg(format!("--uid={}", user.uid)).arg(format!("--gid={}", user.gid));
         }
         if stdout_to_stderr {
-            gate.stdout(Stdio::from(io::stderr()));
+            gate.stdout(crate::terminal::stderr_for_child());
         }
         let child = gate.arg("--").args(command).spawn().map_err(CommandError::Spawn)?;
         // Has the other end of the socket, which must be the gate's alone for its end to show.

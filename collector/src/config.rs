@@ -86,6 +86,9 @@ settings! {
         /// Serve `/metrics`, `/livez`, `/readyz` and `/status` by HTTP at this address and port, such as
         /// `127.0.0.1:9464`. Not set: nothing listens.
         listen: Option<String> as Optional<Text> = None, &[Flag::Takes("listen", "ADDRESS")];
+        /// The control socket, which `weir status` and `weir reload` ask at: a name in the run directory (`/run/weir`;
+        /// `$XDG_RUNTIME_DIR/weir` of a user), or a path. Not set: the process id.
+        control: Option<PathBuf> as Optional<File> = None, &[Flag::Takes("control", "NAME|PATH")];
         /// How long all sinks together may take for their last rows at the stop.
         stop_wait: Duration as Span = Duration::from_secs(30);
         /// Write the final ledger to this file as JSON.

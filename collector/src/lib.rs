@@ -9,6 +9,7 @@ pub mod cli;
 pub mod command;
 pub mod config;
 pub mod context;
+pub mod control;
 pub mod errand;
 pub mod escape;
 #[doc(hidden)]

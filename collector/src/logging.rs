@@ -12,7 +12,7 @@ use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::fmt::MakeWriter;
 
 use crate::config::{Log, LogFormat, LogLevel};
-use crate::terminal::escape;
+use crate::terminal::{message, stderr};
 
 fn filter(level: LogLevel) -> LevelFilter {
     match level {
@@ -44,7 +44,7 @@ pub fn start(log: &Log) {
         .with_env_filter(EnvFilter::new(directives(level)))
         .with_ansi(false)
         .with_target(false)
-        .with_writer(Lines);
+        .with_writer(Lines { is_json: log.format == LogFormat::Json });
     let _ = match log.format {
         LogFormat::Text => messages.try_init(),
         LogFormat::Json => messages.json().flatten_event(true).try_init(),
@@ -68,7 +68,7 @@ pub struct Detached {
 
 /// From here on no thread waits for standard error but the one that is started here.
 pub fn detach() -> Detached {
-    let (queue, guard) = queue_to(io::stderr());
+    let (queue, guard) = queue_to(stderr());
     let _ = DROPPED.set(queue.error_counter());
     *QUEUE.lock().unwrap_or_else(PoisonError::into_inner) = Some(queue);
     Detached { writes: Some(guard) }
@@ -100,18 +100,17 @@ fn directives(level: LevelFilter) -> String {
     if level <= LevelFilter::INFO { format!("{level},async_nats=off") } else { level.to_string() }
 }
 
-/// Stands in front of the further lines of a message (a verifier's log), so that none can pass for a message.
-const CONTINUED: &str = "    | ";
-
 /// Writes each message with what is foreign in it escaped.
-struct Lines;
+struct Lines {
+    is_json: bool,
+}
 
 impl MakeWriter<'_> for Lines {
     type Writer = Line<Out>;
 
     fn make_writer(&self) -> Self::Writer {
         let queue = QUEUE.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        Line(queue.map_or_else(|| Out::Straight(io::stderr()), Out::Queued))
+        Line { out: queue.map_or_else(|| Out::Straight(stderr()), Out::Queued), is_json: self.is_json }
     }
 }
 
@@ -138,24 +137,19 @@ impl Write for Out {
 }
 
 /// The subscriber hands over a whole message with its line end at once.
-struct Line<W>(W);
+struct Line<W> {
+    out: W,
+    is_json: bool,
+}
 
 impl<W: Write> Write for Line<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let text = String::from_utf8_lossy(bytes);
-        let message = text.strip_suffix('\n').unwrap_or(&text);
-        let mut lines = String::with_capacity(bytes.len() + CONTINUED.len());
-        for (i, line) in message.split('\n').enumerate() {
-            lines.push_str(if i == 0 { "" } else { CONTINUED });
-            lines.push_str(&escape(line));
-            lines.push('\n');
-        }
-        self.0.write_all(lines.as_bytes())?;
+        self.out.write_all(message(&String::from_utf8_lossy(bytes), self.is_json).as_bytes())?;
         Ok(bytes.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.0.flush()
+        self.out.flush()
     }
 }
 
@@ -184,17 +178,10 @@ mod tests {
         let count = queue.error_counter();
         // The thread has one in its hands, or not yet.
         for _ in 0..2 * MESSAGES_MAX {
-            Line(Out::Queued(queue.clone())).write_all(b"a message\n").expect("it is taken or counted");
+            Line { out: Out::Queued(queue.clone()), is_json: false }.write_all(b"a message\n").expect("it is taken or counted");
         }
         let dropped = count.dropped_lines();
         assert!((MESSAGES_MAX - 1..=MESSAGES_MAX).contains(&dropped), "{dropped}");
         drop(open);
-    }
-
-    #[test]
-    fn a_message_has_no_control_characters_and_its_further_lines_are_marked() {
-        let mut out = Vec::new();
-        Line(&mut out).write_all(b"opened \x1b[31mred\nERROR forged\n").expect("memory takes everything");
-        assert_eq!(String::from_utf8_lossy(&out), "opened \\x1b[31mred\n    | ERROR forged\n");
     }
 }

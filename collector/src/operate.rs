@@ -17,3 +17,4 @@ pub use board::{Board, Facts, Published, RingFill, Stalls};
 pub use http::Server;
 pub use liveness::{Liveness, STALL_MAX, Stall};
 pub use notify::Service;
+pub use status::status_json;

@@ -4,10 +4,14 @@
 //! start what has to run before through [`start_reduced`]. A gate (see [`crate::command`]) is spawned earlier: it needs the right to become the user,
 //! and its command may be a set-user-id program, which `no_new_privs` would break.
 
+mod threads;
+
 use std::thread;
 
 use caps::{CapSet, Capability, CapsHashSet};
 use thiserror::Error;
+
+pub use threads::{ThreadRights, threads, threads_json};
 
 /// A right that is kept.
 #[derive(Debug)]

@@ -3,7 +3,6 @@
 //! Start: facts, sinks, programs, rings, tracepoints, processes that are there already, then the command. Stop: detach,
 //! drain, close, balance, report. Capabilities that only the start needs are dropped behind it.
 
-pub mod ask;
 pub mod context;
 mod driver;
 mod hotplug;

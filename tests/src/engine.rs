@@ -13,6 +13,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail, ensure};
 use tempfile::TempDir;
 
+use crate::skip::skipped;
 use containerd::Containerd;
 use server::Server;
 
@@ -36,14 +37,14 @@ impl Engine {
     /// It answers, and does not take the image.
     pub fn start() -> Result<Option<Engine>> {
         if let Some(reason) = hindrance() {
-            eprintln!("SKIPPED: a Docker engine: {reason}");
+            skipped("a Docker engine", &reason.to_string());
             return Ok(None);
         }
         let started = Engine::boot();
         let engine = match started {
             Ok(engine) => engine,
             Err(error) => {
-                eprintln!("SKIPPED: a Docker engine: it does not start on this machine: {error:#}");
+                skipped("a Docker engine", &format!("it does not start on this machine: {error:#}"));
                 return Ok(None);
             }
         };

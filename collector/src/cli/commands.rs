@@ -7,15 +7,13 @@ use std::process::ExitCode;
 use weir_bpf::{Loaded, Plan};
 use weir_schema::render;
 
-use super::{EXIT_USAGE, SchemaFormat, SettingFlags, complain, print};
+use super::{EXIT_USAGE, SchemaFormat, SettingFlags, complain, print, print_json};
 use crate::check::{Check, Probe};
 use crate::command::EXIT_WEIR;
 use crate::config::{Config, RING_BYTES_MIN, effective_toml};
 use crate::host::Host;
 use crate::requirements::{Finding, Level, findings};
-use crate::run::ask::ANSWER_ERROR;
-use crate::terminal::escape;
-use crate::{logging, verify};
+use crate::{logging, terminal, verify};
 
 pub(super) fn run(settings: SettingFlags, command: Vec<OsString>) -> ExitCode {
     let config = match settings.clone().load() {
@@ -33,17 +31,6 @@ fn failed(error: impl std::fmt::Display) -> ExitCode {
     ExitCode::from(EXIT_WEIR)
 }
 
-pub(super) fn reload(pid: Option<u32>) -> u8 {
-    match crate::run::ask::ask(pid) {
-        Ok((pid, Some(answer))) => match answer.strip_prefix(ANSWER_ERROR) {
-            Some(error) => complain(format!("process {pid}: {error}")),
-            None => print(&format!("weir {pid}: {}\n", escape(&answer))),
-        },
-        Ok((pid, None)) => complain(format!("process {pid} was asked and gave no answer; its log says what it did")),
-        Err(error) => complain(format!("{error:#}")),
-    }
-}
-
 pub(super) fn verify(args: &verify::Args) -> u8 {
     let report = match args.verify() {
         Ok(report) => report,
@@ -52,7 +39,8 @@ pub(super) fn verify(args: &verify::Args) -> u8 {
             return EXIT_USAGE;
         }
     };
-    match args.print(&report, &mut io::stdout().lock()) {
+    let printed = args.text(&report).map_err(Into::into).and_then(|text| terminal::print(&text));
+    match printed {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
             complain(format!("write the report: {error}"));
             EXIT_USAGE
@@ -88,11 +76,8 @@ pub(super) fn check(settings: SettingFlags, json: bool) -> u8 {
     }
     machine.push(container_names(&config));
     let check = Check::new(machine, probes);
-    let text = if json { serde_json::to_string_pretty(&check).map(|text| text + "\n") } else { Ok(check.to_string()) };
-    match text.map_err(complain) {
-        Ok(text) => print(&text).max(check.exit_code()),
-        Err(code) => code,
-    }
+    let written = if json { print_json(&check) } else { print(&check.to_string()) };
+    written.max(check.exit_code())
 }
 
 /// The kernel's own answer: the programs are loaded, with the smallest rings, and not attached.

@@ -64,13 +64,33 @@ Exit status:
   1   weir cannot run here, or the configuration is wrong; each reason is named, with what to do
   2   wrong usage";
 
-pub(super) const RELOAD_AFTER: &str = "\
-The running weir reads its file, its environment and its flags again, as SIGHUP makes it, and answers what it did. What is \
-wrong leaves everything as it was. Settings other than filters and sinks need a restart, and the answer names them.
+/// Who is found, and who may ask; then the exit status.
+macro_rules! running {
+    ($exit:literal) => {
+        concat!("\
+With one `weir run` on this machine no argument is needed; with several, the answer lists them. Each has a control socket \
+(setting `control`): in /run/weir for root, in $XDG_RUNTIME_DIR/weir for a user. Only root and the user who runs it may ask; \
+the user who called sudo may ask for the status.\n\nExit status:\n", $exit)
+    };
+}
 
-Exit status:
-  0   done
-  1   not put in force, or no answer within a minute: the log of the running weir says more";
+pub(super) const STATUS: &str = "\
+Shows what a running weir is and does: since when, on which host, its classes and probes, every sink with how far it is \
+behind, what was lost and why, memory with its bounds, and the rights that each of its threads holds.";
+
+pub(super) const STATUS_AFTER: &str = running!(
+    "  0   it answered
+  1   none is running here, it is not to be trusted, or it gave no answer"
+);
+
+pub(super) const RELOAD: &str = "\
+The running weir reads its file, its environment and its flags again, as SIGHUP makes it, and answers what it did. What is \
+wrong leaves everything as it was. Settings other than filters and sinks need a restart, and the answer names them.";
+
+pub(super) const RELOAD_AFTER: &str = running!(
+    "  0   done
+  1   not put in force, or no answer: the log of the running weir says more"
+);
 
 pub(super) const CONFIG: &str = "\
 Prints the configuration in force as a TOML file that gives the same again; behind each value stands where it comes from. \

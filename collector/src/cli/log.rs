@@ -1,6 +1,6 @@
 //! The commands over captures and spools.
 
-use std::io::{self, IsTerminal};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use chrono::DateTime;
@@ -8,12 +8,13 @@ use clap::{Args, Subcommand};
 use weir_schema::CLASSES;
 use weir_sinks::{ClassSet, LaneReport};
 
-use super::{EXIT_USAGE, SettingFlags, complain, print, say};
+use super::{EXIT_USAGE, SettingFlags, complain, print, print_json};
 use crate::host::{Caller, Host};
 use crate::logging;
 use crate::replay::{self, Options, Pace, Span};
 use crate::run::resume;
 use crate::spool::{Log, LogOptions, Recovered, edit, info};
+use crate::terminal::{self, Foreign, say};
 
 #[derive(Debug, Args)]
 pub(super) struct SpanArgs {
@@ -168,7 +169,7 @@ pub(super) fn replay(args: ReplayArgs) -> u8 {
         new_epoch: args.new_epoch,
         resume: args.resume,
         discard: args.discard,
-        bar: io::stderr().is_terminal(),
+        bar: terminal::is_watched(),
     };
     match replay::replay(&config, &options) {
         Ok(reports) => {
@@ -185,8 +186,8 @@ fn line(report: &LaneReport) -> String {
         0 => String::new(),
         lost => format!(", {lost} numbers lost"),
     };
-    let why = report.fatal().map_or_else(String::new, |why| format!("; it could not go on: {why}"));
-    format!("  {}: {} rows{lost}{why}", report.name, ledger.rows_delivered())
+    let why = report.fatal().map_or_else(String::new, |why| format!("; it could not go on: {}", Foreign(why)));
+    format!("  {}: {} rows{lost}{why}", Foreign(&report.name), ledger.rows_delivered())
 }
 
 pub(super) fn capture(command: Capture) -> u8 {
@@ -200,14 +201,14 @@ pub(super) fn capture(command: Capture) -> u8 {
         }
         Capture::Export { dir, to } => edit::export(&dir, &to).map_or_else(at(&dir), |rows| {
             let line =
-                |(class, n): (&&str, &u64)| format!("{}: {n} rows\n", to.join(format!("{class}.arrows")).display());
+                |(class, n): (&&str, &u64)| format!("{}: {n} rows\n", Foreign(to.join(format!("{class}.arrows")).display()));
             print(&rows.iter().map(line).collect::<String>())
         }),
     }
 }
 
 fn made(to: &Path, rows: u64) -> u8 {
-    print(&format!("{}: {rows} rows\n", to.display()))
+    print(&format!("{}: {rows} rows\n", Foreign(to.display())))
 }
 
 fn show(args: &InfoArgs) -> u8 {
@@ -216,7 +217,7 @@ fn show(args: &InfoArgs) -> u8 {
         Err(error) => return at(&args.dir)(error),
     };
     if args.json {
-        return serde_json::to_string_pretty(&info).map_or_else(complain, |text| print(&(text + "\n")));
+        return print_json(&info);
     }
     print(&info.to_string())
 }
@@ -243,7 +244,7 @@ pub(super) fn spool(command: Spool) -> u8 {
 /// What is wrong with a log, a line each; empty if nothing is.
 fn found(recovered: &Recovered) -> String {
     let place = |what: &'static str| {
-        move |(path, at, why): &(PathBuf, u64, &str)| format!("{what:<14} {}: byte {at}: {why}\n", path.display())
+        move |(path, at, why): &(PathBuf, u64, &str)| format!("{what:<14} {}: byte {at}: {}\n", Foreign(path.display()), Foreign(why))
     };
     let torn = recovered.torn.iter().map(place("torn"));
     torn.chain(recovered.damaged.iter().map(place("damaged"))).chain(recovered.lost.iter().map(missing)).collect()

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::terminal::Foreign;
+
 /// One problem: `weir.toml:3: unknown key ...`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
@@ -63,7 +65,7 @@ impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (i, problem) in self.problems.iter().enumerate() {
             let separator = if i == 0 { "" } else { "\n" };
-            write!(f, "{separator}{}: {}", problem.place, problem.text)?;
+            write!(f, "{separator}{}: {}", Foreign(&problem.place), Foreign(&problem.text))?;
         }
         if self.more > 0 {
             write!(f, "\nand {} more problems", self.more)?;

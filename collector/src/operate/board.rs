@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use chrono::{DateTime, SecondsFormat, Utc};
 use serde_json::Value;
 use weir_bpf::ProgramCounters;
 use weir_bpf::shared::{CpuCounters, Shared};
@@ -27,8 +28,12 @@ pub struct Facts {
     pub identity: Identity,
     /// The settings in force, without secrets.
     pub config: Value,
+    /// Classes with at least one action that is recorded.
+    pub classes: Vec<&'static str>,
     /// What is attached.
     pub probes: Vec<Probe>,
+    /// Bytes that may wait for each sink.
+    pub queue_bytes_max: u64,
     /// Bytes of each CPU's ring.
     pub ring_bytes: u64,
     /// Places of CPUs, whether they are there or not.
@@ -83,6 +88,7 @@ fn run_queue_of(tid: u32) -> Option<Duration> {
 /// The reader writes, all others read.
 pub struct Board {
     began: Instant,
+    since: DateTime<Utc>,
     shared: Arc<Shared>,
     /// Places of CPUs.
     places: usize,
@@ -111,6 +117,7 @@ impl Board {
         let began = Instant::now();
         Board {
             began,
+            since: Utc::now(),
             shared,
             places: facts.cpus,
             facts: Mutex::new(Arc::new(facts)),
@@ -217,6 +224,11 @@ impl Board {
     /// Since the start.
     pub fn uptime(&self) -> Duration {
         self.began.elapsed()
+    }
+
+    /// Calendar time of the start, RFC 3339.
+    pub fn since(&self) -> String {
+        self.since.to_rfc3339_opts(SecondsFormat::Secs, true)
     }
 
     /// What does not change.

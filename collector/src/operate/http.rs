@@ -11,8 +11,8 @@ use axum::http::header::{CONNECTION, CONTENT_TYPE};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 
-use super::connections::Bounded;
-use super::{Board, metrics, status};
+use super::connections::{BACKLOG, serve};
+use super::{Board, metrics, status_json};
 
 /// What there is.
 const INDEX: &str = "weir\n\n/metrics  counts for Prometheus\n/livez    200 while the pipeline moves, else 503\n\
@@ -35,6 +35,8 @@ impl Server {
         let doing = || format!("listen at {address}; choose another address with `--listen`");
         let listener = TcpListener::bind(address).with_context(doing)?;
         listener.set_nonblocking(true).with_context(doing)?;
+        // Again, with a longer queue than the standard library asks for.
+        rustix::net::listen(&listener, BACKLOG).with_context(doing)?;
         let address = listener.local_addr().with_context(doing)?;
         if !address.ip().is_loopback() {
             tracing::warn!(%address, "metrics and status can be read by whoever reaches this address");
@@ -48,11 +50,11 @@ impl Server {
         self.address
     }
 
-    /// Answers from a new thread until the process ends. Call it in a thread whose rights the answers may have.
+    /// Answers from a new thread until the process ends; `confine` is called in it first.
     ///
     /// # Errors
     /// The system gives no thread or no event queue.
-    pub fn start(self, board: Arc<Board>) -> Result<()> {
+    pub fn start(self, board: Arc<Board>, confine: impl FnOnce() + Send + 'static) -> Result<()> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.context("make the event queue of the HTTP endpoints")?;
         let listener = {
@@ -60,10 +62,8 @@ impl Server {
             tokio::net::TcpListener::from_std(self.listener).context("listen for HTTP")?
         };
         let serve = move || {
-            let serving = axum::serve(Bounded::new(listener), router(board));
-            if let Err(error) = runtime.block_on(serving.into_future()) {
-                tracing::error!("the HTTP endpoints ended: {error}");
-            }
+            confine();
+            runtime.block_on(serve(listener, router(board)));
         };
         thread::Builder::new().name("http".into()).spawn(serve).context("start the thread of the HTTP endpoints")?;
         Ok(())
@@ -118,5 +118,5 @@ fn readyz(board: &Board) -> Response {
 }
 
 fn status(board: &Board) -> Response {
-    with(StatusCode::OK, "application/json", format!("{:#}\n", status::json(board)))
+    with(StatusCode::OK, "application/json", format!("{:#}\n", status_json(board)))
 }

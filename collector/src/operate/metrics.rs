@@ -237,13 +237,7 @@ pub(super) static METRICS: &[Metric] = &[
     gauge(
         "weir_sink_lag_seconds",
         "Age of the last event that is durable at the sink (of the first event, before one is), while others are on their way",
-        |s| {
-            by_sink_at(s, |now_ns, ledger| {
-                let last_ns = ledger.delivered_ktime_ns.max(ledger.offered_ktime_ns);
-                let waits = ledger.pending_total() > 0 && last_ns > 0;
-                if waits { (now_ns - last_ns).max(0) as f64 / 1e9 } else { 0.0 }
-            })
-        },
+        |s| by_sink_at(s, |now_ns, ledger| ledger.lag_seconds(now_ns)),
     ),
     gauge("weir_spool_bytes", "Bytes of the spool's segments", |s| spool(s, 0)),
     counter("weir_spool_syncs", "Times that the spool was made durable", |s| spool(s, 1)),

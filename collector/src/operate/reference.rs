@@ -11,15 +11,16 @@ const INTRODUCTION: &str = "# Operating weir
 ## Endpoints
 
 Nothing listens unless `listen` is set (`--listen 127.0.0.1:9464`). There is no login and no encryption: give an address
-that only those can reach who may know what the machine does. At most 16 connections are served at a time, each for one
-answer and at most 10 seconds.
+that only those can reach who may know what the machine does. At most 64 connections are served at a time, each for one
+answer: its request has 2 seconds to come, and the whole 5. When one more comes, the oldest that has not asked yet is closed, so
+that slow clients never shut the endpoints.
 
 | path | answer |
 |---|---|
 | `/metrics` | counts for Prometheus |
 | `/livez` | 200 while the pipeline moves. 503 with a sentence when the reader has not come round for 15 seconds although records wait. A reader that sleeps because nothing happens is alive. |
 | `/readyz` | 200 while records are read, 503 while weir starts or stops |
-| `/status` | JSON: identity, counts, the ledger of every sink, every probe and whether it runs, the settings in force; secrets are `***` |
+| `/status` | JSON: identity, counts, losses by reason, the ledger and the lag of every sink, memory, the rights of every thread, every probe and whether it runs, the settings in force; secrets are `***` |
 
 A broker that is away makes weir neither dead nor unready: restarting would not help. `weir_sink_up` tells, and the sink's
 `state` in `/status`.
@@ -30,6 +31,31 @@ A broker that is away makes weir neither dead nor unready: restarting would not 
 stops and how long that may take, and gives a sign of life three times per `WatchdogSec`, but only while `/livez` would be 200.
 Messages go to standard error, so to the journal; `--log json` makes them one JSON object a line. While records are read they
 wait in memory for a standard error that nobody reads, 1,024 of them; `weir_messages_dropped_total` counts the rest.
+
+## The control socket
+
+Every `weir run` has a Unix socket, which `weir status` and `weir reload` ask at: `/run/weir/PID.sock`, for a user
+`$XDG_RUNTIME_DIR/weir/PID.sock`; setting `control` gives it another name there, or another path. Its mode is 0600, the directory is
+checked (root's or the user's own, and nobody else can write to it), and both sides ask the kernel who the other is: weir answers
+root and the user whom it runs as, and the user who called sudo when they ask for the status; who asks believes only root and
+themselves. With one collector on the machine no argument is needed; with several they are listed, and `--pid` or `--socket` chooses.
+Sockets of collectors that were killed are removed by the next one.
+
+```console
+$ sudo weir status
+weir 0.1.0 (process 4242) on web-1: running since 2026-11-26T11:13:06Z (1 h 2 min)
+  classes     process, file, network
+  probes      96 run
+  events      1200345 records, 1200345 rows, 0 filtered, 0 lost
+  context     512 processes, 3 containers
+  sink        kafka: working, 1200100 rows delivered, 245 pending, 0.1 s behind, 0 lost
+  memory      96 MiB resident, 101 MiB at most so far; rings 64 MiB, queues of sinks at most 32 MiB
+  reloads     0 in force, 0 not
+  rights      weir: CAP_BPF, no_new_privs
+```
+
+`weir status --json` is `/status`. The protocol is one JSON line (`{\"command\":\"status\"}`, `{\"command\":\"reload\"}`, at most 4 KiB within 2
+seconds) and JSON lines as the answer; those with `\"reply\":\"working\"` only say that it goes on.
 
 ## Another configuration without a restart
 

@@ -1,4 +1,4 @@
-//! SIGHUP: the configuration is read again, and filters and sinks change while events come. Nothing is detached, and nothing
+//! A reload (by the control socket, or SIGHUP): the configuration is read again, and filters and sinks change while events come. Nothing is detached, and nothing
 //! is lost on the way. What cannot be put in force is left as it was, with a sentence that says why.
 
 use std::collections::{HashMap, HashSet};
@@ -12,11 +12,11 @@ use crossbeam_channel::Receiver;
 use weir_bpf::Filters;
 use weir_sinks::{Identity, LaneOptions, LaneReport, Progress};
 
-use super::ask::{ANSWER_ERROR, Asked};
 use super::orders::Orders;
 use super::sinks::{self, Made};
 use super::stop::Stop;
 use crate::config::{Config, KEYS, SinkConfig, effective_json};
+use crate::control::ReloadRequest;
 use crate::host::Host;
 use crate::operate::{Board, Service};
 use crate::outlet::{Edit, Edited};
@@ -62,7 +62,7 @@ pub type Retired = Arc<Mutex<Vec<LaneReport>>>;
 ///
 /// # Errors
 /// When the system refuses a thread.
-pub fn start(reload: Reload, asked: Receiver<Asked>) -> std::io::Result<Retired> {
+pub fn start(reload: Reload, asked: Receiver<ReloadRequest>) -> std::io::Result<Retired> {
     let retired = Retired::default();
     let work = Work { on: reload, retired: Arc::clone(&retired), stands: HashMap::new() };
     thread::Builder::new().name("reload".into()).spawn(move || work.run(&asked))?;
@@ -104,24 +104,25 @@ impl Plan {
 }
 
 impl Work {
-    fn run(mut self, asked: &Receiver<Asked>) {
-        for asked in asked {
+    fn run(mut self, asked: &Receiver<ReloadRequest>) {
+        for request in asked {
             Service::reloading();
             let result = self.reload();
             Service::ready();
             self.on.board.reloaded(result.is_ok());
-            let text = match result {
-                Ok(done) if done.is_empty() => "nothing has changed".to_owned(),
-                Ok(done) => done.join("; "),
-                Err(error) => {
-                    let text = format!("the configuration was not put in force: {error:#}");
-                    tracing::error!("{text}");
-                    asked.answer(&format!("{ANSWER_ERROR}{text}"));
-                    continue;
-                }
+            let answer = match result {
+                Ok(done) if done.is_empty() => Ok("nothing has changed".to_owned()),
+                Ok(done) => Ok(done.join("; ")),
+                Err(error) => Err(format!("the configuration was not put in force: {error:#}")),
             };
-            tracing::info!("the configuration was read again: {text}");
-            asked.answer(&text);
+            match &answer {
+                Ok(done) => tracing::info!("the configuration was read again: {done}"),
+                Err(error) => tracing::error!("{error}"),
+            }
+            if let Some(waits) = request.answer {
+                // Who asked may have left.
+                let _ = waits.send(answer);
+            }
         }
     }
 

@@ -14,6 +14,7 @@ use crate::config::{Config, LogFormat, SinkKind};
 use crate::host::Caller;
 use crate::order::OrderCounters;
 use crate::pipeline::Counts;
+use crate::terminal::{Foreign, say, say_json};
 
 /// Counts of the reader at the stop.
 #[derive(Debug, Clone)]
@@ -42,7 +43,7 @@ impl Totals {
 
 fn lane_line(lane: &LaneReport) -> String {
     let ledger = &lane.ledger;
-    let mut text = format!("{}: {} rows", lane.name, ledger.rows_delivered());
+    let mut text = format!("{}: {} rows", Foreign(&lane.name), ledger.rows_delivered());
     if ledger.lost_total() > 0 {
         let _ = write!(text, ", {} numbers lost", ledger.lost_total());
     }
@@ -59,8 +60,8 @@ fn lane_line(lane: &LaneReport) -> String {
     }
     match &ledger.state {
         LaneState::Working => {}
-        LaneState::Failing(why) => drop(write!(text, "; it does not work: {why}")),
-        LaneState::Fatal(why) => drop(write!(text, "; it could not go on: {why}")),
+        LaneState::Failing(why) => drop(write!(text, "; it does not work: {}", Foreign(why))),
+        LaneState::Fatal(why) => drop(write!(text, "; it could not go on: {}", Foreign(why))),
     }
     text
 }
@@ -154,9 +155,9 @@ impl Report {
     /// When the report cannot be written.
     pub fn report(self, config: &Config) -> Result<ExitCode> {
         match config.log.format {
-            LogFormat::Text => eprintln!("{}", self.summary()),
+            LogFormat::Text => say(&self.summary()),
             LogFormat::Json => {
-                eprintln!("{}", json!({ "level": "INFO", "message": "the run has ended", "report": self.json() }))
+                say_json(&json!({ "level": "INFO", "message": "the run has ended", "report": self.json() }));
             }
         }
         if let Some(path) = &config.report {

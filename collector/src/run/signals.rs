@@ -1,5 +1,5 @@
-//! SIGINT and SIGTERM: what they ask of weir, and of the command that it runs. SIGHUP from a process asks for a reload; when
-//! the terminal goes away it ends weir as SIGTERM does.
+//! SIGINT and SIGTERM: what they ask of weir, and of the command that it runs. SIGHUP from a process asks for a reload, as the
+//! control socket does; when the terminal goes away it ends weir as SIGTERM does.
 //!
 //! What somebody sends to weir is passed on to its command, and weir records until the command has ended: what the command
 //! does about the signal is seen too. A Ctrl-C at the terminal has reached the command already and is its own matter, as
@@ -19,9 +19,9 @@ use signal_hook::iterator::SignalsInfo;
 use signal_hook::iterator::exfiltrator::origin::WithOrigin;
 use signal_hook::low_level::siginfo::Cause;
 
-use super::ask::Asked;
 use super::stop::Stop;
 use crate::command::EXIT_SIGNAL;
+use crate::control::ReloadRequest;
 
 /// Exit status after a second signal, as a shell shows SIGINT.
 const EXIT_AT_ONCE: i32 = 130;
@@ -96,7 +96,7 @@ struct Heard {
 pub struct Listener {
     heard: Arc<Heard>,
     stop: Stop,
-    reloads: (Sender<Asked>, Receiver<Asked>),
+    reloads: (Sender<ReloadRequest>, Receiver<ReloadRequest>),
 }
 
 impl Listener {
@@ -113,7 +113,7 @@ impl Listener {
             for origin in signals.forever() {
                 let from_kernel = origin.cause == Cause::Kernel;
                 if origin.signal == SIGHUP && !from_kernel {
-                    let _ = own.reloads.0.try_send(Asked { pid: origin.process.map(|process| process.pid) });
+                    let _ = own.reloads.0.try_send(ReloadRequest::default());
                 } else {
                     own.hear(origin.signal, from_kernel);
                 }
@@ -128,8 +128,13 @@ impl Listener {
     }
 
     /// Wishes for a reload. One that comes while another is under way waits; more than that are one.
-    pub fn reloads(&self) -> Receiver<Asked> {
+    pub fn reloads(&self) -> Receiver<ReloadRequest> {
         self.reloads.1.clone()
+    }
+
+    /// Where others can wish for one.
+    pub fn wishes(&self) -> Sender<ReloadRequest> {
+        self.reloads.0.clone()
     }
 
     /// The status of a run that a signal ended and its command did not: 128 and the signal.

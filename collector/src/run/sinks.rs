@@ -24,6 +24,7 @@ use crate::pipeline::{Pace, Pipeline};
 use crate::privilege;
 use crate::sink_process::{Broker, Opening, Program, RemoteSink};
 use crate::spool::Spooled;
+use crate::terminal;
 
 /// What the sinks are made for.
 pub struct Run<'a> {
@@ -161,7 +162,7 @@ impl Run<'_> {
             Some(StdoutFormat::Json) | None => Format::Json,
         };
         let stop = self.stop.clone().filter(|_| self.config.sinks.len() == 1);
-        StdoutSink::new(format, Box::new(Watched { stream: io::stdout(), stop })).named(name)
+        StdoutSink::new(format, Box::new(Watched { stream: terminal::stdout(), stop })).named(name)
     }
 }
 

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use weir_bpf::plan::State;
 use weir_bpf::{Filters, Loaded, Settings};
+use weir_schema::CLASSES;
 use weir_sinks::Identity;
 
 use super::context;
@@ -30,9 +31,10 @@ use crate::check::Probe;
 use crate::command::{Gate, RunAs};
 use crate::config::filter::CgroupIds;
 use crate::config::{Config, Filter, effective_json};
-use crate::host::{Host, clock::boottime_ns};
+use crate::control;
+use crate::host::{Caller, Host, clock::boottime_ns};
 use crate::logging;
-use crate::operate::{Board, Facts, Server, Service};
+use crate::operate::{Board, Facts, Server, Service, status_json};
 use crate::order::Sequencer;
 use crate::pipeline::{Pipeline, Selected};
 use crate::privilege;
@@ -50,6 +52,8 @@ pub struct Started {
     identity: Identity,
     reader_left: weir_sinks::stdout::Closed,
     board: Arc<Board>,
+    /// Goes when the run has ended.
+    _control: Option<control::Name>,
     retired: Retired,
     duration: Option<Duration>,
     stop_wait: Duration,
@@ -210,6 +214,7 @@ pub fn start(config: &Config, reread: Reread, command: Option<Vec<OsString>>) ->
     let signals = privilege::start_reduced(command.is_some(), || Listener::listen(&stop))?;
     let signals = signals.context("listen for signals")?;
     let gate = gate(config, &host, command)?;
+    let control = control_socket(config, host.caller)?;
     let server = config.listen.as_deref().map(Server::bind).transpose()?;
     let mut filters = config.filter.resolve(host.mounts.cgroup2.as_deref())?;
     filters.trees.only.extend(gate.as_ref().map(Gate::pid));
@@ -293,9 +298,10 @@ pub fn start(config: &Config, reread: Reread, command: Option<Vec<OsString>>) ->
     if status::is_wanted(config.status) {
         status::show(&watch);
     }
-    let facts = facts(config, &identity, &loaded, &host);
+    let facts = facts(config, &identity, &actions, &loaded, &host);
     let board = Arc::new(Board::new(shared, facts, pipeline.watches(), spooled.clone()));
     operate(server, &board)?;
+    let control = control.map(|control| answer(control, &board, &signals)).transpose()?;
     let naps = Naps { nap: Duration::from_micros(config.nap_us), before_sleep: config.naps_before_sleep };
     let held = spooled.as_ref().filter(|_| holds).and_then(|s| s.commits.clone()).map(Held::new);
     let reload = Reload {
@@ -339,6 +345,7 @@ pub fn start(config: &Config, reread: Reread, command: Option<Vec<OsString>>) ->
         identity,
         reader_left,
         board,
+        _control: control,
         retired,
         duration,
         stop_wait,
@@ -347,11 +354,33 @@ pub fn start(config: &Config, reread: Reread, command: Option<Vec<OsString>>) ->
     })
 }
 
-fn facts(config: &Config, identity: &Identity, loaded: &Loaded, host: &Host) -> Facts {
+/// A place that is asked for has to be had; without one, weir runs too.
+fn control_socket(config: &Config, caller: Option<Caller>) -> Result<Option<control::Server>> {
+    match control::Server::bind(config.control.as_deref(), caller.map(Caller::ids)) {
+        Ok(server) => {
+            tracing::debug!(socket = %server.path().display(), "listening for `weir status` and `weir reload`");
+            Ok(Some(server))
+        }
+        Err(error) if config.control.is_some() => Err(error),
+        Err(error) => {
+            tracing::warn!("`weir status` and `weir reload` will not find this weir: {error:#}");
+            Ok(None)
+        }
+    }
+}
+
+fn answer(control: control::Server, board: &Arc<Board>, signals: &Listener) -> Result<control::Name> {
+    let board = Arc::clone(board);
+    control.start(move || status_json(&board), signals.wishes(), || ())
+}
+
+fn facts(config: &Config, identity: &Identity, actions: &[u64; 8], loaded: &Loaded, host: &Host) -> Facts {
     Facts {
         identity: identity.clone(),
         config: effective_json(config),
+        classes: CLASSES.iter().filter(|class| actions[class.id as usize & 7] != 0).map(|class| class.name).collect(),
         probes: loaded.plan.probes.iter().map(Probe::from).collect(),
+        queue_bytes_max: config.lane_bytes_max,
         ring_bytes: config.ring_bytes,
         cpus: host.cpus.places(),
     }
@@ -360,7 +389,7 @@ fn facts(config: &Config, identity: &Identity, loaded: &Loaded, host: &Host) -> 
 /// The endpoints and the signs of life, in threads that have fewer rights already.
 fn operate(server: Option<Server>, board: &Arc<Board>) -> Result<()> {
     if let Some(server) = server {
-        server.start(Arc::clone(board))?;
+        server.start(Arc::clone(board), || ())?;
     }
     Service::watch(board).context("start the thread of the watchdog")
 }

@@ -1,6 +1,5 @@
 //! The live status line on standard error.
 
-use std::io::{IsTerminal, Write};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -8,6 +7,7 @@ use std::time::{Duration, Instant};
 use crate::config::Status;
 use crate::order::OrderCounters;
 use crate::pipeline::Counts;
+use crate::terminal;
 
 /// How often the line is written.
 const EVERY: Duration = Duration::from_secs(1);
@@ -39,7 +39,7 @@ pub fn is_wanted(status: Status) -> bool {
     match status {
         Status::Always => true,
         Status::Never => false,
-        Status::Auto => std::io::stderr().is_terminal(),
+        Status::Auto => terminal::is_watched(),
     }
 }
 
@@ -66,7 +66,7 @@ pub fn show(watch: &Arc<Watch>) {
             let Some(watch) = watch.upgrade() else { return };
             let now = watch.get();
             let text = line(now, before, at.elapsed().as_secs_f64().max(0.001));
-            let _ = write!(std::io::stderr(), "\r\x1b[K{text}");
+            terminal::say_again(&text);
             before = now;
             at = Instant::now();
         }

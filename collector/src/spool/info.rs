@@ -13,6 +13,7 @@ use weir_sinks::{Batch, Cut, LossAction};
 use super::cursor;
 use super::log::{Recovered, Shared};
 use super::segment::{Found, SegmentReader};
+use crate::terminal::Foreign;
 
 /// One stream: one load of the programs on one boot of one host.
 #[derive(Debug, Clone, Serialize)]
@@ -161,13 +162,13 @@ pub fn info(dir: &Path) -> io::Result<(Info, Recovered)> {
 
 impl fmt::Display for Info {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "log            {}, {} bytes in {} segments", self.log_id, self.bytes, self.segments)?;
+        writeln!(f, "log            {}, {} bytes in {} segments", Foreign(&self.log_id), self.bytes, self.segments)?;
         if self.torn_bytes > 0 {
             writeln!(f, "torn           {} bytes behind the last whole frame", self.torn_bytes)?;
         }
         for s in &self.streams {
             let end = if s.ended { "ended" } else { "open end" };
-            writeln!(f, "stream         host {}, boot {}, epoch {}: {end}", s.host, s.boot_id, s.epoch)?;
+            writeln!(f, "stream         host {}, boot {}, epoch {}: {end}", Foreign(&s.host), Foreign(&s.boot_id), s.epoch)?;
             writeln!(f, "  cuts         {} to {}", s.cuts.0, s.cuts.1)?;
             if let Some((first, last)) = &s.time {
                 writeln!(f, "  time         {first} to {last}")?;
@@ -184,7 +185,7 @@ impl fmt::Display for Info {
         }
         for (sink, next) in &self.cursors {
             let behind = self.next.saturating_sub(*next);
-            writeln!(f, "sink           {sink}: has everything below cut {next}, {behind} cuts behind")?;
+            writeln!(f, "sink           {}: has everything below cut {next}, {behind} cuts behind", Foreign(sink))?;
         }
         Ok(())
     }

@@ -1,7 +1,8 @@
 //! The command `weir verify`.
 
 use std::ffi::OsString;
-use std::io::{self, Write};
+
+use crate::terminal;
 
 use super::{Input, NAMED_MAX, Options, Report, VerifyError, verify};
 
@@ -30,15 +31,11 @@ impl Args {
         verify(&inputs, &Options { named_max: self.named })
     }
 
-    /// Writes the report in the form that was asked for.
+    /// The report in the form that was asked for.
     ///
     /// # Errors
-    /// When the output takes no more.
-    pub fn print(&self, report: &Report, out: &mut impl Write) -> io::Result<()> {
-        if !self.json {
-            return write!(out, "{report}");
-        }
-        serde_json::to_writer_pretty(&mut *out, report)?;
-        writeln!(out)
+    /// Never: a report always has a JSON.
+    pub fn text(&self, report: &Report) -> serde_json::Result<String> {
+        if self.json { terminal::json(report) } else { Ok(report.to_string()) }
     }
 }

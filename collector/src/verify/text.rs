@@ -1,7 +1,7 @@
 //! The report for people: one fact per line, the verdict first, problems last.
 
 use std::collections::BTreeMap;
-use std::fmt::{self, Display, Formatter, Write};
+use std::fmt::{self, Display, Formatter};
 
 use weir_schema::loss::{CPU_COLLECTOR, CPU_SINK};
 
@@ -10,6 +10,7 @@ use super::report::{
     RunReport, SinkReport, Unbalanced, Unreadable, Verdict,
 };
 use super::spans::Span;
+use crate::terminal::Foreign;
 
 /// Characters in front of a fact.
 const LABEL_WIDTH: usize = 15;
@@ -33,19 +34,6 @@ impl Display for Verdict {
     }
 }
 
-/// Text from files, unable to move a terminal's cursor.
-struct Plain<'a>(&'a str);
-
-impl Display for Plain<'_> {
-    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        self.0.chars().try_for_each(
-            |c| {
-                if c.is_control() { write!(f, "{}", c.escape_default()) } else { f.write_char(c) }
-            },
-        )
-    }
-}
-
 fn fact(f: &mut Formatter<'_>, label: &str, text: impl Display) -> fmt::Result {
     writeln!(f, "  {label:<LABEL_WIDTH$}{text}")
 }
@@ -62,14 +50,14 @@ fn problems<T: Display>(f: &mut Formatter<'_>, label: &str, list: &Named<T>, uni
 
 impl Display for SinkReport {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{}: {} (exit code {})", Plain(&self.input), self.verdict, self.verdict.exit_code())?;
+        writeln!(f, "{}: {} (exit code {})", Foreign(&self.input), self.verdict, self.verdict.exit_code())?;
         fact(f, "read", format_args!("{}, {}", Counted(self.files, "file"), Counted(self.rows, "row")))?;
         if let Some(removed) = &self.removed {
             let (files, rows) = (Counted(removed.files, "file"), Counted(removed.rows, "row"));
             fact(f, "removed", format_args!("{files} with {rows}, by the limits of the directory"))?;
         }
         for file in &self.ignored.named {
-            fact(f, "ignored", format_args!("{}: not .parquet", Plain(file)))?;
+            fact(f, "ignored", format_args!("{}: not .parquet", Foreign(file)))?;
         }
         more(f, "ignored", self.ignored.total, self.ignored.named.len(), "files")?;
         if let Some(place) = &self.torn {
@@ -87,7 +75,7 @@ fn more(f: &mut Formatter<'_>, label: &str, total: u64, named: usize, unit: &str
 
 impl Display for RunReport {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let (host, boot_id) = (Plain(&self.host), Plain(&self.boot_id));
+        let (host, boot_id) = (Foreign(&self.host), Foreign(&self.boot_id));
         fact(f, "run", format_args!("host {host}, boot {boot_id}, epoch {}: {}", self.epoch, self.verdict))?;
         if let (Some(first), Some(last)) = (&self.first, &self.last) {
             fact(f, "time", format_args!("{first} to {last}"))?;
@@ -135,7 +123,7 @@ struct ByName<'a>(&'a BTreeMap<String, u64>);
 impl Display for ByName<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         for (i, (name, count)) in self.0.iter().enumerate() {
-            write!(f, "{}{} {count}", if i > 0 { ", " } else { "" }, Plain(name))?;
+            write!(f, "{}{} {count}", if i > 0 { ", " } else { "" }, Foreign(name))?;
         }
         Ok(())
     }
@@ -148,11 +136,11 @@ struct Gap<'a> {
 
 impl Display for Gap<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", Plain(self.reason), self.gap.count)?;
+        write!(f, "{} {}", Foreign(self.reason), self.gap.count)?;
         let mut actions: Vec<_> = self.gap.by_action.iter().collect();
         actions.sort_by_key(|(name, count)| (std::cmp::Reverse(**count), *name));
         for (i, (name, count)) in actions.iter().take(ACTIONS_MAX).enumerate() {
-            write!(f, "{}{} {count}", if i > 0 { ", " } else { ": " }, Plain(name))?;
+            write!(f, "{}{} {count}", if i > 0 { ", " } else { ": " }, Foreign(name))?;
         }
         if actions.len() > ACTIONS_MAX { write!(f, ", {} more", actions.len() - ACTIONS_MAX) } else { Ok(()) }
     }
@@ -209,17 +197,17 @@ impl Display for Span {
 
 impl Display for Place {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        write!(f, "{} row {}", Plain(&self.file), self.row)
+        write!(f, "{} row {}", Foreign(&self.file), self.row)
     }
 }
 
 impl Display for Unreadable {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", Plain(&self.file))?;
+        write!(f, "{}", Foreign(&self.file))?;
         if let Some(row) = self.row {
             write!(f, " row {row}")?;
         }
-        write!(f, ": {}", Plain(&self.reason))
+        write!(f, ": {}", Foreign(&self.reason))
     }
 }
 
@@ -266,7 +254,7 @@ impl Display for Duplicate {
 impl Display for Inversion {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let Inversion { cpu, seq, class, ktime_ns, previous_ktime_ns, at } = self;
-        write!(f, "cpu {cpu}: {seq} ({}) has ktime {ktime_ns} behind {previous_ktime_ns}, {at}", Plain(class))
+        write!(f, "cpu {cpu}: {seq} ({}) has ktime {ktime_ns} behind {previous_ktime_ns}, {at}", Foreign(class))
     }
 }
 
@@ -276,7 +264,7 @@ impl Display for Contradiction {
         if let Some(numbers) = &self.numbers {
             write!(f, "{numbers} ")?;
         }
-        write!(f, "{}", Plain(&self.what))?;
+        write!(f, "{}", Foreign(&self.what))?;
         self.at.as_ref().map_or(Ok(()), |at| write!(f, ", {at}"))
     }
 }

@@ -21,9 +21,7 @@ fn output(flags: &[&str]) -> (u8, String) {
     let line = ["verify", path.to_str().expect("a plain path")].into_iter().chain(flags.iter().copied());
     let args = Command::try_parse_from(line).expect("valid arguments").args;
     let report = args.verify().expect("one input");
-    let mut out = Vec::new();
-    args.print(&report, &mut out).expect("memory takes everything");
-    (report.exit_code(), String::from_utf8(out).expect("text"))
+    (report.exit_code(), args.text(&report).expect("a report has a text"))
 }
 
 #[test]

@@ -215,6 +215,14 @@ impl Ledger {
         total(self.cpus.values().map(|c| c.pending))
     }
 
+    /// Age of the last event that is durable at the sink (of the first event, before one is) while others are on their way,
+    /// in seconds; `now_ns` is kernel time.
+    pub fn lag_seconds(&self, now_ns: i64) -> f64 {
+        let last_ns = self.delivered_ktime_ns.max(self.offered_ktime_ns);
+        let waits = self.pending_total() > 0 && last_ns > 0;
+        if waits { (now_ns - last_ns).max(0) as f64 / 1e9 } else { 0.0 }
+    }
+
     /// Numbers of all CPUs that the selection left out.
     pub fn withheld_total(&self) -> i64 {
         total(self.cpus.values().map(|c| c.withheld))

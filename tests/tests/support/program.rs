@@ -162,6 +162,18 @@ impl Running {
         Ended { status, stdout: all_of(&self.stdout), stderr }
     }
 
+    /// Waits until the program has said something on standard error, or has ended; returns whether it has said it.
+    pub fn wait_until_said(&mut self, text: &str) -> bool {
+        let deadline = Instant::now() + RUN_MAX;
+        while !self.stderr_so_far().contains(text) {
+            if self.has_ended() || Instant::now() > deadline {
+                return self.stderr_so_far().contains(text);
+            }
+            thread::sleep(LOOK_EVERY);
+        }
+        true
+    }
+
     /// Waits until something is there, or the program has ended; returns whether it is there.
     pub fn wait_until(&mut self, mut there: impl FnMut() -> bool) -> bool {
         let deadline = Instant::now() + RUN_MAX;

@@ -6,10 +6,11 @@ use std::process::{Command, Stdio};
 
 /// Prints why this part of the test did not run. It goes past the harness's capture, so that it is always seen.
 pub fn skip(what: impl Display, reason: impl Display) {
-    let _ = writeln!(std::io::stderr(), "SKIPPED: {what}: {reason}");
+    weir_tests::skip::skipped(&what.to_string(), &reason.to_string());
 }
 
 /// Prints a number that people want to see although no test depends on it.
+#[expect(clippy::disallowed_methods, reason = "past the harness's capture; no foreign text")]
 pub fn note(text: impl Display) {
     let _ = writeln!(std::io::stderr(), "note: {text}");
 }
