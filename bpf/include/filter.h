@@ -6,7 +6,7 @@
 #ifndef WEIR_FILTER_H
 #define WEIR_FILTER_H
 
-#include "context.h"
+#include "own.h"
 
 #define SET(name_, key_, entries)                                                                  \
 	struct {                                                                                   \
@@ -110,7 +110,7 @@ static __noinline bool passes_lists(struct task_struct *task, __u32 filters)
 /* Whether this task passes all of these filters; of cgroups only the current task can be asked. */
 static __always_inline bool passes(struct task_struct *task, __u32 filters)
 {
-	if (filters & FILTER_SELF && task->tgid == reader.self_tgid)
+	if (filters & FILTER_SELF && is_own(task))
 		return false;
 	if (filters & FILTER_LISTS)
 		return passes_lists(task, filters);

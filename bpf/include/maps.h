@@ -36,8 +36,19 @@ struct cpu_state cpus[CPUS_MAX] SEC(".data.cpus");
 /* The reader sets `sleeping` before it goes to epoll; the first record after that exchanges it and wakes it. */
 struct reader_state {
 	__u32 sleeping;
-	__u32 self_tgid; /* the collector's own process, found by the task iterator; never recorded unless asked */
+	__u32 pad;
 } reader SEC(".data.reader") = {};
+
+#define OWN_MAX 16 /* the collector and the children that work for it */
+
+/* The collector's own processes; never recorded unless asked. See own.h. */
+struct own_state {
+	__u64 bits; /* of each pid that may be there */
+	__s64 keys[OWN_MAX]; /* process keys, 0 for none; the collector's first */
+	__u32 taken[OWN_MAX]; /* by a child that lives */
+	__u32 asked; /* pid, as the collector sees it, of a process that weir_own is to take in */
+	__u32 pad;
+} ours SEC(".data.own") = {};
 
 /* Bits of config.calls[slot] */
 #define CALL_RECORD 1  /* a record of class syscall */
@@ -63,7 +74,7 @@ struct reader_state {
 #define FILTER_NOT_PATH (1 << 11)
 #define FILTER_FAILED (1 << 12)
 #define FILTER_SUCCEEDED (1 << 13)
-#define FILTER_SELF (1 << 14) /* leave the collector itself out */
+#define FILTER_SELF (1 << 14) /* leave the collector's own processes out */
 #define FILTER_GROW (1 << 15) /* children join both subtrees, whether these are asked yet or not */
 #define FILTER_CONTAINER_IDS (1 << 16) /* containers by id or name: `container_verdicts` */
 

@@ -18,7 +18,7 @@ SEC("iter/task")
 int weir_tasks(struct bpf_iter__task *ctx)
 {
 	struct seq_file *seq = ctx->meta->seq;
-	struct task_struct *task = ctx->task, *self;
+	struct task_struct *task = ctx->task;
 	struct weir_process *record;
 	struct file *exe = NULL;
 	struct draft *draft;
@@ -26,9 +26,6 @@ int weir_tasks(struct bpf_iter__task *ctx)
 
 	if (!task || task->pid != task->tgid || !task->mm)
 		return 0;
-	self = bpf_get_current_task_btf();
-	if (task->tgid == self->tgid)
-		reader.self_tgid = task->tgid;
 	draft = bpf_map_lookup_elem(&iterator_draft, &zero);
 	if (!draft)
 		return 0;
@@ -47,5 +44,38 @@ int weir_tasks(struct bpf_iter__task *ctx)
 	add_place(draft, record, task);
 	record->header.size = draft->at;
 	bpf_seq_write(seq, record, draft->at & (WEIR_RECORD_BYTES_MAX - 1));
+	return 0;
+}
+
+/* The number of a task in the pid namespace of this level. */
+static __always_inline __u32 number_at(struct task_struct *task, __u32 level)
+{
+	struct pid *pid = task->thread_pid;
+	unsigned long number = (unsigned long)pid + bpf_core_field_offset(struct pid, numbers);
+	__u32 found = 0;
+
+	if (pid->level < level)
+		return 0;
+	number += level * bpf_core_type_size(struct upid) + bpf_core_field_offset(struct upid, nr);
+	bpf_probe_read_kernel(&found, sizeof(found), (void *)number);
+	return found;
+}
+
+/*
+ * Takes in who reads this, the collector, and the process that it asks for. In a namespace of its own the collector does not
+ * know the kernel's numbers, and nobody there knows start times as exactly as the keys have them.
+ */
+SEC("iter/task")
+int weir_own(struct bpf_iter__task *ctx)
+{
+	struct task_struct *task = ctx->task, *self;
+
+	if (!task || task->pid != task->tgid)
+		return 0;
+	self = bpf_get_current_task_btf();
+	if (task->tgid == self->tgid)
+		add_own(COLLECTOR, key_of(task), task->tgid);
+	else if (ours.asked && number_at(task, self->thread_pid->level) == ours.asked && !is_own_key(task))
+		join_own(key_of(task), task->tgid);
 	return 0;
 }

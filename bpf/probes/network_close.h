@@ -91,7 +91,7 @@ static __always_inline bool wanted_release(struct task_struct *task)
 		return wanted(task);
 	if (filters & FILTER_LISTS & ~(FILTER_TREE | FILTER_NOT_TREE))
 		return false;
-	if (filters & FILTER_SELF && tgid == reader.self_tgid)
+	if (filters & FILTER_SELF && is_own(task))
 		return false;
 	if (filters & FILTER_TREE && !bpf_map_lookup_elem(&followed, &tgid))
 		return false;

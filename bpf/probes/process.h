@@ -196,6 +196,7 @@ int BPF_PROG(weir_fork, struct task_struct *parent, struct task_struct *child)
 
 	if (parent_tgid == child_tgid)
 		return 0;
+	fork_own(parent, child);
 	if (config.filters & (FILTER_TREE | FILTER_GROW))
 		inherit(&followed, parent_tgid, child_tgid);
 	if (config.filters & (FILTER_NOT_TREE | FILTER_GROW))
@@ -302,6 +303,7 @@ int BPF_PROG(weir_process_exit, struct task_struct *task)
 			submit(record);
 		}
 	}
+	leave_own(task);
 	if (config.filters & (FILTER_TREE | FILTER_GROW))
 		bpf_map_delete_elem(&followed, &tgid);
 	if (config.filters & (FILTER_NOT_TREE | FILTER_GROW))

@@ -4,6 +4,7 @@
 //! * [`plan`]: which programs serve a selection of actions (pure).
 //! * [`load`]: opens, configures, loads and attaches them.
 //! * [`filter`]: what is recorded at all.
+//! * [`own`]: the collector's own processes, which are left out.
 //! * [`pin`]: keeps them when the collector is gone.
 //! * [`ring`]: reads records in place, in the ring's own memory.
 //! * [`shared`]: the counters and flags that the programs share with the collector.
@@ -12,6 +13,7 @@ pub mod btf;
 pub mod error;
 pub mod filter;
 pub mod load;
+pub mod own;
 pub mod pin;
 pub mod plan;
 pub mod ring;

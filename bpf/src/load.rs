@@ -8,15 +8,16 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::sync::{Arc, Mutex};
 
 use libbpf_rs::{
-    Iter, Link, Map, MapCore, MapFlags, Object, ObjectBuilder, OpenObject, PrintLevel, Program, set_print,
+    Iter, Link, Map, MapCore, MapFlags, Object, ObjectBuilder, OpenObject, PrintLevel, Program, ProgramMut, set_print,
 };
 
 use crate::filter::{self, Filters};
+use crate::own;
 use crate::pin::Pins;
 use crate::plan::{Plan, Selection};
 use crate::ring::{self, Ring};
 use crate::shared::{LOST_LOG_ENTRIES, Mapping, Shared};
-use crate::skel::types::{config, data_config};
+use crate::skel::types::{config, data_config, data_own};
 use crate::{Error, btf};
 
 /// The compiled programs.
@@ -89,6 +90,8 @@ pub struct Loaded {
     /// Counters and flags.
     pub shared: Arc<Shared>,
     config: Mapping,
+    /// The collector's own processes.
+    pub(crate) own: Mapping,
     ring_bytes: u32,
     /// What survives the collector.
     pins: Option<Pins>,
@@ -100,6 +103,7 @@ pub struct Loaded {
 const PINNED_MAPS: &[&str] = &[
     ".data.cpus",
     ".data.reader",
+    own::MAP,
     ".data.config",
     "lost_log",
     "rings",
@@ -255,9 +259,12 @@ impl Loaded {
             fd("lost_log")?.as_fd(),
             settings.possible_cpus,
         )?);
-        let len = size_of::<data_config>().next_multiple_of(rustix::param::page_size());
-        let config =
-            Mapping::new(fd(".data.config")?.as_fd(), 0, len, true).map_err(Error::io("map the configuration"))?;
+        let map = |name: &str, bytes: usize| {
+            let len = bytes.next_multiple_of(rustix::param::page_size());
+            Mapping::new(fd(name)?.as_fd(), 0, len, true).map_err(Error::io(format!("map {name}")))
+        };
+        let config = map(".data.config", size_of::<data_config>())?;
+        let own = map(own::MAP, size_of::<data_own>())?;
         let mut loaded = Loaded {
             object,
             links: vec![],
@@ -265,10 +272,12 @@ impl Loaded {
             refused,
             shared,
             config,
+            own,
             ring_bytes: settings.ring_bytes,
             pins: None,
             attached_before: vec![],
         };
+        loaded.know_own()?;
         if !is_new {
             // The programs of the load before go on with their own configuration and jump table.
             return Ok(loaded);
@@ -279,6 +288,10 @@ impl Loaded {
         }
         loaded.write_config(settings)?;
         Ok(loaded)
+    }
+
+    pub(crate) fn program(&self, name: &str) -> Option<ProgramMut<'_>> {
+        self.object.progs_mut().find(|p| p.name() == name)
     }
 
     fn program_fd(&self, name: &str) -> Result<i32, Error> {
@@ -406,7 +419,7 @@ impl Loaded {
     /// When a needed program cannot be attached; others become missing in the plan.
     pub fn attach(&mut self, cgroup_root: Option<&std::path::Path>) -> Result<(), Error> {
         let names: Vec<String> = self.plan.programs().into_iter().map(String::from).collect();
-        let attachable = |name: &str| !name.starts_with("call_") && name != "weir_tasks";
+        let attachable = |name: &str| !name.starts_with("call_") && ![own::PROGRAM, "weir_tasks"].contains(&name);
         let (needed, others): (Vec<_>, Vec<_>) =
             names.iter().filter(|n| attachable(n)).partition(|n| NEEDED.contains(&n.as_str()));
         for name in needed.into_iter().chain(others) {
@@ -482,7 +495,7 @@ impl Loaded {
     /// # Errors
     /// When the kernel refuses the iterator.
     pub fn tasks(&self) -> Result<Vec<u8>, Error> {
-        let Some(program) = self.object.progs_mut().find(|p| p.name() == "weir_tasks") else { return Ok(vec![]) };
+        let Some(program) = self.program("weir_tasks") else { return Ok(vec![]) };
         let link = program.attach().map_err(Error::libbpf("attach the task iterator"))?;
         let mut iterator = Iter::new(&link).map_err(Error::libbpf("open the task iterator"))?;
         let mut bytes = vec![];

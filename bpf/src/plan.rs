@@ -222,6 +222,9 @@ impl Plan {
         }
         let running = [0x0101].into_iter().filter(|id| selection.actions.contains(id));
         self.add("weir_tasks", "iter/task", &running.collect::<Vec<u16>>(), State::Runs);
+        if usable(crate::own::PROGRAM) {
+            self.add(crate::own::PROGRAM, "iter/task", &[], State::Runs);
+        }
     }
 
     fn add(&mut self, program: &str, hook: &str, actions: &[u16], state: State) {

@@ -142,10 +142,4 @@ impl Shared {
         flag.store(u32::from(sleeping), Ordering::SeqCst);
         std::sync::atomic::fence(Ordering::SeqCst);
     }
-
-    /// The collector's own tgid as the task iterator saw it, 0 before it ran.
-    pub fn self_tgid(&self) -> u32 {
-        // SAFETY: as above.
-        unsafe { &*(&raw const (*self.reader()).self_tgid).cast::<AtomicU32>() }.load(Ordering::Relaxed)
-    }
 }

@@ -56,18 +56,24 @@ impl Row {
 /// Attached probes and their rings.
 pub struct Capture {
     // Dropped first: nothing writes into a ring that is gone.
-    _loaded: Loaded,
+    loaded: Loaded,
     rings: Vec<Ring>,
 }
 
 impl Capture {
     /// These actions, with these path prefixes, of this process and its children.
     pub fn start(actions: &[u16], paths: Lists<String>) -> Capture {
-        let cpus = std::thread::available_parallelism().expect("CPUs").get();
         let only = vec![std::process::id()];
+        let trees = Lists { only, except: vec![] };
+        Capture::with(actions, Filters { trees, paths, include_self: true, ..Filters::default() })
+    }
+
+    /// These actions, of whatever the filters keep.
+    pub fn with(actions: &[u16], filters: Filters) -> Capture {
+        let cpus = std::thread::available_parallelism().expect("CPUs").get();
         let settings = Settings {
             selection: Selection { actions: BTreeSet::from_iter(actions.iter().copied()), ..Selection::default() },
-            filters: Filters { trees: Lists { only, except: vec![] }, paths, include_self: true, ..Filters::default() },
+            filters,
             ring_bytes: RING_BYTES,
             lifecycle_bytes: RING_BYTES / 8,
             args_bytes_max: 1024,
@@ -85,7 +91,12 @@ impl Capture {
             loaded.install_ring(cpu, ring).expect("install");
         }
         loaded.attach(None).expect("attach");
-        Capture { _loaded: loaded, rings }
+        Capture { loaded, rings }
+    }
+
+    /// The probes.
+    pub fn loaded(&self) -> &Loaded {
+        &self.loaded
     }
 
     /// The records of this thread that `act` makes; those of system calls are there when the call returns.
@@ -98,7 +109,8 @@ impl Capture {
         rows
     }
 
-    fn drain(&mut self) -> Vec<Row> {
+    /// All records that have come since the last call.
+    pub fn drain(&mut self) -> Vec<Row> {
         let mut rows = vec![];
         for ring in &mut self.rings {
             let producer = ring.producer_position();
