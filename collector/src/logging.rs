@@ -178,7 +178,9 @@ mod tests {
         let count = queue.error_counter();
         // The thread has one in its hands, or not yet.
         for _ in 0..2 * MESSAGES_MAX {
-            Line { out: Out::Queued(queue.clone()), is_json: false }.write_all(b"a message\n").expect("it is taken or counted");
+            Line { out: Out::Queued(queue.clone()), is_json: false }
+                .write_all(b"a message\n")
+                .expect("it is taken or counted");
         }
         let dropped = count.dropped_lines();
         assert!((MESSAGES_MAX - 1..=MESSAGES_MAX).contains(&dropped), "{dropped}");

@@ -35,11 +35,15 @@ pub fn escape_lines(text: &str) -> Cow<'_, str> {
 
 /// JSON, whose texts every parser turns back: unsafe characters, which only texts can have, as `\u001b`.
 pub fn escape_json(json: &str) -> Cow<'_, str> {
-    escape_with(json, |c| is_unsafe(c) && c != '\n', |safe, c| {
-        for unit in c.encode_utf16(&mut [0; 2]) {
-            let _ = write!(safe, "\\u{unit:04x}");
-        }
-    })
+    escape_with(
+        json,
+        |c| is_unsafe(c) && c != '\n',
+        |safe, c| {
+            for unit in c.encode_utf16(&mut [0; 2]) {
+                let _ = write!(safe, "\\u{unit:04x}");
+            }
+        },
+    )
 }
 
 fn escape_with(text: &str, is_foreign: impl Fn(char) -> bool, push: impl Fn(&mut String, char)) -> Cow<'_, str> {

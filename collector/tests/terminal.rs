@@ -83,10 +83,14 @@ fn files_and_arguments_with_hostile_names_and_contents_are_shown_harmless() {
         "class": "loss", "host": HOSTILE, "boot_id": HOSTILE, "epoch": 1, "cpu": 0, "seq": 6, "ktime_ns": 2, "action": "gap",
         "reason": HOSTILE, "gap_cpu": 0, "first_seq": 0, "last_seq": 4, "count": 5, "gap_action": HOSTILE,
     });
-    fs::write(dir.path().join("rows.jsonl"), format!("{row}\n{loss}\n{{\"class\":{}}}\n", json!(HOSTILE))).expect("rows");
+    fs::write(dir.path().join("rows.jsonl"), format!("{row}\n{loss}\n{{\"class\":{}}}\n", json!(HOSTILE)))
+        .expect("rows");
     fs::write(dir.path().join(HOSTILE), format!("{} = 1\n[{}]\n", json!(HOSTILE), json!(HOSTILE))).expect("settings");
-    fs::write(dir.path().join("values.toml"), format!("classes = [{0}]\nhost = {0}\nring_bytes = {0}\n", json!(HOSTILE)))
-        .expect("settings");
+    fs::write(
+        dir.path().join("values.toml"),
+        format!("classes = [{0}]\nhost = {0}\nring_bytes = {0}\n", json!(HOSTILE)),
+    )
+    .expect("settings");
     for line in [
         &["verify", "rows.jsonl"][..],
         &["verify", HOSTILE],

@@ -99,7 +99,8 @@ fn what_is_planted_at_a_name_is_refused_and_what_it_leads_to_stays() {
     let scratch = scratch();
     let outside = scratch.path().join("outside");
     fs::create_dir(scratch.path().join("elsewhere")).expect("made");
-    let planters: [(&str, &dyn Fn(&Path)); 5] = [
+    type Planter<'a> = (&'a str, &'a dyn Fn(&Path));
+    let planters: [Planter<'_>; 5] = [
         ("a link", &|path| symlink(&outside, path).expect("a link")),
         ("a link", &|path| symlink(scratch.path().join("elsewhere"), path).expect("a link")),
         ("a FIFO", &fifo),
@@ -159,7 +160,7 @@ fn who_only_looks_opens_regular_files_of_anybody_and_no_links() {
     assert_eq!(refusal(dir.open("link")).what, "is a link where weir has a file");
     assert_eq!(refusal(dir.open("fifo")).what, "is a FIFO where weir has a file");
     for written in [dir.append("file"), dir.create("file"), dir.create_new("new"), dir.open_to_write("file")] {
-        assert_eq!(written.err().expect("nothing is written").kind(), std::io::ErrorKind::Unsupported);
+        assert_eq!(written.expect_err("nothing is written").kind(), std::io::ErrorKind::Unsupported);
     }
     assert!(dir.remove("file").is_err() && dir.make_subdir("new").is_err() && dir.rename("file", &dir, "x").is_err());
     assert!(open_to_read(&scratch.path().join("link")).is_ok(), "a path that somebody names leads where it leads");

@@ -86,7 +86,8 @@ pub(crate) fn walk(path: &Path, trust: &Trust, make: bool) -> io::Result<(Place,
         if links > LINKS_MAX {
             return Err(Errno::LOOP.into());
         }
-        if !trust.everybody && !(trust.leads(stat.st_uid) && trust.leads(at.stat.st_uid)) {
+        let leads = trust.leads(stat.st_uid) && trust.leads(at.stat.st_uid);
+        if !(trust.everybody || leads) {
             let what = "is a link, which weir follows only if link and directory are root's";
             return Err(Refusal::of(&below, &stat, what, "name the directory that it leads to"));
         }

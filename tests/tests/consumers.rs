@@ -133,7 +133,9 @@ fn names_that_look_like_several_creators_are_split_as_one() {
     let Some(python) = python::with("duckdb") else { return };
     let scratch = tempfile::tempdir().expect("a scratch directory");
     let dir = scratch.path();
-    CHAIN.iter().for_each(|name| drop(fs::copy("/bin/sh", dir.join(name)).expect("a shell of this name")));
+    for name in CHAIN {
+        fs::copy("/bin/sh", dir.join(name)).expect("a shell of this name");
+    }
     fs::write(dir.join("next"), NEXT).expect("the script");
     let mut recorded = weir(&["run", "--status", "never", "--class", "file.open", "--parquet", "weir-data"]);
     run(recorded.args(["--", "sh", "./next"]).args(CHAIN).current_dir(dir)).expect_code(0);

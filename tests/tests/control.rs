@@ -28,7 +28,8 @@ impl Controlled {
     fn start(more: &[&str]) -> Controlled {
         let scratch = tempfile::tempdir().expect("a scratch directory");
         fs::write(scratch.path().join("weir.toml"), "classes = [\"file.mkdir\"]\n").expect("the settings");
-        let line = ["run", "--config", "weir.toml", "--control", "./control.sock", "--parquet", "data", "--status", "never"];
+        let line =
+            ["run", "--config", "weir.toml", "--control", "./control.sock", "--parquet", "data", "--status", "never"];
         let mut weir = start(weir(&line).args(more).current_dir(scratch.path()));
         let socket = scratch.path().join("control.sock");
         let says = || run(&mut ask(&["status", "--json"], &socket)).stdout;
@@ -75,7 +76,8 @@ fn the_status_says_what_runs_how_far_behind_it_is_and_what_it_may_do() {
     fs::create_dir(controlled.scratch.path().join("made")).expect("an event");
     let socket = fs::symlink_metadata(controlled.socket()).expect("the socket");
     assert_eq!((socket.mode() & 0o777, socket.uid()), (0o600, 0));
-    let status: Value = serde_json::from_slice(&controlled.ask(&["status", "--json"]).expect_code(0).stdout).expect("JSON");
+    let status: Value =
+        serde_json::from_slice(&controlled.ask(&["status", "--json"]).expect_code(0).stdout).expect("JSON");
     assert_eq!(status["pid"], controlled.pid());
     assert_eq!(status["version"], env!("CARGO_PKG_VERSION"));
     assert_eq!(status["classes"], serde_json::json!(["file"]));
@@ -95,7 +97,10 @@ fn the_status_says_what_runs_how_far_behind_it_is_and_what_it_may_do() {
         assert!(threads.contains(&thread), "{threads:?}");
     }
     let shown = text(&controlled.ask(&["status"]).expect_code(0).stdout);
-    assert!(shown.starts_with(&format!("weir {} (process {})", env!("CARGO_PKG_VERSION"), controlled.pid())), "{shown}");
+    assert!(
+        shown.starts_with(&format!("weir {} (process {})", env!("CARGO_PKG_VERSION"), controlled.pid())),
+        "{shown}"
+    );
     for part in ["sink        parquet: ", "sink        nats: ", "memory", "rights      control: "] {
         assert!(shown.contains(part), "{part}: {shown}");
     }
@@ -120,7 +125,8 @@ fn a_process_that_calls_itself_weir_run_is_neither_asked_nor_signalled() {
     assert!(text(&done.stdout).contains("nothing has changed"), "{}", text(&done.stdout));
     let refused = run(&mut weir(&["reload", "--pid", &pid])).expect_code(1);
     assert!(refused.stderr.contains(&format!("no `weir run` with process id {pid}")), "{}", refused.stderr);
-    fs::write(dir.join("weir.toml"), "classes = [\"file.mkdir\"]\n[filter]\nexcept_comm = [\"x\"]\n").expect("the settings");
+    fs::write(dir.join("weir.toml"), "classes = [\"file.mkdir\"]\n[filter]\nexcept_comm = [\"x\"]\n")
+        .expect("the settings");
     let done = controlled.ask(&["reload"]).expect_code(0);
     assert!(text(&done.stdout).contains("the filters have changed"), "{}", text(&done.stdout));
     fs::write(dir.join("weir.toml"), "classes = [\"fil\"]\n").expect("the settings");

@@ -1,4 +1,5 @@
 //! The real probes for this process alone: what a closure does comes back as decoded records.
+#![allow(dead_code, reason = "compiled into several test programs, of which each asks for its part")]
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,7 +12,6 @@ use weir_schema::{Wire, action_by_id};
 const RING_BYTES: u32 = 1 << 20;
 
 /// One decoded record.
-#[allow(dead_code, reason = "compiled into several test programs, of which each asks for its part")]
 #[derive(Debug, Clone)]
 pub struct Row {
     pub action: &'static str,
@@ -19,7 +19,6 @@ pub struct Row {
     pub texts: BTreeMap<&'static str, String>,
 }
 
-#[allow(dead_code, reason = "as above")]
 impl Row {
     fn decode(record: &[u8]) -> Option<Row> {
         let id = read_int(record, offset_of(HEADER, "action"), Wire::U16)?;

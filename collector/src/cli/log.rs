@@ -200,8 +200,9 @@ pub(super) fn capture(command: Capture) -> u8 {
             edit::merge(from.iter().map(PathBuf::as_path), &to).map_or_else(complain, |rows| made(&to, rows))
         }
         Capture::Export { dir, to } => edit::export(&dir, &to).map_or_else(at(&dir), |rows| {
-            let line =
-                |(class, n): (&&str, &u64)| format!("{}: {n} rows\n", Foreign(to.join(format!("{class}.arrows")).display()));
+            let line = |(class, n): (&&str, &u64)| {
+                format!("{}: {n} rows\n", Foreign(to.join(format!("{class}.arrows")).display()))
+            };
             print(&rows.iter().map(line).collect::<String>())
         }),
     }
@@ -244,7 +245,9 @@ pub(super) fn spool(command: Spool) -> u8 {
 /// What is wrong with a log, a line each; empty if nothing is.
 fn found(recovered: &Recovered) -> String {
     let place = |what: &'static str| {
-        move |(path, at, why): &(PathBuf, u64, &str)| format!("{what:<14} {}: byte {at}: {}\n", Foreign(path.display()), Foreign(why))
+        move |(path, at, why): &(PathBuf, u64, &str)| {
+            format!("{what:<14} {}: byte {at}: {}\n", Foreign(path.display()), Foreign(why))
+        }
     };
     let torn = recovered.torn.iter().map(place("torn"));
     torn.chain(recovered.damaged.iter().map(place("damaged"))).chain(recovered.lost.iter().map(missing)).collect()

@@ -69,7 +69,8 @@ impl Client {
     fn connect(address: &Path, path: PathBuf) -> Result<Client> {
         let stream = UnixStream::connect(address);
         let stream = stream.map_err(|error| explained(&path, error))?;
-        let peer = getsockopt(&stream, PeerCredentials).with_context(|| format!("ask who listens at {}", path.display()))?;
+        let peer =
+            getsockopt(&stream, PeerCredentials).with_context(|| format!("ask who listens at {}", path.display()))?;
         let (uid, own) = (peer.uid(), geteuid().as_raw());
         if uid != 0 && uid != own {
             bail!("{} is served by user {uid}, neither you nor root: it was not asked", path.display());
@@ -136,9 +137,8 @@ impl Found {
         if let Some(pid) = pid {
             // In another pid namespace the name is all there is.
             let named = format!("{pid}{SUFFIX}");
-            self.collectors.retain(|client| {
-                client.pid == Some(pid) || (client.pid.is_none() && client.path.ends_with(&named))
-            });
+            self.collectors
+                .retain(|client| client.pid == Some(pid) || (client.pid.is_none() && client.path.ends_with(&named)));
         }
         let others = self.others.iter().map(|other| format!("\n{other}")).collect::<String>();
         match (self.collectors.len(), pid) {

@@ -57,11 +57,7 @@ impl Name {
     ///
     /// # Errors
     /// The name is taken by something that lives, or the system refuses.
-    pub fn listen_in(
-        directory: Directory,
-        name: String,
-        owner: Option<(u32, u32)>,
-    ) -> Result<(Name, UnixListener)> {
+    pub fn listen_in(directory: Directory, name: String, owner: Option<(u32, u32)>) -> Result<(Name, UnixListener)> {
         let shown = directory.path().join(&name);
         let doing = || format!("listen at the control socket {}", shown.display());
         let lock = directory.lock().with_context(doing)?;

@@ -24,7 +24,10 @@ pub fn status_text(status: &Value) -> String {
     line("classes", list(&status["classes"]));
     line("probes", probes(status));
     line("events", events(status));
-    line("context", format!("{} processes, {} containers", number(&status["processes"]), number(&status["containers"])));
+    line(
+        "context",
+        format!("{} processes, {} containers", number(&status["processes"]), number(&status["containers"])),
+    );
     for sink in items(&status["sinks"]) {
         line("sink", sink_line(sink));
     }
@@ -32,7 +35,10 @@ pub fn status_text(status: &Value) -> String {
         line("spool", spool(&status["spool"]));
     }
     line("memory", memory(&status["memory"]));
-    line("reloads", format!("{} in force, {} not", number(&status["reloads"]["ok"]), number(&status["reloads"]["failed"])));
+    line(
+        "reloads",
+        format!("{} in force, {} not", number(&status["reloads"]["ok"]), number(&status["reloads"]["failed"])),
+    );
     for thread in items(&status["rights"]["threads"]) {
         line("rights", rights(thread));
     }
@@ -61,8 +67,10 @@ fn head(status: &Value) -> String {
 
 fn probes(status: &Value) -> String {
     let count = |state: &str| items(&status["probes"]).filter(|probe| probe["state"] == state).count();
-    let missing: Vec<String> =
-        items(&status["probes"]).filter(|probe| probe["state"] == "missing").map(|probe| string(&probe["name"])).collect();
+    let missing: Vec<String> = items(&status["probes"])
+        .filter(|probe| probe["state"] == "missing")
+        .map(|probe| string(&probe["name"]))
+        .collect();
     let mut text = format!("{} run", count("runs") + count("fallback"));
     if count("fallback") > 0 {
         let _ = write!(text, ", {} of them in a lesser form", count("fallback"));
@@ -134,7 +142,8 @@ fn rights(thread: &Value) -> String {
             parts.push(word.to_owned());
         }
     }
-    let count = thread["count"].as_u64().filter(|count| *count > 1).map_or_else(String::new, |count| format!(" x{count}"));
+    let count =
+        thread["count"].as_u64().filter(|count| *count > 1).map_or_else(String::new, |count| format!(" x{count}"));
     format!("{}{count}: {}", string(&thread["thread"]), parts.join(", "))
 }
 

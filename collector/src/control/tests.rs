@@ -104,7 +104,11 @@ fn a_reload_is_answered_when_it_is_done_and_the_next_one_waits_for_it() {
     }
     let mut replies: Vec<_> = asks.into_iter().map(|ask| format!("{:?}", ask.join().expect("it ends"))).collect();
     replies.sort();
-    let expected = [r#"Ok(Failed { error: "it is wrong" })"#, r#"Ok(Reloaded { done: "changed 0" })"#, r#"Ok(Reloaded { done: "changed 2" })"#];
+    let expected = [
+        r#"Ok(Failed { error: "it is wrong" })"#,
+        r#"Ok(Reloaded { done: "changed 0" })"#,
+        r#"Ok(Reloaded { done: "changed 2" })"#,
+    ];
     assert_eq!(replies, expected);
 }
 

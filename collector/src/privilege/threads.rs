@@ -41,7 +41,8 @@ fn parse(status: &str) -> ThreadRights {
 /// Names of the capabilities of a set; numbers of those that this program does not know.
 fn names(bits: u64) -> Vec<String> {
     let known = |bit: u8| caps::all().into_iter().find(|capability: &Capability| capability.index() == bit);
-    let name = |bit: u8| known(bit).map_or_else(|| bit.to_string(), |c| c.to_string().trim_start_matches("CAP_").to_owned());
+    let name =
+        |bit: u8| known(bit).map_or_else(|| bit.to_string(), |c| c.to_string().trim_start_matches("CAP_").to_owned());
     (0..64).filter(|bit| bits >> bit & 1 == 1).map(name).collect()
 }
 

@@ -168,7 +168,13 @@ impl fmt::Display for Info {
         }
         for s in &self.streams {
             let end = if s.ended { "ended" } else { "open end" };
-            writeln!(f, "stream         host {}, boot {}, epoch {}: {end}", Foreign(&s.host), Foreign(&s.boot_id), s.epoch)?;
+            writeln!(
+                f,
+                "stream         host {}, boot {}, epoch {}: {end}",
+                Foreign(&s.host),
+                Foreign(&s.boot_id),
+                s.epoch
+            )?;
             writeln!(f, "  cuts         {} to {}", s.cuts.0, s.cuts.1)?;
             if let Some((first, last)) = &s.time {
                 writeln!(f, "  time         {first} to {last}")?;

@@ -59,7 +59,9 @@ fn nats(port: u16, dir: &Path) -> RemoteSink {
 /// A field of /proc/PID/status, KiB.
 fn memory(pid: &str, field: &str) -> Option<u64> {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    status.lines().find_map(|line| line.strip_prefix(field)?.trim_start_matches(':').split_whitespace().next()?.parse().ok())
+    status
+        .lines()
+        .find_map(|line| line.strip_prefix(field)?.trim_start_matches(':').split_whitespace().next()?.parse().ok())
 }
 
 /// What a lane does until `is_enough`: writes, flushes, and writes again what was dropped. Gives what the sink said.

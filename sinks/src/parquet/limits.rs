@@ -175,15 +175,12 @@ fn shorten(dir: &Dir) -> io::Result<()> {
     }
     let text = dir.read(NOTES, 2 * NOTES_BYTES_MAX)?;
     // Behind the line in the middle; without one all go.
-    let middle = text.iter().skip(text.len() / 2).position(|byte| *byte == b'
-');
+    let middle = text.iter().skip(text.len() / 2).position(|byte| *byte == b'\n');
     let (dropped, kept) = text.split_at(middle.map_or(text.len(), |at| text.len() / 2 + at + 1));
     let earlier = |line: &[u8]| serde_json::from_slice::<Dropped>(line).map_or(1, |dropped| dropped.dropped_notes);
-    let lines = dropped.split(|byte| *byte == b'
-').filter(|line| !line.is_empty());
+    let lines = dropped.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
     let count = lines.fold(0u64, |sum, line| sum.saturating_add(earlier(line)));
-    let mut short = format!("{}
-", json!({ "dropped_notes": count })).into_bytes();
+    let mut short = format!("{}\n", json!({ "dropped_notes": count })).into_bytes();
     short.extend_from_slice(kept);
     dir.replace(NOTES, &short)
 }

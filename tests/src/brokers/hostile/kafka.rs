@@ -117,11 +117,14 @@ fn answer(asked: &Request, port: u16) -> Option<Vec<u8>> {
 }
 
 fn api_versions(out: &mut Vec<u8>, version: i16) {
-    let apis: &[(i16, i16, i16)] =
-        &[(PRODUCE, 3, 3), (METADATA, 1, 1), (API_VERSIONS, 0, 3), (INIT_PRODUCER_ID, 0, 0)];
+    let apis: &[(i16, i16, i16)] = &[(PRODUCE, 3, 3), (METADATA, 1, 1), (API_VERSIONS, 0, 3), (INIT_PRODUCER_ID, 0, 0)];
     out.extend([0, 0]);
     let is_flexible = version >= 3;
-    if is_flexible { out.push(apis.len() as u8 + 1) } else { out.extend((apis.len() as i32).to_be_bytes()) }
+    if is_flexible {
+        out.push(apis.len() as u8 + 1)
+    } else {
+        out.extend((apis.len() as i32).to_be_bytes())
+    }
     for (api, least, most) in apis {
         [api, least, most].into_iter().for_each(|number| out.extend(number.to_be_bytes()));
         out.extend([0].iter().filter(|_| is_flexible));

@@ -4,10 +4,11 @@ use std::io;
 
 use super::{Chance, Peer};
 
-const INFO: &[u8] = b"INFO {\"server_id\":\"X\",\"server_name\":\"x\",\"version\":\"2.10.0\",\"go\":\"go\",\"host\":\"127.0.0.1\",\
+const INFO: &[u8] =
+    b"INFO {\"server_id\":\"X\",\"server_name\":\"x\",\"version\":\"2.10.0\",\"go\":\"go\",\"host\":\"127.0.0.1\",\
 \"port\":4222,\"headers\":true,\"max_payload\":1048576,\"proto\":1,\"jetstream\":true,\"client_id\":1}\r\n";
 /// A piece of what is poured.
-const PIECE: [u8; 65_536] = [b'x'; 65_536];
+static PIECE: [u8; 65_536] = [b'x'; 65_536];
 
 /// Greets, answers the first ping, and announces a message that is larger than any memory.
 pub fn length(peer: &mut Peer<'_>) -> io::Result<()> {
