@@ -17,7 +17,7 @@ use weir_sinks::{DeadLetters, Sink, SinkError};
 use super::open::Opening;
 use super::wire::{self, Ask, Failure, JSON_BYTES_MAX, Kind, Said, bad};
 use super::{letters, logs, sandbox};
-use crate::logging;
+use crate::{logging, terminal};
 
 /// All is done, or nobody is there any more.
 const EXIT_DONE: u8 = 0;
@@ -49,7 +49,7 @@ pub fn run() -> u8 {
         Ok(()) => EXIT_DONE,
         Err(error) => {
             // To the pipe that the collector reads when the process has ended.
-            let _ = writeln!(io::stderr(), "{error}");
+            terminal::say(&error.to_string());
             EXIT_UNFIT
         }
     }
@@ -63,8 +63,8 @@ fn serve() -> io::Result<()> {
         signal_hook::flag::register(signal, Arc::new(AtomicBool::new(false)))?;
     }
     // Last words must not wait for somebody to read them.
-    let stderr = io::stderr();
-    fcntl_setfl(&stderr, fcntl_getfl(&stderr)? | OFlags::NONBLOCK)?;
+    let stderr = rustix::stdio::stderr();
+    fcntl_setfl(stderr, fcntl_getfl(stderr)? | OFlags::NONBLOCK)?;
     let socket: OwnedFd = io::stdin().as_fd().try_clone_to_owned()?;
     let mut stream = File::from(socket.try_clone()?);
     let opening = told(&mut stream)?;
@@ -102,7 +102,7 @@ fn told(stream: &mut File) -> io::Result<Opening> {
 
 /// Whatever the collector, or who started it, left open on exec is not the sink's.
 fn close_all_but_standard() -> io::Result<()> {
-    let standard = io::stderr().as_raw_fd();
+    let standard = rustix::stdio::stderr().as_raw_fd();
     let open: Vec<i32> = std::fs::read_dir("/proc/self/fd")?
         .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
         .filter(|fd| *fd > standard)

@@ -323,7 +323,7 @@ impl Sink for RemoteSink {
         let cut = Cut {
             number: 0,
             identity,
-            batches: batches.iter().map(|batch| Batch::clone(batch)).collect(),
+            batches: batches.iter().copied().cloned().collect(),
             tallies: vec![],
             dropped: vec![],
             damaged: false,

@@ -273,7 +273,7 @@ mod tests {
 
     #[test]
     fn an_announced_length_takes_no_memory_before_it_has_come() {
-        let mut header = vec![0; HEADER_BYTES];
+        let mut header = [0; HEADER_BYTES];
         header[..4].copy_from_slice(&u32::MAX.to_le_bytes());
         header[4] = Kind::Letter as u8;
         let (kind, len) = next(&mut &header[..]).unwrap().unwrap();

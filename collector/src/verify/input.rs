@@ -5,6 +5,8 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader};
 use std::path::{Path, PathBuf};
 
+use weir_files::{Dir, Kind, open_to_read};
+
 use super::account::Account;
 use super::report::{Named, Place, RemovedReport, SinkReport, Unreadable, Verdict};
 use super::{Options, check, json, log, parquet, removed};

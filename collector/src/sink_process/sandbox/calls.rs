@@ -166,7 +166,7 @@ fn sometimes(rules: &mut Rules) -> Result<(), Error> {
     let families: Result<Vec<_>, _> = families.into_iter().map(|family| is(0, family as u64)).collect();
     allow(rules, libc::SYS_socket, families?)?;
     let requests = [libc::FIONBIO, libc::FIONREAD, libc::TIOCOUTQ];
-    let requests: Result<Vec<_>, _> = requests.into_iter().map(|request| is(1, request as u64)).collect();
+    let requests: Result<Vec<_>, _> = requests.into_iter().map(|request| is(1, request)).collect();
     allow(rules, libc::SYS_ioctl, requests?)?;
     // Names of threads and of memory; and what only takes away.
     let options = [libc::PR_SET_NAME, libc::PR_GET_NAME, libc::PR_SET_NO_NEW_PRIVS, libc::PR_SET_VMA];

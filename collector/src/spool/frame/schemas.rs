@@ -109,5 +109,5 @@ fn are_columns(class: &Class, columns: &[u32]) -> bool {
     let has = |name: &&str| columns.iter().any(|column| names.get(*column as usize) == Some(name));
     columns.is_sorted_by(|a, b| a < b)
         && columns.last().is_none_or(|last| (*last as usize) < names.len())
-        && NEVER_NULL.iter().filter(|name| names.contains(name)).all(|name| has(name))
+        && NEVER_NULL.iter().filter(|name| names.contains(name)).all(has)
 }
