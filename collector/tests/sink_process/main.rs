@@ -127,6 +127,7 @@ fn a_line_without_an_end_ends_the_process_of_its_sink() {
 }
 
 /// A seed that is printed, or the one of `WEIR_TEST_SEED`.
+#[allow(clippy::print_stdout, reason = "a seed that fails has to be known")]
 fn seed(what: &str) -> u64 {
     let given = std::env::var("WEIR_TEST_SEED").ok().and_then(|text| text.parse().ok());
     let clock = || std::time::UNIX_EPOCH.elapsed().map_or(1, |d| d.as_nanos() as u64);

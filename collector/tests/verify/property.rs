@@ -11,6 +11,7 @@ use weir_schema::loss::CPU_SINK;
 use super::files::{as_parquet, json_lines, lines_report, verify_path, write_tree};
 use super::script::{Fate, Row, play};
 
+#[allow(clippy::print_stderr, reason = "a seed that fails has to be known")]
 fn runner(cases: u32) -> TestRunner {
     let given = std::env::var("PROPTEST_RNG_SEED").ok().and_then(|seed| seed.parse().ok());
     let seed = given.unwrap_or_else(|| RandomState::new().hash_one(0));
