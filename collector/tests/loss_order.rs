@@ -28,10 +28,19 @@ fn set_gate(gate: &Gate, closed: bool) {
     gate.1.notify_all();
 }
 
-/// Lines that a flush made visible; a failure drops those since the last flush.
+/// What the next write or flush does.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Outcome {
+    Works,
+    /// What came since the last flush is dropped.
+    Drops,
+    /// It is to be asked again; for sinks that are handed in again what they drop.
+    Waits,
+}
+
+/// Lines that a flush made visible.
 struct Lines {
-    /// Whether the next writes and flushes work.
-    script: VecDeque<bool>,
+    script: VecDeque<Outcome>,
     staged: Vec<u8>,
     visible: Arc<Mutex<Vec<u8>>>,
     gate: Gate,
@@ -44,8 +53,10 @@ impl Lines {
     fn next(&mut self) -> Result<(), SinkError> {
         let (closed, opened) = &*self.gate;
         drop(opened.wait_while(closed.lock().expect("gate"), |closed| *closed).expect("gate"));
-        if self.script.pop_front().unwrap_or(true) {
-            return Ok(());
+        match self.script.pop_front().unwrap_or(Outcome::Works) {
+            Outcome::Works => return Ok(()),
+            Outcome::Waits if self.period.is_some() => return Err(SinkError::Wait("scripted: busy".into())),
+            Outcome::Waits | Outcome::Drops => {}
         }
         self.staged.clear();
         self.writes = 0;
@@ -107,7 +118,7 @@ enum Step {
 #[derive(Debug, Clone)]
 struct Case {
     steps: Vec<Step>,
-    script: Vec<bool>,
+    script: Vec<Outcome>,
     period: Option<Duration>,
     writes_per_flush: usize,
     cuts_max: usize,
@@ -256,10 +267,14 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
+fn outcome() -> impl Strategy<Value = Outcome> {
+    prop_oneof![6 => Just(Outcome::Works), 1 => Just(Outcome::Drops), 1 => Just(Outcome::Waits)]
+}
+
 fn case() -> impl Strategy<Value = Case> {
     (
         prop::collection::vec(step(), 1..80),
-        prop::collection::vec(prop::bool::weighted(0.8), 0..30),
+        prop::collection::vec(outcome(), 0..30),
         prop_oneof![3 => Just(None), 1 => Just(Some(Duration::from_nanos(100)))],
         1..4usize,
         1..4usize,
