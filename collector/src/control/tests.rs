@@ -56,7 +56,7 @@ fn ask(socket: &Path, command: ControlCommand) -> Result<Reply, String> {
 /// Does something as another user, in a thread of its own; `None` if this process may not.
 fn as_user<T: Send + 'static>(uid: u32, act: impl FnOnce() -> T + Send + 'static) -> Option<T> {
     if !rustix::process::geteuid().is_root() {
-        crate::terminal::say("SKIPPED: a peer of another user: only root can become one");
+        weir_tests::skip::skipped("a peer of another user", "only root can become one");
         return None;
     }
     let become_and_act = move || {
