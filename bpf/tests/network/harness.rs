@@ -123,7 +123,11 @@ impl Harness {
         let root = roots.into_iter().find(|r| r.join("cgroup.controllers").exists());
         let settings = Settings {
             selection: Selection { actions: class().actions.iter().map(|a| a.id).collect(), ..Selection::default() },
-            filters: Filters { trees: Lists { only: vec![std::process::id()], except: vec![] }, ..Filters::default() },
+            filters: Filters {
+                trees: Lists { only: vec![std::process::id()], except: vec![] },
+                include_self: true,
+                ..Filters::default()
+            },
             ring_bytes: RING_BYTES,
             lifecycle_bytes: RING_BYTES / 8,
             args_bytes_max: 1024,
