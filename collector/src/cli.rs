@@ -16,6 +16,7 @@ use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
 use serde::Serialize;
 
 use crate::command::{EXIT_WEIR, gate};
+use crate::helper;
 use crate::terminal::{self, say};
 use crate::{sink_process, verify};
 
@@ -86,6 +87,9 @@ enum Action {
     /// Be a sink of the collector that started this
     #[command(hide = true)]
     Sink,
+    /// Open for a reload what only root can
+    #[command(hide = true)]
+    Helper(helper::Args),
 }
 
 #[derive(Debug, clap::Args)]
@@ -195,6 +199,7 @@ fn dispatch(action: Action) -> ExitCode {
         Action::Completions { shell } => print(&commands::completions(shell)),
         Action::Man { command: None, dir: Some(dir) } => man::write_all(&dir).map_or_else(complain, |()| 0),
         Action::Man { command: page, .. } => man::page(page.as_deref()).map_or_else(complain, |text| print(&text)),
+        Action::Helper(args) => args.run().map_or_else(|error| complain(format!("{error:#}")), |()| 0),
         Action::Gate(args) => {
             let (text, code) = args.run();
             if let Some(text) = text {

@@ -52,6 +52,9 @@ pub const FILTER_VALUES_MAX: usize = weir_bpf::filter::LIST_MAX;
 /// Smallest ring, bytes: 64 KiB holds a few large records.
 pub const RING_BYTES_MIN: u64 = 64 << 10;
 
+/// Bytes of a file of settings.
+pub const CONFIG_BYTES_MAX: u64 = 16 << 20;
+
 /// Largest ring, bytes.
 pub const RING_BYTES_MAX: u64 = 1 << 30;
 
@@ -89,6 +92,9 @@ settings! {
         /// The control socket, which `weir status` and `weir reload` ask at: a name in the run directory (`/run/weir`;
         /// `$XDG_RUNTIME_DIR/weir` of a user), or a path. Not set: the process id.
         control: Option<PathBuf> as Optional<File> = None, &[Flag::Takes("control", "NAME|PATH")];
+        /// Keep a small process with root's rights for reloads: it reads the configuration again, and opens the files and makes
+        /// the directories that only root can. Without it a reload that needs one is refused.
+        reload: bool as Switch = true;
         /// How long all sinks together may take for their last rows at the stop.
         stop_wait: Duration as Span = Duration::from_secs(30);
         /// Write the final ledger to this file as JSON.

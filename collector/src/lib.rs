@@ -14,6 +14,7 @@ pub mod errand;
 pub mod escape;
 #[doc(hidden)]
 pub mod fuzz;
+pub mod helper;
 pub mod host;
 pub mod logging;
 pub mod names;

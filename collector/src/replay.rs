@@ -16,6 +16,7 @@ use weir_files::Dir;
 use weir_sinks::{Backlog, BacklogOptions, Identity, LaneReport, Progress};
 
 use crate::config::Config;
+use crate::helper::Given;
 use crate::host::{Caller, Host};
 use crate::run::sinks::{self, Run};
 use crate::spool::log::{CURSORS, Shared};
@@ -73,7 +74,8 @@ pub fn replay(config: &Config, options: &Options) -> Result<Vec<LaneReport>> {
     let host = Host::read()?;
     let first = LogReader::new(Arc::clone(&shared)).cut(shared.first())?;
     let identity = first.map(|cut| cut.identity.clone()).context("read the first cut of the capture")?;
-    let run = Run { config, host: &host, identity: &identity, actions: &[u64::MAX; 8], stop: None };
+    let given = Given::default();
+    let run = Run { config, host: &host, identity: &identity, actions: &[u64::MAX; 8], stop: None, given: &given };
     let counters = Arc::new(progress::Counters::default());
     // Positions of a replay mean nothing to another one, nor to a live run into the same destination.
     let this = format!("{}:replay:{}", shared.log_id, std::process::id() as u128 + now_ns());

@@ -12,6 +12,7 @@ use crate::check::{Check, Probe};
 use crate::command::EXIT_WEIR;
 use crate::config::{Config, RING_BYTES_MIN, effective_toml};
 use crate::host::Host;
+use crate::privilege::{self, Landlock};
 use crate::requirements::{Finding, Level, findings};
 use crate::{logging, terminal, verify};
 
@@ -22,7 +23,7 @@ pub(super) fn run(settings: SettingFlags, command: Vec<OsString>) -> ExitCode {
     };
     logging::start(&config.log);
     let command = (!command.is_empty()).then_some(command);
-    let reread = Box::new(move || Ok(settings.clone().load()?.config));
+    let reread = Box::new(move |text| Ok(settings.clone().load_with(text)?.config));
     crate::run::run(&config, reread, command).unwrap_or_else(|error| failed(format!("{error:#}")))
 }
 
@@ -75,6 +76,7 @@ pub(super) fn check(settings: SettingFlags, json: bool) -> u8 {
         }
     }
     machine.push(container_names(&config));
+    machine.push(confinement());
     let check = Check::new(machine, probes);
     let written = if json { print_json(&check) } else { print(&check.to_string()) };
     written.max(check.exit_code())
@@ -107,6 +109,17 @@ fn container_names(config: &Config) -> Finding {
         (true, false) => found.join(", "),
     };
     Finding { name: "container names", level: Level::Good, found, advice: None }
+}
+
+/// Tried in a thread of its own: what the threads that only answer are confined by.
+fn confinement() -> Finding {
+    let (landlock, seccomp) = privilege::try_confinement();
+    let is_whole = landlock == Ok(Landlock::Whole) && seccomp.is_ok();
+    let landlock = landlock.map_or_else(|error| error, |landlock| landlock.text().to_owned());
+    let seccomp = seccomp.map_or_else(|error| error, |()| "in force".to_owned());
+    let level = if is_whole { Level::Good } else { Level::Lesser };
+    let advice = (!is_whole).then(|| "nothing is lost; these threads have no capability either way".to_owned());
+    Finding { name: "confinement", level, found: format!("seccomp {seccomp}; Landlock {landlock}"), advice }
 }
 
 fn not_loaded(error: &anyhow::Error) -> Finding {

@@ -30,8 +30,25 @@ impl SettingFlags {
     /// # Errors
     /// Everything that is wrong with it.
     pub fn load(self) -> Result<Effective, ConfigError> {
+        self.load_with(None)
+    }
+
+    /// The same with the text of the file, if somebody else has read it.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it.
+    pub fn load_with(self, text: Option<String>) -> Result<Effective, ConfigError> {
+        Sources { text, ..self.sources() }.load()
+    }
+
+    /// The file of settings.
+    pub fn path(&self) -> Option<PathBuf> {
+        self.clone().sources().path()
+    }
+
+    fn sources(self) -> Sources {
         let environment = Sources::environment_of_process();
-        Sources { file: self.file, environment, flags: self.flags }.load()
+        Sources { file: self.file, text: None, environment, flags: self.flags }
     }
 
     /// Name, index of the key and value of each flag that was given.

@@ -56,6 +56,8 @@ impl std::fmt::Display for Origin {
 pub struct Sources {
     /// `--config`.
     pub file: Option<PathBuf>,
+    /// Its text, if somebody else has read it.
+    pub text: Option<String>,
     /// The environment; what does not begin with `WEIR_` is ignored.
     pub environment: Vec<(String, String)>,
     /// Flags in the order of the command line: name without dashes, index into [`KEYS`], value.
@@ -82,13 +84,21 @@ impl Sources {
             .collect()
     }
 
+    /// The file of settings.
+    pub fn path(&self) -> Option<PathBuf> {
+        self.file.clone().or_else(|| file_of(&self.environment))
+    }
+
     /// Puts the layers over each other and checks the result.
     ///
     /// # Errors
     /// Every problem of every layer, or else of the whole.
     pub fn load(self) -> Result<Effective, ConfigError> {
         let mut layers = Layers::default_values();
-        layers.read_file(self.file.or_else(|| file_of(&self.environment)));
+        match (self.path(), self.text) {
+            (Some(path), Some(text)) => layers.read_text(path, &text),
+            (path, _) => layers.read_file(path),
+        }
         layers.read_environment(&self.environment);
         for (name, index, raw) in self.flags {
             layers.set(index, &raw, Origin::Flag(name));

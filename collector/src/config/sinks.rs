@@ -122,7 +122,7 @@ impl SinkConfig {
     }
 
     /// A configuration whose sections say what this sink has: its keys read it.
-    pub(super) fn as_config(&self, base: &Config) -> Config {
+    pub(crate) fn as_config(&self, base: &Config) -> Config {
         let mut config = Config { sinks: Vec::new(), ..base.clone() };
         match &self.settings {
             SinkSettings::Kafka(section) => config.kafka = (**section).clone(),

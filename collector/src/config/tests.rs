@@ -131,7 +131,7 @@ fn flags_weigh_more_than_the_environment_and_that_more_than_the_file() {
     fs::write(&file, "nap_us = 100\nbatch_age_ms = 100\nnaps_before_sleep = 100\n").expect("write the file");
     let environment = vec![("WEIR_NAP_US".into(), "200".into()), ("WEIR_BATCH_AGE_MS".into(), "200ms".into())];
     let flags = vec![("nap-us".into(), index("nap_us"), Raw::Text("300".into()))];
-    let effective = Sources { file: Some(file.clone()), environment, flags }.load().expect("valid");
+    let effective = Sources { file: Some(file.clone()), text: None, environment, flags }.load().expect("valid");
     let config = &effective.config;
     assert_eq!(
         (config.naps_before_sleep, config.batch_age_ms, config.nap_us, config.clock_slack_ns),

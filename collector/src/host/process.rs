@@ -21,7 +21,8 @@ impl Caller {
     /// From what sudo leaves in the environment; believed only by root, who could be anyone anyway.
     pub fn of_process() -> Option<Caller> {
         let variable = |name: &str| env::var(name).ok();
-        Caller::of(rustix::process::geteuid().is_root(), variable("SUDO_UID"), variable("SUDO_GID"))
+        // The real user: threads that write files have the caller's ids as their effective ones.
+        Caller::of(rustix::process::getuid().is_root(), variable("SUDO_UID"), variable("SUDO_GID"))
     }
 
     /// Who gets files and directories that are made; `None`: who makes them.

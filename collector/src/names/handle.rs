@@ -7,6 +7,8 @@ use std::thread::{self, JoinHandle};
 
 use tokio::sync::{mpsc, oneshot};
 
+use crate::privilege::{ASKS, confine};
+
 use super::answer::Answer;
 use super::counts::{Counts, Tally};
 use super::limits::Limits;
@@ -49,7 +51,10 @@ impl Names {
             Lookup::new(&sockets, limits)?
         };
         let worker = Worker::new(lookup, asked, answered, Arc::clone(&tally));
-        let work = move || runtime.block_on(worker.until(stopped));
+        let work = move || {
+            confine("names", ASKS);
+            runtime.block_on(worker.until(stopped));
+        };
         let thread = thread::Builder::new().name("names".into()).spawn(work)?;
         let waiting = Mutex::new(Waiting { ids: HashSet::new(), answers });
         let (questions, stop, thread) = (Some(questions), Some(stop), Some(thread));

@@ -8,6 +8,7 @@ use std::time::Duration;
 use sd_notify::NotifyState;
 
 use super::Board;
+use crate::privilege::{ASKS, confine};
 
 /// Signs of life per time-out of the watchdog.
 const SIGNS_PER_TIMEOUT: u32 = 3;
@@ -50,6 +51,7 @@ impl Service {
         let Some(timeout) = sd_notify::watchdog_enabled() else { return Ok(()) };
         let board = Arc::downgrade(board);
         let signs = move || {
+            confine("watchdog", ASKS);
             loop {
                 let Some(board) = board.upgrade() else { return };
                 match board.look() {

@@ -91,5 +91,5 @@ fn memory(facts: &Facts, published: &Published, sinks: usize) -> Value {
 }
 
 fn rights() -> Value {
-    json!({ "threads": privilege::threads_json() })
+    json!({ "threads": privilege::threads_json(), "landlock": privilege::confinement_json() })
 }

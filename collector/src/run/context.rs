@@ -8,7 +8,7 @@ use crate::context::{Context, Limits};
 use crate::host::Hierarchy;
 use crate::names::{self, Names, Sockets};
 use crate::pipeline::Pipeline;
-use crate::privilege;
+use crate::privilege::{self, Role};
 
 /// Nothing known yet.
 pub fn of(config: &Config) -> Context {
@@ -46,7 +46,7 @@ pub fn names(config: &Config) -> Box<dyn Fn() -> Option<Names> + Send> {
             return None;
         }
         // It may be started before the rights are given up.
-        let started = privilege::start_reduced(false, || Names::start(sockets, limits.clone()));
+        let started = privilege::start_as(Role::Confined, || Names::start(sockets, limits.clone()));
         let started = started.map_err(anyhow::Error::from).and_then(|names| Ok(names?));
         started.inspect_err(|error| tracing::warn!("containers have no names: {error:#}")).ok()
     })

@@ -2,6 +2,7 @@
 //! is lost on the way. What cannot be put in force is left as it was, with a sentence that says why.
 
 use std::collections::{HashMap, HashSet};
+use std::io;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
@@ -17,6 +18,7 @@ use super::sinks::{self, Made};
 use super::stop::Stop;
 use crate::config::{Config, KEYS, SinkConfig, effective_json};
 use crate::control::ReloadRequest;
+use crate::helper::{Given, Helper};
 use crate::host::Host;
 use crate::operate::{Board, Service};
 use crate::outlet::{Edit, Edited};
@@ -26,8 +28,8 @@ use crate::spool::Spooled;
 /// Sections of the settings that a reload puts in force.
 const SECTIONS: &[&str] = &["filter", "parquet", "kafka", "nats", "stdout"];
 
-/// Reads the configuration again.
-pub type Reread = Box<dyn Fn() -> Result<Config> + Send>;
+/// Reads the configuration again; from this text in place of its file, if there is one.
+pub type Reread = Box<dyn Fn(Option<String>) -> Result<Config> + Send>;
 
 /// What the thread works with.
 pub struct Reload {
@@ -53,6 +55,8 @@ pub struct Reload {
     pub board: Arc<Board>,
     /// The log of the run.
     pub spooled: Option<Spooled>,
+    /// Opens what this process has no right to any more.
+    pub helper: Option<Helper>,
 }
 
 /// Lanes that ended before the run did.
@@ -64,7 +68,7 @@ pub type Retired = Arc<Mutex<Vec<LaneReport>>>;
 /// When the system refuses a thread.
 pub fn start(reload: Reload, asked: Receiver<ReloadRequest>) -> std::io::Result<Retired> {
     let retired = Retired::default();
-    let work = Work { on: reload, retired: Arc::clone(&retired), stands: HashMap::new() };
+    let work = Work { on: reload, retired: Arc::clone(&retired), stands: HashMap::new(), given: Given::default() };
     thread::Builder::new().name("reload".into()).spawn(move || work.run(&asked))?;
     Ok(retired)
 }
@@ -74,6 +78,8 @@ struct Work {
     retired: Retired,
     /// What sinks that went left at their destinations.
     stands: HashMap<String, Box<Progress>>,
+    /// What the helper opened.
+    given: Given,
 }
 
 /// What becomes of the sinks.
@@ -107,7 +113,7 @@ impl Work {
     fn run(mut self, asked: &Receiver<ReloadRequest>) {
         for request in asked {
             Service::reloading();
-            let result = self.reload();
+            let result = self.reload().map_err(|error| self.explained(error));
             Service::ready();
             self.on.board.reloaded(result.is_ok());
             let answer = match result {
@@ -128,7 +134,8 @@ impl Work {
 
     /// Returns what was done.
     fn reload(&mut self) -> Result<Vec<String>> {
-        let new = (self.on.reread)()?;
+        self.given = self.on.helper.as_mut().map(Helper::read).transpose()?.unwrap_or_default();
+        let new = (self.on.reread)(self.given.text.take())?;
         let mut done = vec![];
         let stays = needs_restart(&self.on.config, &new);
         if !stays.is_empty() {
@@ -161,6 +168,19 @@ impl Work {
         self.on.config = next;
         self.on.board.set_config(effective_json(&self.on.config));
         Ok(done)
+    }
+
+    /// Without the helper, what is refused may be a matter of rights.
+    fn explained(&self, error: anyhow::Error) -> anyhow::Error {
+        let is_refused = |cause: &(dyn std::error::Error + 'static)| {
+            cause.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::PermissionDenied)
+        };
+        if self.on.config.reload || !error.chain().any(is_refused) {
+            return error;
+        }
+        error.context(
+            "this weir runs with `reload = false`, so without the process that opens what only root can: restart it",
+        )
     }
 
     fn filters(&self, next: &Config) -> Result<Filters> {
@@ -198,7 +218,8 @@ impl Work {
     fn run_of<'a>(&'a self, config: &'a Config) -> sinks::Run<'a> {
         let on = &self.on;
         let stop = on.stop.clone();
-        sinks::Run { config, host: &on.host, identity: &on.identity, actions: &on.actions, stop }
+        let given = &self.given;
+        sinks::Run { config, host: &on.host, identity: &on.identity, actions: &on.actions, stop, given }
     }
 
     fn make(&self, config: &Config, sink: &SinkConfig) -> Result<Made> {

@@ -1,9 +1,13 @@
 //! The final ledger: what the kernel numbered, what every sink has, and that both agree.
 
 use std::fmt::Write as _;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::thread::{self, JoinHandle};
 
 use anyhow::{Context, Result};
+use crossbeam_channel::{Sender, bounded};
 use serde_json::{Value, json};
 use weir_files::Dir;
 use weir_sinks::lane::LaneState;
@@ -66,6 +70,35 @@ fn lane_line(lane: &LaneReport) -> String {
     text
 }
 
+fn write(path: &Path, text: &str) -> io::Result<()> {
+    let (dir, name) = Dir::of_given_file(path, Caller::owner())?;
+    dir.replace(name, text.as_bytes())
+}
+
+/// A thread that may write for the user who called sudo, and waits for the report; the reader has no such right.
+pub struct ReportFile {
+    text: Sender<String>,
+    thread: JoinHandle<io::Result<()>>,
+}
+
+impl ReportFile {
+    /// Waits for what shall be written to this path.
+    ///
+    /// # Errors
+    /// The system gives no thread.
+    pub fn start(path: PathBuf) -> io::Result<ReportFile> {
+        let (text, texts) = bounded::<String>(1);
+        let work = move || texts.recv().map_or(Ok(()), |text| write(&path, &text));
+        Ok(ReportFile { text, thread: thread::Builder::new().name("report".into()).spawn(work)? })
+    }
+
+    fn write(self, text: String) -> io::Result<()> {
+        // Its end is its answer, also when it has ended already.
+        let _ = self.text.send(text);
+        self.thread.join().unwrap_or_else(|_| Err(io::Error::other("the thread that writes it ended badly")))
+    }
+}
+
 /// A run that has ended.
 pub struct Report {
     /// Whose run.
@@ -82,6 +115,8 @@ pub struct Report {
     pub status: Option<u8>,
     /// Seconds from attach to detach.
     pub seconds: f64,
+    /// Who writes the report file.
+    pub file: Option<ReportFile>,
 }
 
 impl Report {
@@ -153,7 +188,7 @@ impl Report {
     ///
     /// # Errors
     /// When the report cannot be written.
-    pub fn report(self, config: &Config) -> Result<ExitCode> {
+    pub fn report(mut self, config: &Config) -> Result<ExitCode> {
         match config.log.format {
             LogFormat::Text => say(&self.summary()),
             LogFormat::Json => {
@@ -163,9 +198,11 @@ impl Report {
         if let Some(path) = &config.report {
             let mut text = serde_json::to_string_pretty(&self.json())?;
             text.push('\n');
-            Dir::of_given_file(path, Caller::owner())
-                .and_then(|(dir, name)| dir.replace(name, text.as_bytes()))
-                .with_context(|| format!("write the report to {}", path.display()))?;
+            let written = match self.file.take() {
+                Some(file) => file.write(text),
+                None => write(path, &text),
+            };
+            written.with_context(|| format!("write the report to {}", path.display()))?;
         }
         let is_stdout = |name: &str| config.sinks.iter().any(|s| s.name == name && s.kind() == SinkKind::Stdout);
         let excused = |lane: &LaneReport| self.reader_left && is_stdout(&lane.name);

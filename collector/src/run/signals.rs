@@ -22,6 +22,7 @@ use signal_hook::low_level::siginfo::Cause;
 use super::stop::Stop;
 use crate::command::EXIT_SIGNAL;
 use crate::control::ReloadRequest;
+use crate::privilege;
 
 /// Exit status after a second signal, as a shell shows SIGINT.
 const EXIT_AT_ONCE: i32 = 130;
@@ -168,6 +169,7 @@ impl Listener {
     fn stop_without_command_later(&self) {
         let own = self.clone();
         let wait = move || {
+            privilege::give_up_all();
             if own.heard.command.get().is_some_and(|command| !command.has_ended_within(COMMAND_END_MAX)) {
                 tracing::warn!("the command still runs {COMMAND_END_MAX:?} after the signal: stopping without it");
                 own.stop.ask();

@@ -19,9 +19,10 @@ use super::spool::Spool;
 use super::stop::Stop;
 use crate::assemble::Limits;
 use crate::config::{Config, DATA_DIR, Parquet, SinkConfig, SinkKind, SinkSettings, StdoutFormat};
+use crate::helper::Given;
 use crate::host::{Caller, Host};
 use crate::pipeline::{Pace, Pipeline};
-use crate::privilege;
+use crate::privilege::{self, Role};
 use crate::sink_process::{Broker, Opening, Program, RemoteSink};
 use crate::spool::Spooled;
 use crate::terminal;
@@ -38,6 +39,8 @@ pub struct Run<'a> {
     pub actions: &'a [u64; 8],
     /// Asked when the only reader leaves.
     pub stop: Option<Stop>,
+    /// Files that were opened already; others are opened by their path.
+    pub given: &'a Given,
 }
 
 /// A sink that is ready for its lane.
@@ -101,11 +104,12 @@ impl Run<'_> {
                 Box::new(made)
             }
             SinkSettings::Kafka(section) => {
-                let options = kafka::options(&sink.name, section, &self.config.dead_letters, &self.identity.host)?;
+                let options =
+                    kafka::options(&sink.name, section, &self.config.dead_letters, &self.identity.host, self.given)?;
                 self.broker(Broker::Kafka(Box::new(options)))?
             }
             SinkSettings::Nats(section) => {
-                let options = nats::options(&sink.name, section, &self.config.dead_letters)?;
+                let options = nats::options(&sink.name, section, &self.config.dead_letters, self.given)?;
                 self.broker(Broker::Nats(Box::new(options)))?
             }
         };
@@ -129,7 +133,7 @@ impl Run<'_> {
 
     /// A sink that starts threads of its own when it is opened, so that these have no right that only the start needs.
     fn opened<T: Send>(&self, name: &str, open: impl FnOnce() -> Result<T, SinkError> + Send) -> Result<T> {
-        privilege::start_reduced(false, open)?.with_context(|| format!("open sink {name}"))
+        privilege::start_as(Role::Files, open)?.with_context(|| format!("open sink {name}"))
     }
 
     /// Who gets the files.
@@ -197,7 +201,7 @@ impl Write for Watched {
 /// A lane, whose worker has no right that only the start needs.
 fn lane(options: LaneOptions, sink: Box<dyn Sink>, backlog: Option<BacklogOptions>) -> Result<Lane> {
     let name = sink.name().to_owned();
-    let lane = privilege::start_reduced(false, || Lane::start_with(options, sink, backlog))?;
+    let lane = privilege::start_as(Role::Files, || Lane::start_with(options, sink, backlog))?;
     lane.with_context(|| format!("start the lane of {name}"))
 }
 

@@ -15,7 +15,7 @@ use super::resume::pins_of;
 use crate::config::{Config, SinkStart, SpoolFull, SpoolMode};
 use crate::host::Caller;
 use crate::outlet::Outlet;
-use crate::privilege;
+use crate::privilege::{self, Role};
 use crate::spool::committer::{CommitOptions, Committer};
 use crate::spool::log::{Log, LogOptions};
 use crate::spool::{Overflow, Spooled, WhenFull, cursor};
@@ -111,11 +111,11 @@ impl Spool {
     pub fn outlet(self, lanes: Vec<Lane>) -> Result<(Outlet, Spooled)> {
         let shared = Arc::clone(self.log.shared());
         if !self.log.is_complete() {
-            let overflow = privilege::start_reduced(false, || Overflow::start(self.log))?;
+            let overflow = privilege::start_as(Role::Files, || Overflow::start(self.log))?;
             let overflow = overflow.context("start the thread of the spool")?;
             return Ok((Outlet::Lanes(lanes, Some(Box::new(overflow))), Spooled { shared, commits: None }));
         }
-        let committer = privilege::start_reduced(false, || Committer::start(self.log, self.commit, lanes))?;
+        let committer = privilege::start_as(Role::Files, || Committer::start(self.log, self.commit, lanes))?;
         let committer = committer.context("start the thread of the spool")?;
         let commits = Some(Arc::clone(committer.watch()));
         Ok((Outlet::Log(committer), Spooled { shared, commits }))

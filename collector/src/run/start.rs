@@ -18,7 +18,7 @@ use super::hotplug::Hotplug;
 use super::in_force::{InForce, tell_cgroups};
 use super::orders::orders;
 use super::reload::{self, Reload, Reread, Retired};
-use super::report::Report;
+use super::report::{Report, ReportFile};
 use super::resume::{self, Before, OldRings, Pinned};
 use super::signals::Listener;
 use super::sinks;
@@ -32,12 +32,13 @@ use crate::command::{Gate, RunAs};
 use crate::config::filter::CgroupIds;
 use crate::config::{Config, Filter, effective_json};
 use crate::control;
+use crate::helper::{Given, Helper};
 use crate::host::{Caller, Host, clock::boottime_ns};
 use crate::logging;
 use crate::operate::{Board, Facts, Server, Service, status_json};
 use crate::order::Sequencer;
 use crate::pipeline::{Pipeline, Selected};
-use crate::privilege;
+use crate::privilege::{self, Role};
 use crate::rings::{CpuRing, Waiter};
 
 /// Largest text of arguments that a record can carry.
@@ -55,6 +56,7 @@ pub struct Started {
     /// Goes when the run has ended.
     _control: Option<control::Name>,
     retired: Retired,
+    report: Option<ReportFile>,
     duration: Option<Duration>,
     stop_wait: Duration,
     began: Instant,
@@ -211,8 +213,9 @@ pub fn start(config: &Config, reread: Reread, command: Option<Vec<OsString>>) ->
     let host = Host::read()?;
     crate::requirements::check(&host)?;
     let stop = Stop::new().context("make the descriptor that ends a run")?;
-    let signals = privilege::start_reduced(command.is_some(), || Listener::listen(&stop))?;
+    let signals = privilege::start_as(Role::Signals { command: command.is_some() }, || Listener::listen(&stop))?;
     let signals = signals.context("listen for signals")?;
+    let helper = config.reload.then(Helper::start_if_needed).transpose()?.flatten();
     let gate = gate(config, &host, command)?;
     let control = control_socket(config, host.caller)?;
     let server = config.listen.as_deref().map(Server::bind).transpose()?;
@@ -248,7 +251,10 @@ pub fn start(config: &Config, reread: Reread, command: Option<Vec<OsString>>) ->
     // A command goes on without a reader, and its exit status is still wanted.
     let until_reader_leaves = gate.is_none().then(|| stop.clone());
     let stop_reading = until_reader_leaves.clone();
-    let sinks = sinks::Run { config, host: &host, identity: &identity, actions: &actions, stop: until_reader_leaves };
+    let given = Given::default();
+    let stop_at_end = until_reader_leaves;
+    let sinks =
+        sinks::Run { config, host: &host, identity: &identity, actions: &actions, stop: stop_at_end, given: &given };
     let pins = spool.as_ref().filter(|s| s.is_durable() && gate.is_none()).map(Spool::pin_place);
     let holds = spool.as_ref().is_some_and(Spool::is_durable);
     let (reader_left, spooled) = sinks::add(&mut pipeline, &sinks, spool)?;
@@ -274,7 +280,7 @@ pub fn start(config: &Config, reread: Reread, command: Option<Vec<OsString>>) ->
     }
     say_plan(&loaded);
     if config.context && config.container_names {
-        let asked = privilege::start_reduced(false, || pipeline.ask_names(context::names(config)))?;
+        let asked = privilege::start_as(Role::Confined, || pipeline.ask_names(context::names(config)))?;
         asked.context("start the thread that looks for container runtimes")?;
     }
     context::list(&mut pipeline, &host.containers);
@@ -289,9 +295,9 @@ pub fn start(config: &Config, reread: Reread, command: Option<Vec<OsString>>) ->
         }
         pipeline.running_containers(before_attach_ns);
     }
-    privilege::drop_unneeded(gate.is_some()).context("drop capabilities that only the start needs")?;
-    let messages = logging::detach();
-    pipeline.watch_users().context("start the thread that looks at the database of users")?;
+    let messages = privilege::start_as(Role::Confined, logging::detach)?;
+    let watches = privilege::start_as(Role::Confined, || pipeline.watch_users())?;
+    watches.context("start the thread that looks at the database of users")?;
     let hotplug =
         Hotplug::listen(&waiter).inspect_err(|e| tracing::warn!("CPUs that come online are not followed: {e:#}"));
     let watch = Arc::new(Watch::default());
@@ -316,8 +322,14 @@ pub fn start(config: &Config, reread: Reread, command: Option<Vec<OsString>>) ->
         orders,
         board: Arc::clone(&board),
         spooled,
+        helper,
     };
-    let retired = reload::start(reload, signals.reloads()).context("start the thread that reloads")?;
+    let (reloads, path) = (signals.reloads(), config.report.clone());
+    let (retired, report) =
+        privilege::start_as(Role::Files, || (reload::start(reload, reloads), path.map(ReportFile::start).transpose()))?;
+    let retired = retired.context("start the thread that reloads")?;
+    let report = report.context("start the thread that writes the report")?;
+    privilege::drop_rights(Role::Reader).context("drop rights that only the start needs")?;
     let driver = Driver {
         counted: Counted::new(&loaded),
         loaded,
@@ -347,6 +359,7 @@ pub fn start(config: &Config, reread: Reread, command: Option<Vec<OsString>>) ->
         board,
         _control: control,
         retired,
+        report,
         duration,
         stop_wait,
         began: Instant::now(),
@@ -371,7 +384,7 @@ fn control_socket(config: &Config, caller: Option<Caller>) -> Result<Option<cont
 
 fn answer(control: control::Server, board: &Arc<Board>, signals: &Listener) -> Result<control::Name> {
     let board = Arc::clone(board);
-    control.start(move || status_json(&board), signals.wishes(), || ())
+    control.start(move || status_json(&board), signals.wishes(), || privilege::confine("control", privilege::ANSWERS))
 }
 
 fn facts(config: &Config, identity: &Identity, actions: &[u64; 8], loaded: &Loaded, host: &Host) -> Facts {
@@ -389,7 +402,7 @@ fn facts(config: &Config, identity: &Identity, actions: &[u64; 8], loaded: &Load
 /// The endpoints and the signs of life, in threads that have fewer rights already.
 fn operate(server: Option<Server>, board: &Arc<Board>) -> Result<()> {
     if let Some(server) = server {
-        server.start(Arc::clone(board), || ())?;
+        server.start(Arc::clone(board), || privilege::confine("http", privilege::ANSWERS))?;
     }
     Service::watch(board).context("start the thread of the watchdog")
 }
@@ -428,7 +441,8 @@ impl Started {
         let status = ended.or_else(|| self.signals.status_without_end());
         let reader_left = self.reader_left.is_set();
         drop(self.messages);
-        Ok(Report { identity: self.identity, totals, lanes, retired, reader_left, status, seconds })
+        let file = self.report;
+        Ok(Report { identity: self.identity, totals, lanes, retired, reader_left, status, seconds, file })
     }
 
     /// Opens the gate and asks to stop when the command has ended. After a signal it stays shut.
@@ -440,6 +454,7 @@ impl Started {
         gate.open()?;
         let stop = self.stop.clone();
         let wait = move || {
+            privilege::give_up_all();
             let status = gate.wait().unwrap_or_else(|e| {
                 tracing::error!("{e}");
                 super::EXIT_OWN

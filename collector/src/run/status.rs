@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use crate::config::Status;
 use crate::order::OrderCounters;
 use crate::pipeline::Counts;
+use crate::privilege::{WRITES, confine};
 use crate::terminal;
 
 /// How often the line is written.
@@ -59,6 +60,7 @@ pub fn show(watch: &Arc<Watch>) {
     let watch = Arc::downgrade(watch);
     // Without the thread there is only no line.
     let _ = thread::Builder::new().name("status".into()).spawn(move || {
+        confine("status", WRITES);
         let mut before = Snapshot::default();
         let mut at = Instant::now();
         loop {

@@ -15,7 +15,7 @@ use caps::CapSet;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 
-use crate::privilege;
+use crate::privilege::{self, Role};
 
 /// Variables that the client libraries read; secrets of the collector stand in others.
 const VARIABLES: &[&str] = &[
@@ -79,10 +79,8 @@ fn spawner() -> io::Result<&'static Sender<Wanted>> {
         return Ok(spawner);
     }
     let (wanted, inbox) = bounded(1);
-    let work = move || {
-        privilege::start_reduced(false, || thread::Builder::new().name("sink-spawner".into()).spawn(|| run(inbox)))
-    };
-    work().map_err(io::Error::other)??;
+    let work = || thread::Builder::new().name("sink-spawner".into()).spawn(|| run(inbox));
+    privilege::start_as(Role::Confined, work).map_err(io::Error::other)??;
     // Of two who come first at once one is dropped, and its thread ends.
     Ok(SPAWNER.get_or_init(|| wanted))
 }

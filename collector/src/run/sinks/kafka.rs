@@ -8,12 +8,19 @@ use weir_sinks::{PayloadOptions, Secret};
 
 use super::secrets;
 use crate::config::{DeadLetters, Kafka, SaslMechanism};
+use crate::helper::Given;
 
 /// The options of the sink with this name; `host` is column `host`.
 ///
 /// # Errors
 /// A secret whose file cannot be read.
-pub fn options(name: &str, section: &Kafka, dead_letters: &DeadLetters, host: &str) -> Result<KafkaOptions> {
+pub fn options(
+    name: &str,
+    section: &Kafka,
+    dead_letters: &DeadLetters,
+    host: &str,
+    given: &Given,
+) -> Result<KafkaOptions> {
     let creation = TopicCreation {
         partitions: section.topic_partitions.map(|n| n as i32),
         replication: section.topic_replication.map(|n| n as i32),
@@ -38,8 +45,8 @@ pub fn options(name: &str, section: &Kafka, dead_letters: &DeadLetters, host: &s
         linger: Duration::from_millis(section.linger_ms),
         queue_bytes: usize::try_from(section.queue_bytes_max).unwrap_or(usize::MAX),
         create_topics: section.create_topics.then_some(creation),
-        tls: tls(section)?,
-        sasl: sasl(section)?,
+        tls: tls(section, given)?,
+        sasl: sasl(section, given)?,
         transactions,
         flush_period: section.flush_period,
         write_wait: section.write_wait,
@@ -51,10 +58,10 @@ pub fn options(name: &str, section: &Kafka, dead_letters: &DeadLetters, host: &s
 }
 
 /// On by itself when a file for it is named.
-fn tls(section: &Kafka) -> Result<Option<KafkaTls>> {
+fn tls(section: &Kafka, given: &Given) -> Result<Option<KafkaTls>> {
     let is_wanted = section.tls || section.tls_ca.is_some() || section.tls_cert.is_some();
     let key_password =
-        secrets::of("kafka.tls_key_password_file", &section.tls_key_password, &section.tls_key_password_file)?;
+        secrets::of("kafka.tls_key_password_file", &section.tls_key_password, &section.tls_key_password_file, given)?;
     Ok(is_wanted.then(|| KafkaTls {
         ca: section.tls_ca.clone(),
         cert: section.tls_cert.clone(),
@@ -64,9 +71,10 @@ fn tls(section: &Kafka) -> Result<Option<KafkaTls>> {
     }))
 }
 
-fn sasl(section: &Kafka) -> Result<Option<Sasl>> {
+fn sasl(section: &Kafka, given: &Given) -> Result<Option<Sasl>> {
     let password = |mechanism| -> Result<Sasl> {
-        let password = secrets::of("kafka.sasl_password_file", &section.sasl_password, &section.sasl_password_file)?;
+        let password =
+            secrets::of("kafka.sasl_password_file", &section.sasl_password, &section.sasl_password_file, given)?;
         Ok(Sasl::Password {
             mechanism,
             username: section.sasl_username.clone().unwrap_or_default(),
@@ -79,16 +87,16 @@ fn sasl(section: &Kafka) -> Result<Option<Sasl>> {
         (SaslMechanism::ScramSha256, _) => password(PasswordMechanism::ScramSha256)?,
         (SaslMechanism::ScramSha512, _) => password(PasswordMechanism::ScramSha512)?,
         (SaslMechanism::OauthBearer, Some(file)) => Sasl::TokenFile(file.clone()),
-        (SaslMechanism::OauthBearer, None) => oidc(section)?,
+        (SaslMechanism::OauthBearer, None) => oidc(section, given)?,
     }))
 }
 
-fn oidc(section: &Kafka) -> Result<Sasl> {
+fn oidc(section: &Kafka, given: &Given) -> Result<Sasl> {
     let (name, file) = ("kafka.oidc_client_secret_file", &section.oidc_client_secret_file);
     Ok(Sasl::Oidc {
         token_endpoint: section.oidc_token_url.clone().unwrap_or_default(),
         client_id: section.oidc_client_id.clone().unwrap_or_default(),
-        client_secret: secrets::of(name, &section.oidc_client_secret, file)?.unwrap_or(Secret::new("")),
+        client_secret: secrets::of(name, &section.oidc_client_secret, file, given)?.unwrap_or(Secret::new("")),
         scope: section.oidc_scope.clone(),
         extensions: (!section.oidc_extensions.is_empty()).then(|| section.oidc_extensions.join(",")),
     })
@@ -101,7 +109,7 @@ mod tests {
     #[test]
     fn the_defaults_are_those_of_the_sink() {
         let section = Kafka { brokers: vec!["localhost:9092".into()], ..Kafka::default() };
-        let made = options("kafka", &section, &DeadLetters::default(), "h").expect("options");
+        let made = options("kafka", &section, &DeadLetters::default(), "h", &Given::default()).expect("options");
         assert_eq!(format!("{made:?}"), format!("{:?}", KafkaOptions::default()));
     }
 
@@ -119,7 +127,7 @@ mod tests {
             librdkafka: vec!["socket.timeout.ms = 5000".into()],
             ..Kafka::default()
         };
-        let made = options("lake", &section, &DeadLetters::default(), "web-1").expect("options");
+        let made = options("lake", &section, &DeadLetters::default(), "web-1", &Given::default()).expect("options");
         assert_eq!((made.name.as_str(), made.brokers.as_str()), ("lake", "a:1,b:2"));
         assert_eq!(made.create_topics.and_then(|topics| topics.partitions), Some(3));
         assert_eq!(made.transactions.map(|t| t.id).as_deref(), Some("weir-web-1-lake"));
@@ -137,7 +145,7 @@ mod tests {
     fn tokens_come_from_a_file_or_from_a_provider() {
         let bearer = Kafka { sasl_mechanism: Some(SaslMechanism::OauthBearer), ..Kafka::default() };
         let file = Kafka { sasl_token_file: Some("token".into()), ..bearer.clone() };
-        assert!(matches!(sasl(&file).expect("options"), Some(Sasl::TokenFile(_))));
+        assert!(matches!(sasl(&file, &Given::default()).expect("options"), Some(Sasl::TokenFile(_))));
         let provider = Kafka {
             oidc_token_url: Some("https://id/token".into()),
             oidc_client_id: Some("weir".into()),
@@ -145,7 +153,7 @@ mod tests {
             oidc_extensions: vec!["a=b".into(), "c=d".into()],
             ..bearer
         };
-        match sasl(&provider).expect("options") {
+        match sasl(&provider, &Given::default()).expect("options") {
             Some(Sasl::Oidc { extensions, client_secret, .. }) => {
                 assert_eq!((extensions.as_deref(), client_secret.reveal()), (Some("a=b,c=d"), "geheim"));
             }

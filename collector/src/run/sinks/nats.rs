@@ -6,12 +6,13 @@ use weir_sinks::nats::{Credentials, NatsOptions, StreamOptions, TlsOptions, Wind
 
 use super::secrets;
 use crate::config::{DeadLetters, Nats};
+use crate::helper::Given;
 
 /// The options of the sink with this name.
 ///
 /// # Errors
 /// A secret whose file cannot be read.
-pub fn options(name: &str, section: &Nats, dead_letters: &DeadLetters) -> Result<NatsOptions> {
+pub fn options(name: &str, section: &Nats, dead_letters: &DeadLetters, given: &Given) -> Result<NatsOptions> {
     let stream = StreamOptions {
         storage: section.stream_storage,
         replicas: section.stream_replicas as usize,
@@ -50,7 +51,7 @@ pub fn options(name: &str, section: &Nats, dead_letters: &DeadLetters) -> Result
             cert: section.tls_cert.clone(),
             key: section.tls_key.clone(),
         },
-        credentials: credentials(section)?,
+        credentials: credentials(section, given)?,
         inbox: section.inbox.clone(),
         dead_letters: dead_letters.dir.clone(),
         dead_letter_bytes_max: dead_letters.bytes_max,
@@ -58,10 +59,10 @@ pub fn options(name: &str, section: &Nats, dead_letters: &DeadLetters) -> Result
 }
 
 /// The configuration has checked that there is at most one way to log in.
-fn credentials(section: &Nats) -> Result<Credentials> {
-    let password = secrets::of("nats.password_file", &section.password, &section.password_file)?;
-    let token = secrets::of("nats.token_file", &section.token, &section.token_file)?;
-    let seed = secrets::of("nats.nkey_seed_file", &section.nkey_seed, &section.nkey_seed_file)?;
+fn credentials(section: &Nats, given: &Given) -> Result<Credentials> {
+    let password = secrets::of("nats.password_file", &section.password, &section.password_file, given)?;
+    let token = secrets::of("nats.token_file", &section.token, &section.token_file, given)?;
+    let seed = secrets::of("nats.nkey_seed_file", &section.nkey_seed, &section.nkey_seed_file, given)?;
     Ok(match (&section.user, password, token, seed, &section.credentials_file) {
         (Some(user), Some(password), ..) => Credentials::User { user: user.clone(), password },
         (_, _, Some(token), ..) => Credentials::Token(token),
@@ -80,7 +81,7 @@ mod tests {
     #[test]
     fn the_defaults_are_those_of_the_sink() {
         let section = Nats { servers: vec!["nats://127.0.0.1:4222".into()], ..Nats::default() };
-        let made = options("nats", &section, &DeadLetters::default()).expect("options");
+        let made = options("nats", &section, &DeadLetters::default(), &Given::default()).expect("options");
         let dead_letters = DeadLetters::default().dir;
         assert_eq!(format!("{made:?}"), format!("{:?}", NatsOptions { dead_letters, ..NatsOptions::default() }));
     }
@@ -96,13 +97,13 @@ mod tests {
             (Nats { nkey_seed: secret(), ..none() }, "Nkey(***)"),
             (Nats { credentials_file: Some("c".into()), ..none() }, "File(\"c\")"),
         ] {
-            assert_eq!(format!("{:?}", credentials(&section).expect("credentials")), expected);
+            assert_eq!(format!("{:?}", credentials(&section, &Given::default()).expect("credentials")), expected);
         }
     }
 
     #[test]
     fn a_stream_is_made_only_on_request_and_a_certificate_asks_for_encryption() {
-        let made = |section: &Nats| options("n", section, &DeadLetters::default()).expect("options");
+        let made = |section: &Nats| options("n", section, &DeadLetters::default(), &Given::default()).expect("options");
         let plain = made(&Nats { stream_replicas: 3, ..Nats::default() });
         assert!(plain.create_stream.is_none() && !plain.tls.required);
         let section = Nats { create_stream: true, stream_replicas: 3, tls_ca: Some("ca".into()), ..Nats::default() };
