@@ -113,16 +113,22 @@ fn the_short_help_stays_short_enough_to_read() {
               --host <NAME>            Column `host`
 
         The run:
-              --duration <TIME>   Stop after this time
-              --user <NAME>       Run the command as this user
-              --capture <DIR>     Keep everything that is recorded in this directory as a capture, which
-                                  `weir replay` reads
-              --listen <ADDRESS>  Serve `/metrics`, `/livez`, `/readyz` and `/status` by HTTP at this
-                                  address and port, such as `127.0.0.1:9464`
-              --stop-wait <TIME>  How long all sinks together may take for their last rows at the stop
-              --report <FILE>     Write the final ledger to this file as JSON
-              --status <WHEN>     The live status line on standard error; `auto` shows it on a terminal
-                                  [possible values: auto, always, never]
+              --duration <TIME>      Stop after this time
+              --user <NAME>          Run the command as this user
+              --capture <DIR>        Keep everything that is recorded in this directory as a capture, which
+                                     `weir replay` reads
+              --listen <ADDRESS>     Serve `/metrics`, `/livez`, `/readyz` and `/status` by HTTP at this
+                                     address and port, such as `127.0.0.1:9464`
+              --control <NAME|PATH>  The control socket, which `weir status` and `weir reload` ask at: a
+                                     name in the run directory (`/run/weir`; `$XDG_RUNTIME_DIR/weir` of a
+                                     user), or a path
+              --no-reload            Off: Keep a small process with root's rights for reloads: it reads the
+                                     configuration again, and opens the files and makes the directories that
+                                     only root can
+              --stop-wait <TIME>     How long all sinks together may take for their last rows at the stop
+              --report <FILE>        Write the final ledger to this file as JSON
+              --status <WHEN>        The live status line on standard error; `auto` shows it on a terminal
+                                     [possible values: auto, always, never]
 
         Context:
               --no-context
