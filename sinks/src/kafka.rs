@@ -149,6 +149,8 @@ impl KafkaSink {
 
     fn new_link(&mut self) -> Result<Link, Trouble> {
         self.tuning = self.limits.tuning(self.search.is_some());
+        // What was refused once may be refused again.
+        self.tuning.one_by_one |= !self.resend.is_empty();
         Link::open(&config::producer(&self.options, self.tuning), Reports::new(&self.options))
     }
 

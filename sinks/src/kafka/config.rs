@@ -39,6 +39,16 @@ pub(super) struct Tuning {
     pub alone: bool,
     /// Bytes that travel together at most.
     pub batch_bytes: usize,
+    /// One request at a time is on its way: a broker that has seen nothing of a producer yet takes whatever comes first, also
+    /// what came behind a batch that it refused. Needed where a refusal is to be expected.
+    pub one_by_one: bool,
+}
+
+impl Tuning {
+    /// Whether a producer that was made so does for this, too.
+    pub fn does_for(&self, wanted: Tuning) -> bool {
+        self.batch_bytes <= wanted.batch_bytes && self.one_by_one >= wanted.one_by_one
+    }
 }
 
 /// What is wrong with the settings before any broker is asked.
@@ -169,6 +179,9 @@ pub(super) fn producer(options: &KafkaOptions, tuning: Tuning) -> ClientConfig {
         // transaction is given up as a whole.
         config.set("enable.gapless.guarantee", "true");
     }
+    if tuning.one_by_one && options.acks == Acks::All {
+        config.set("max.in.flight.requests.per.connection", "1");
+    }
     if tuning.alone {
         config.set("batch.num.messages", "1");
     }
@@ -220,10 +233,10 @@ mod tests {
     use super::*;
     use crate::Secret;
 
-    const USUAL: Tuning = Tuning { alone: false, batch_bytes: 1_000_000 };
+    const USUAL: Tuning = Tuning { alone: false, batch_bytes: 1_000_000, one_by_one: false };
 
     fn accepted(options: &KafkaOptions) {
-        let config = producer(options, Tuning { alone: true, batch_bytes: 100_000 });
+        let config = producer(options, Tuning { alone: true, batch_bytes: 100_000, one_by_one: true });
         let made = BaseProducer::from_config(&config);
         assert!(made.is_ok(), "{:?}: {:?}", options, made.err());
     }

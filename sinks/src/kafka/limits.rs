@@ -105,9 +105,10 @@ impl Limits {
         self.topics.values().filter_map(Limit::bytes).min().map_or(BATCH_BYTES, |bytes| bytes.min(BATCH_BYTES))
     }
 
-    /// How a producer is made that keeps to it.
+    /// How a producer is made that keeps to it. Where a topic does not tell its limit, the first batch can be refused.
     pub fn tuning(&self, alone: bool) -> Tuning {
-        Tuning { alone, batch_bytes: self.batch_bytes() }
+        let one_by_one = alone || self.topics.values().any(|limit| limit.told.is_none());
+        Tuning { alone, batch_bytes: self.batch_bytes(), one_by_one }
     }
 
     /// The topic has refused a batch or a message of this size. Worth nothing where its settings say less, or that it is

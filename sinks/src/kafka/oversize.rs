@@ -28,7 +28,7 @@ impl KafkaSink {
     pub(super) fn keep_to_limits(&mut self, topics: &[String], deadline: Instant) -> Result<(), SinkError> {
         let unknown: Vec<String> = topics.iter().filter(|topic| !self.limits.is_known(topic)).cloned().collect();
         self.ask_limits(&unknown);
-        if self.tuning.batch_bytes <= self.limits.tuning(false).batch_bytes {
+        if self.tuning.does_for(self.limits.tuning(false)) {
             return Ok(());
         }
         if self.transaction.as_ref().is_some_and(Transaction::holds_rows) {
