@@ -54,7 +54,7 @@ impl KafkaSink {
             if self.resend.is_empty() {
                 return Ok(());
             }
-            self.send_again()?;
+            self.send_again(deadline)?;
         }
     }
 
@@ -75,16 +75,30 @@ impl KafkaSink {
     }
 
     /// Hands over what is next of that which has to go again; what cannot go now stays the first.
-    fn send_again(&mut self) -> Result<(), SinkError> {
+    fn send_again(&mut self, deadline: Instant) -> Result<(), SinkError> {
         let patience = self.options.flush_wait;
         let is_search = self.resend.is_searching();
         let mut parcels = self.resend.take();
+        let (mut unanswered, batch_bytes) = (0, self.tuning.batch_bytes);
         self.linked()?.mark();
         while let Some(parcel) = parcels.pop_front() {
             let Parcel { topic, key, payload, headers } = &parcel;
             let message = Outgoing { topic, key, payload, headers: headers.clone() };
+            let bytes = parcel.bytes();
             let link = self.linked()?;
-            let Err((trouble, _)) = link.send(message, patience) else { continue };
+            let Err((trouble, _)) = link.send(message, patience) else {
+                // What comes behind a message that is refused must not be on its way then.
+                unanswered += bytes;
+                if !is_search && unanswered < batch_bytes {
+                    continue;
+                }
+                unanswered = 0;
+                if !link.wait_until_empty(deadline, |told| told.suspected || told.broken) {
+                    self.resend.put_back(parcels.into(), is_search);
+                    return Ok(());
+                }
+                continue;
+            };
             if meaning(trouble.code).verdict == Verdict::Suspect {
                 self.smaller(parcel, &trouble).into_iter().rev().for_each(|part| parcels.push_front(part));
             } else if link.is_stopped() {
