@@ -52,6 +52,34 @@ static __always_inline bool is_inner(struct task_struct *task)
 	return task->thread_pid->level > config.host_pid_level;
 }
 
+/*
+ * Whether root made the outermost pid namespace below the collector's: it belongs to the initial user namespace, which
+ * takes a capability there, and its first process is root's. Programs that have the capability by their file (sandboxes)
+ * make such namespaces for everybody, and there the first process is their user's.
+ */
+static __noinline bool is_inner_of_root(struct task_struct *task)
+{
+	unsigned long number = (unsigned long)task->thread_pid + bpf_core_field_offset(struct pid, numbers);
+	struct pid_namespace *namespace = NULL;
+	struct task_struct *init;
+
+	number += (config.host_pid_level + 1) * bpf_core_type_size(struct upid) + bpf_core_field_offset(struct upid, ns);
+	bpf_probe_read_kernel(&namespace, sizeof(namespace), (void *)number);
+	if (!namespace || BPF_CORE_READ(namespace, user_ns, level))
+		return false;
+	init = BPF_CORE_READ(namespace, child_reaper);
+	return init && !BPF_CORE_READ(init, cred, uid.val);
+}
+
+/*
+ * Whether the pid namespace alone puts a task into a container. Anybody can make one: who is to be left out must be in one of
+ * root's, and where only containers are recorded each of them counts, since a row too many hides nothing.
+ */
+static __always_inline bool is_inner_for(struct task_struct *task, __u32 filters)
+{
+	return is_inner(task) && (filters & FILTER_CONTAINERS || is_inner_of_root(task));
+}
+
 /* All fields of the header but size, action, sequence number and time. */
 static __always_inline void fill_task(struct weir_header *header, struct task_struct *task)
 {
@@ -60,7 +88,7 @@ static __always_inline void fill_task(struct weir_header *header, struct task_st
 	struct css_set *set = task->cgroups;
 
 	header->context = WEIR_CONTEXT_TASK;
-	if (config.filters & (FILTER_CONTAINERS | FILTER_NOT_CONTAINERS) && is_inner(task))
+	if (config.filters & (FILTER_CONTAINERS | FILTER_NOT_CONTAINERS) && is_inner_for(task, config.filters))
 		header->context |= WEIR_CONTEXT_INNER;
 	header->process_key = key_of(task);
 	header->parent_key = key_of(parent);

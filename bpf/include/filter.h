@@ -41,7 +41,7 @@ CGROUPS(not_cgroup_list);
 
 /* What the collector says of each cgroup that can have a container; it decides itself where it has not said it yet. */
 #define CGROUPS_MAX 65536
-#define CGROUP_INSIDE 1	  /* a container's */
+#define CGROUP_INSIDE 1	  /* a container's, as far as the filter believes it */
 #define CGROUP_UNWANTED 2 /* the filter by id and name leaves it out */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
@@ -55,7 +55,7 @@ static __always_inline bool passes_containers(struct task_struct *task, __u32 fi
 {
 	__u64 cgroup = container_cgroup(task->cgroups);
 	__u8 *known = bpf_map_lookup_elem(&container_cgroups, &cgroup);
-	bool inside = is_inner(task);
+	bool inside = is_inner_for(task, filters);
 
 	if (!known && !inside)
 		return true;

@@ -262,10 +262,13 @@ struct cgroup_namespace {
 };
 
 struct user_namespace {
+	int level; /* 0 is the initial one */
 	struct ns_common ns;
 };
 
 struct pid_namespace {
+	struct task_struct *child_reaper;
+	struct user_namespace *user_ns;
 	struct ns_common ns;
 };
 

@@ -94,7 +94,7 @@ enum weir_reason {
 struct weir_header {
 	__u32 size; /* bytes of the record, this header included */
 	__u16 action; /* what happened: `class << 8 | action`; 0 is a void record */
-	__u16 context; /* bit 0: written in a task, so the process fields are valid; bit 1: in an inner pid namespace; bit 2: left out by the filters */
+	__u16 context; /* bit 0: written in a task, so the process fields are valid; bit 1: in a container by its pid namespace; bit 2: left out by the filters */
 	__u64 seq; /* attempt number on this CPU, from 0 at load */
 	__u64 ktime_ns; /* CLOCK_BOOTTIME in ns, taken after the sequence number */
 	__s64 process_key; /* `(start_boottime_ns >> 17) << 22 | tgid` of the group leader */

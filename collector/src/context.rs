@@ -17,7 +17,7 @@ use weir_schema::{CLASSES, ClassId};
 use crate::paths;
 use crate::texts::{TextId, Texts};
 
-pub use containers::{CGROUPS_MAX, Container, Containers, Rule, Verdict, is_id as is_container_id};
+pub use containers::{CGROUPS_MAX, Container, Containers, Evidence, Nameless, Rule, Verdict, is_id as is_container_id};
 pub use processes::{Counts as ProcessCounts, Limits, Processes};
 pub use record::container_record;
 pub use shape::container_of;
@@ -27,7 +27,7 @@ pub use users::Users;
 pub const CMDLINE_BYTES_MAX: usize = 4096;
 
 /// Columns that are texts of the context, in the order of [`Known::texts`].
-pub const TEXTS: [&str; 15] = [
+pub const TEXTS: [&str; 16] = [
     "comm",
     "exe",
     "cmdline",
@@ -41,13 +41,14 @@ pub const TEXTS: [&str; 15] = [
     "container_name",
     "container_image",
     "runtime",
+    "container_evidence",
     "user_name",
     "login_user",
 ];
 /// Where the texts of a container begin.
 const OF_CONTAINER: usize = 9;
-const USER_NAME: usize = 13;
-const LOGIN_USER: usize = 14;
+const USER_NAME: usize = 14;
+const LOGIN_USER: usize = 15;
 
 /// What a row says beside its record.
 #[derive(Debug, Clone, Copy)]
@@ -200,8 +201,8 @@ impl Context {
         if let Some(container) = container {
             known.texts[OF_CONTAINER..USER_NAME].copy_from_slice(&container.texts());
         }
-        // A container has a user database of its own; the kernel's root is root everywhere.
-        if container.is_none() || asked.uid == 0 {
+        // A container has a user database of its own; the kernel's root is root everywhere. A claim hides nobody's name.
+        if container.is_none_or(|container| !container.evidence.is_proof()) || asked.uid == 0 {
             known.texts[USER_NAME] = self.users.name(asked.uid, texts);
         }
         if known.login_uid != NO_LOGIN_UID {
@@ -268,7 +269,8 @@ impl Context {
         let cgroup = record.container_cgroup();
         let path = record.tail(CGROUP_PATH);
         match record.action.id {
-            CONTAINER_START => self.containers.made(cgroup, path, texts),
+            // The user id is the kernel's: of root in a user namespace it is another.
+            CONTAINER_START => self.containers.made(cgroup, path, record.in_task() && record.uid() == 0, texts),
             CONTAINER_DIE => self.containers.removed(cgroup, record.ktime_ns()),
             _ => return,
         }

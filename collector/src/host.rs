@@ -17,7 +17,7 @@ use caps::{CapSet, Capability, CapsHashSet};
 use thiserror::Error;
 
 pub use cpus::{Cpus, parse_cpu_list};
-pub use hierarchy::{Hierarchy, cgroups_below};
+pub use hierarchy::{Hierarchy, Listed, cgroups_below};
 pub use kernel::Release;
 pub use mounts::Mounts;
 pub use node::{Node, NodeSource};

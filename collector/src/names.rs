@@ -15,11 +15,14 @@ mod engine;
 mod handle;
 mod limits;
 mod lookup;
+mod place;
+mod queue;
 mod raw;
 mod reply;
 mod sockets;
 #[cfg(test)]
 mod testing;
+mod turns;
 mod worker;
 
 pub use answer::{Answer, Metadata, Runtime};

@@ -12,7 +12,7 @@ use weir_sinks::{Cut, Identity, Lane, LaneWatch, LossAction, LossRow, Position};
 use crate::outlet::{Answer, Boundary, Edit, Outlet};
 
 use crate::assemble::{Assembly, Limits, Row};
-use crate::context::{self, CGROUPS_MAX, CMDLINE_BYTES_MAX, Container, Context, Verdict};
+use crate::context::{self, CGROUPS_MAX, CMDLINE_BYTES_MAX, Container, Context, Nameless, Verdict};
 use crate::errand::Errand;
 use crate::host::clock::wall_offset_ns;
 use crate::names::{self, Metadata, Names};
@@ -142,6 +142,8 @@ struct Asking {
     names: Option<Names>,
     /// Ids that wait for room, or for somebody to ask.
     ids: VecDeque<String>,
+    /// The same of those that are only claimed, with their places; they wait for somebody to ask.
+    claims: VecDeque<(String, String)>,
 }
 
 /// Rows of all groups, and everything that they are made with.
@@ -348,8 +350,8 @@ impl Pipeline {
     }
 
     /// A cgroup that was there at the start.
-    pub fn cgroup(&mut self, id: u64, path: &[u8]) {
-        self.context.containers.made(id, path, &mut self.texts);
+    pub fn cgroup(&mut self, id: u64, path: &[u8], by_root: bool) {
+        self.context.containers.made(id, path, by_root, &mut self.texts);
     }
 
     /// A row for each container that was there at the start.
@@ -367,7 +369,7 @@ impl Pipeline {
     /// When the system refuses a thread.
     pub fn ask_names(&mut self, start: Box<dyn Fn() -> Option<Names> + Send>) -> io::Result<()> {
         let start = Some(Errand::start("find-runtimes", start)?);
-        self.names = Some(Asking { start, names: None, ids: VecDeque::new() });
+        self.names = Some(Asking { start, names: None, ids: VecDeque::new(), claims: VecDeque::new() });
         Ok(())
     }
 
@@ -406,12 +408,22 @@ impl Pipeline {
         if asking.names.is_some() {
             asking.start = None;
         }
-        asking.ids.extend(new);
+        for Nameless { id, claimed_in } in new {
+            match claimed_in {
+                None => asking.ids.push_back(id),
+                Some(place) => asking.claims.push_back((id, place)),
+            }
+        }
         asking.ids.truncate(CGROUPS_MAX);
+        asking.claims.truncate(CGROUPS_MAX);
         let Some(names) = &asking.names else { return asking.start.as_ref().is_some_and(Errand::is_asked) };
         let answers = names.take();
         while asking.ids.front().is_some_and(|id| names.ask(id)) {
             asking.ids.pop_front();
+        }
+        // Beyond the budget of its place a claim is believed no more and no less, and nobody waits for its name.
+        for (id, _) in asking.claims.drain(..).filter(|(id, place)| !names.ask_of_claim(id, place)) {
+            self.context.containers.unconfirmed(&id);
         }
         let awaited = names.is_busy();
         for answer in answers {

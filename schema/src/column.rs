@@ -181,6 +181,13 @@ pub static COMMON: &[Column] = &[
         "its name; null until its runtime has told it: rows of action `container.metadata` complete earlier ones",
     ),
     column("container_image", Text, Source::Collector, "its image as the runtime names it; null until then"),
+    column(
+        "container_evidence",
+        Text,
+        Source::Collector,
+        "what says so: `confirmed`, its runtime; `cgroup`, root made the cgroup where that runtime has its own; `claimed`, \
+         only the cgroup's name, which anybody can choose who may make cgroups",
+    ),
 ];
 
 /// The columns that every table ends with: who, and started how.

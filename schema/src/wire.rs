@@ -76,7 +76,7 @@ pub static HEADER: &[Field] = &[
     field(
         "context",
         Wire::U16,
-        "bit 0: written in a task, so the process fields are valid; bit 1: in an inner pid namespace; \
+        "bit 0: written in a task, so the process fields are valid; bit 1: in a container by its pid namespace; \
          bit 2: left out by the filters",
     ),
     field("seq", Wire::U64, "attempt number on this CPU, from 0 at load"),
@@ -103,7 +103,8 @@ pub static HEADER: &[Field] = &[
 /// Bit of the header's `context`: the process fields are those of the current task.
 pub const CONTEXT_TASK: u16 = 1;
 
-/// Bit of the header's `context`: the task is in another pid namespace than the collector, an inner one.
+/// Bit of the header's `context`: the task's pid namespace alone puts it into a container, as far as the
+/// filter believes it.
 pub const CONTEXT_INNER: u16 = 2;
 
 /// Bit of the header's `context`: the filters leave the event out; it is there for what it tells of others.

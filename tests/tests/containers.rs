@@ -272,3 +272,112 @@ fn the_start_of_a_container_that_another_filter_leaves_out_is_no_row() {
     assert!(!rows.iter().any(|r| text(r, "container_id") == id && text(r, "action") != "running"));
     remove_parent();
 }
+
+/// Somebody who is not root.
+const USER: u32 = 2001;
+
+/// A cgroup that root gave to a user, who makes cgroups in it; removed at the end.
+struct Delegated(PathBuf);
+
+impl Delegated {
+    fn make() -> Delegated {
+        let path = hierarchy().join(format!("weir-delegated-{}", std::process::id()));
+        fs::create_dir(&path).expect("a cgroup");
+        for given in [path.clone(), path.join("cgroup.procs")] {
+            std::os::unix::fs::chown(&given, Some(USER), Some(USER)).expect("it is given away");
+        }
+        Delegated(path)
+    }
+
+    /// A script in which the user makes a cgroup of this name, joins it, and opens `mark`.
+    fn script(&self, name: &str, mark: &str) -> String {
+        let (own, below) = (self.0.display(), self.0.join(name));
+        let inner = format!("mkdir -p {0}; echo $$ > {0}/cgroup.procs; cat {mark}", below.display());
+        format!("echo $$ > {own}/cgroup.procs; {}", as_user(&format!("sh -c '{inner}'")))
+    }
+}
+
+impl Drop for Delegated {
+    fn drop(&mut self) {
+        let below = fs::read_dir(&self.0).into_iter().flatten().flatten().map(|entry| entry.path());
+        for path in below.chain([self.0.clone()]).filter(|path| path.is_dir()) {
+            let started = Instant::now();
+            while fs::remove_dir(&path).is_err() && path.exists() && started.elapsed() < Duration::from_secs(5) {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+        }
+    }
+}
+
+fn as_user(command: &str) -> String {
+    format!("setpriv --reuid {USER} --regid {USER} --clear-groups {command}; true")
+}
+
+/// The row of this mark under a filter, if it comes.
+fn mark_under(flags: &[&str], script: &str, mark: &str) -> Option<Row> {
+    let flags: Vec<&str> = ["--class", "file.open"].iter().chain(flags).copied().collect();
+    let capture = Capture::of_success(&flags, &["sh", "-c", script]);
+    capture.of_action("file.open").find(|row| text(row, "path") == mark).cloned()
+}
+
+#[test]
+fn what_a_user_calls_a_container_is_a_claim_and_no_filter_hides_it() {
+    let delegated = Delegated::make();
+    let id = format!("{:064x}", std::process::id());
+    let mark = format!("/no/such/claim-{}", std::process::id());
+    for (name, shown, word) in
+        [(format!("docker-{id}.scope"), id.as_str(), id.as_str()), ("lxc.payload.shop".into(), "shop", "shop")]
+    {
+        let script = delegated.script(&name, &mark);
+        let row = mark_under(&[], &script, &mark).expect("without a filter");
+        assert_eq!(
+            (text(&row, "container_id").as_str(), text(&row, "container_evidence").as_str()),
+            (shown, "claimed")
+        );
+        for (flags, is_kept) in [
+            (vec!["--no-containers"], true),
+            (vec!["--except-container", word], true),
+            (vec!["--containers"], true),
+            (vec!["--only-container", word], false),
+        ] {
+            assert_eq!(mark_under(&flags, &script, &mark).is_some(), is_kept, "{name} {flags:?}");
+        }
+    }
+    let lookalike = delegated.script(&format!("lookalike-{id}"), &mark);
+    let row = mark_under(&["--no-containers"], &lookalike, &mark).expect("it is no container");
+    assert!(!row.contains_key("container_id") && !row.contains_key("container_evidence"), "{row:?}");
+}
+
+#[test]
+fn a_claim_of_the_id_of_a_container_is_not_that_container() {
+    let (delegated, container) = (Delegated::make(), Container::make(30));
+    let mark = path_in(&container, "claim");
+    let script = delegated.script(&format!("docker-{}.scope", container.id), &mark);
+    let id = container.id.as_str();
+    assert!(mark_under(&["--except-container", id], &script, &mark).is_some());
+    assert!(mark_under(&["--only-container", id], &script, &mark).is_none());
+    let inside = format!("echo $$ > {}/cgroup.procs; cat {mark}; true", container.path.display());
+    let row = mark_under(&["--only-container", id], &inside, &mark).expect("root made it");
+    assert_eq!(text(&row, "container_evidence"), "cgroup");
+    drop(delegated);
+    container.remove();
+    remove_parent();
+}
+
+#[test]
+fn a_pid_namespace_hides_its_processes_only_if_root_made_it() {
+    let what = "pid namespaces of a user";
+    let able =
+        Command::new("sh").args(["-ec", &as_user("unshare -Urpf true || exit 1").replace("; true", "")]).status();
+    if !able.is_ok_and(|status| status.success()) {
+        return weir_tests::skip::skipped(what, "a user cannot make one here");
+    }
+    let mark = format!("/no/such/namespace-{}", std::process::id());
+    let of_user = as_user(&format!("unshare -Urpf sh -c 'cat {mark}; true'"));
+    let of_root = format!("unshare -pf sh -c 'cat {mark}; true'; true");
+    let nested = format!("unshare -pf sh -c \"{}\"; true", as_user(&format!("unshare -Urpf cat {mark}")));
+    for (script, without, only) in [(of_user, true, true), (of_root, false, true), (nested, false, true)] {
+        assert_eq!(mark_under(&["--no-containers"], &script, &mark).is_some(), without, "{script}");
+        assert_eq!(mark_under(&["--containers"], &script, &mark).is_some(), only, "{script}");
+    }
+}

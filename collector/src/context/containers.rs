@@ -3,18 +3,21 @@
 //! A cgroup is learnt when it is made, so its container is known before the first event inside. Names come later, from the
 //! runtime's own socket; rows that went out before have the id and no name.
 
+mod evidence;
 mod rule;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 
 use foldhash::fast::FixedState;
 
 use weir_schema::record::Record;
 
-use super::{CGROUP_PATH, shape};
+use super::CGROUP_PATH;
+use super::shape::{self, Shape};
 use crate::names::Metadata;
 use crate::texts::{TextId, Texts};
 
+pub use evidence::Evidence;
 pub use rule::{Rule, is_id};
 
 /// Cgroups that are known at once; beyond it those that were removed first go, then none is added.
@@ -33,17 +36,46 @@ pub struct Container {
     pub cgroup: u64,
     /// Its name, as soon as it is known.
     pub name: Option<String>,
+    /// What says that it is one.
+    pub evidence: Evidence,
     /// Its name is known, or that there is none.
     is_answered: bool,
-    texts: [TextId; 4],
-    cgroups: u32,
+    texts: [TextId; TEXTS],
 }
 
+/// Texts of a container in a row.
+const TEXTS: usize = 5;
+
 impl Container {
-    /// `container_id`, `container_name`, `container_image`, `runtime`.
-    pub fn texts(&self) -> [TextId; 4] {
+    /// `container_id`, `container_name`, `container_image`, `runtime`, `container_evidence`.
+    pub fn texts(&self) -> [TextId; TEXTS] {
         self.texts
     }
+
+    /// Whether one of these cgroups is its own or below it.
+    fn has_one_of(&self, cgroups: &[String]) -> bool {
+        let is_below =
+            |path: &String| path.strip_prefix(&self.cgroup_path).is_some_and(|r| r.is_empty() || r.starts_with('/'));
+        cgroups.iter().any(is_below)
+    }
+}
+
+/// A container whose runtime is to be asked for its name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Nameless {
+    /// Its id.
+    pub id: String,
+    /// Where one is that only claims to be it: look-ups of such are few in each place. `None`: root made it.
+    pub claimed_in: Option<String>,
+}
+
+/// Components of a path that tell one place of claims from another: on a machine with systemd, one user from another.
+const PLACE_COMPONENTS: usize = 2;
+
+/// Of the directory that a claim was made in.
+fn place_of_claim(own: &str) -> String {
+    let parent = own.rsplit_once('/').map_or("", |(parent, _)| parent);
+    parent.split('/').filter(|name| !name.is_empty()).take(PLACE_COMPONENTS).flat_map(|name| ["/", name]).collect()
 }
 
 /// A cgroup and what the filter says of it, for the kernel.
@@ -51,7 +83,7 @@ impl Container {
 pub struct Verdict {
     /// Id of the cgroup.
     pub cgroup: u64,
-    /// It belongs to a container.
+    /// It belongs to a container, as far as the filter believes it.
     pub inside: bool,
     /// The filter by id and name keeps it.
     pub wanted: bool,
@@ -65,15 +97,22 @@ pub struct Containers {
     /// The container of each known cgroup; `None`: the host's.
     cgroups: HashMap<u64, Option<u32>, FixedState>,
     list: HashMap<u32, Container, FixedState>,
+    /// Cgroups of each.
+    members: HashMap<u32, HashSet<u64, FixedState>, FixedState>,
+    /// Those that are proven, by their id.
     by_id: HashMap<String, u32, FixedState>,
+    /// All, by the path of their own cgroup.
+    by_path: HashMap<String, u32, FixedState>,
+    /// Those that only claim an id.
+    claims: HashMap<String, Vec<u32>, FixedState>,
     next: u32,
     removed: VecDeque<(u64, i64)>,
     unknown: u64,
     refused: u64,
     rule: Rule,
     verdicts: Vec<Verdict>,
-    /// Ids that nobody has asked the runtime for.
-    new_ids: Vec<String>,
+    /// Those that nobody has asked a runtime for.
+    new_ids: Vec<Nameless>,
 }
 
 impl Containers {
@@ -88,8 +127,8 @@ impl Containers {
         }
     }
 
-    /// A cgroup was made, or was there at the start.
-    pub fn made(&mut self, cgroup: u64, path: &[u8], texts: &mut Texts) {
+    /// A cgroup was made, or was there at the start. `by_root`: nobody else can have made it.
+    pub fn made(&mut self, cgroup: u64, path: &[u8], by_root: bool, texts: &mut Texts) {
         let path = String::from_utf8_lossy(path);
         if self.cgroups.len() >= CGROUPS_MAX {
             let Some((gone, _)) = self.removed.pop_front() else {
@@ -98,38 +137,73 @@ impl Containers {
             };
             self.forget(gone);
         }
-        let container = shape::container_of(&path).map(|(id, runtime)| self.add(&id, runtime, cgroup, &path, texts));
-        if let Some(Some(old)) = self.cgroups.insert(cgroup, container) {
-            self.release(old);
+        let container =
+            self.believed(&path, by_root).map(|(shape, is_proof)| self.add(&shape, is_proof, cgroup, texts));
+        if let Some(number) = container {
+            self.members.entry(number).or_default().insert(cgroup);
+        }
+        if let Some(Some(old)) = self.cgroups.insert(cgroup, container)
+            && container != Some(old)
+        {
+            self.release(old, cgroup);
         }
         self.judge(cgroup);
     }
 
-    fn add(&mut self, id: &str, runtime: &str, cgroup: u64, path: &str, texts: &mut Texts) -> u32 {
-        if let Some(known) = self.by_id.get(id) {
-            let container = self.list.entry(*known);
-            container.and_modify(|container| container.cgroups += 1);
-            return *known;
+    /// The container of a path that counts: the innermost one that is proven, else the innermost. So nobody leaves a container
+    /// by making a cgroup inside that claims to be another.
+    fn believed<'a>(&self, path: &'a str, by_root: bool) -> Option<(Shape<'a>, bool)> {
+        let mut claimed = None;
+        for shape in shape::shapes(path) {
+            let known =
+                self.by_path.get(shape.own).filter(|_| shape.own != path).and_then(|number| self.list.get(number));
+            if known.map_or(shape.is_in_place && by_root, |container| container.evidence.is_proof()) {
+                return Some((shape, true));
+            }
+            claimed = claimed.or(Some((shape, false)));
+        }
+        claimed
+    }
+
+    fn add(&mut self, shape: &Shape<'_>, is_proof: bool, cgroup: u64, texts: &mut Texts) -> u32 {
+        let known = if is_proof { self.by_id.get(&shape.id) } else { None };
+        let known =
+            known.or_else(|| self.by_path.get(shape.own).filter(|number| self.has_evidence(**number, is_proof)));
+        if let Some(known) = known.copied() {
+            return known;
         }
         let number = self.next;
         self.next += 1;
-        let (is_machine, text) = (!shape::is_oci_id(id), texts.plain(id.as_bytes()));
+        let (is_machine, text) = (!shape::is_oci_id(&shape.id), texts.plain(shape.id.as_bytes()));
+        let evidence = if is_proof { Evidence::Cgroup } else { Evidence::Claimed };
+        let name = if is_machine { text } else { TextId::NONE };
+        let [runtime, evident] = [shape.runtime, evidence.name()].map(|word| texts.plain(word.as_bytes()));
         let container = Container {
-            id: id.to_owned(),
-            cgroup_path: path.to_owned(),
+            id: shape.id.clone(),
+            cgroup_path: shape.own.to_owned(),
             cgroup,
             // Machines are called by their id, and no socket knows them.
-            name: is_machine.then(|| id.to_owned()),
+            name: is_machine.then(|| shape.id.clone()),
+            evidence,
             is_answered: is_machine,
-            texts: [text, if is_machine { text } else { TextId::NONE }, TextId::NONE, texts.plain(runtime.as_bytes())],
-            cgroups: 1,
+            texts: [text, name, TextId::NONE, runtime, evident],
         };
         self.list.insert(number, container);
-        self.by_id.insert(id.to_owned(), number);
+        self.by_path.insert(shape.own.to_owned(), number);
+        if is_proof {
+            self.by_id.insert(shape.id.clone(), number);
+        } else {
+            self.claims.entry(shape.id.clone()).or_default().push(number);
+        }
         if !is_machine {
-            self.new_ids.push(id.to_owned());
+            let claimed_in = (!is_proof).then(|| place_of_claim(shape.own));
+            self.new_ids.push(Nameless { id: shape.id.clone(), claimed_in });
         }
         number
+    }
+
+    fn has_evidence(&self, number: u32, is_proof: bool) -> bool {
+        self.list.get(&number).is_some_and(|container| container.evidence.is_proof() == is_proof)
     }
 
     /// A cgroup was removed. It stays known for a while.
@@ -147,51 +221,89 @@ impl Containers {
         let container = self.cgroups.remove(&cgroup).flatten();
         self.verdicts.push(Verdict { cgroup, inside: container.is_some(), wanted: false, gone: true });
         if let Some(container) = container {
-            self.release(container);
+            self.release(container, cgroup);
         }
     }
 
-    fn release(&mut self, number: u32) {
-        let Some(container) = self.list.get_mut(&number) else { return };
-        container.cgroups -= 1;
-        if container.cgroups == 0
+    fn release(&mut self, number: u32, cgroup: u64) {
+        let Some(members) = self.members.get_mut(&number) else { return };
+        members.remove(&cgroup);
+        if members.is_empty()
+            && self.members.remove(&number).is_some()
             && let Some(gone) = self.list.remove(&number)
         {
-            self.by_id.remove(&gone.id);
+            for (key, index) in [(&gone.id, &mut self.by_id), (&gone.cgroup_path, &mut self.by_path)] {
+                if index.get(key) == Some(&number) {
+                    index.remove(key);
+                }
+            }
+            self.no_claim(&gone.id, number);
+        }
+    }
+
+    fn no_claim(&mut self, id: &str, number: u32) {
+        let Some(claims) = self.claims.get_mut(id) else { return };
+        claims.retain(|claim| *claim != number);
+        if claims.is_empty() {
+            self.claims.remove(id);
         }
     }
 
     /// The container that a record of class container is about: one whose own cgroup it is.
     pub fn own(&self, cgroup: u64, path: &[u8]) -> Option<&Container> {
         let container = self.list.get(&self.cgroups.get(&cgroup).copied()??)?;
-        shape::is_own(&String::from_utf8_lossy(path)).then_some(container)
+        let path = String::from_utf8_lossy(path);
+        // The same container can have several, so it is the shape that tells.
+        shape::shapes(&path).any(|shape| shape.own == path && shape.id == container.id).then_some(container)
     }
 
     /// Whether a record of class container becomes a row: of a container's own cgroup. Of the filters by containers it
     /// is the container that counts, and not the runtime's process that makes the cgroup.
     pub fn has_row(&self, record: &Record<'_>) -> bool {
         let container = self.own(record.container_cgroup(), record.tail(CGROUP_PATH));
-        container.is_some_and(|container| self.rule.keeps_where(true) && self.rule.keeps(Some(container)))
+        container.is_some_and(|container| self.rule.keeps_inside(container) && self.rule.keeps(Some(container)))
     }
 
-    /// What the runtime says of a container; returns it with what it has now. `None`: it is gone.
+    /// What the runtime says of a container; returns it with what it has now. `None`: it is gone, or who claims to be it is
+    /// not where the runtime has it.
     pub fn named(&mut self, metadata: &Metadata, texts: &mut Texts) -> Option<Container> {
-        let number = *self.by_id.get(&metadata.id)?;
+        let claims = self.claims.get(&metadata.id).cloned().unwrap_or_default();
+        let is_it = |number: &u32| self.list.get(number).is_some_and(|claim| claim.has_one_of(&metadata.cgroups));
+        let right = claims.iter().copied().find(is_it);
+        for number in claims.into_iter().filter(|number| Some(*number) != right) {
+            self.answered(number);
+        }
+        let number = self.by_id.get(&metadata.id).copied().or(right)?;
+        if Some(number) == right {
+            self.no_claim(&metadata.id, number);
+            self.by_id.insert(metadata.id.clone(), number);
+        }
         let container = self.list.get_mut(&number)?;
         let text = |value: Option<&str>, texts: &mut Texts| value.map_or(TextId::NONE, |v| texts.plain(v.as_bytes()));
         container.texts[1] = text(metadata.name.as_deref(), texts);
         container.texts[2] = text(metadata.image.as_deref(), texts);
         container.texts[3] = text(Some(metadata.runtime.name()), texts);
+        container.texts[4] = text(Some(Evidence::Confirmed.name()), texts);
         container.name = metadata.name.clone();
-        container.is_answered = true;
+        container.evidence = Evidence::Confirmed;
         let container = container.clone();
-        self.judge_all_of(number);
+        self.answered(number);
         Some(container)
     }
 
     /// No runtime knows a container, or none could be asked.
     pub fn nameless(&mut self, id: &str) {
-        let Some(number) = self.by_id.get(id).copied() else { return };
+        let claims = self.claims.get(id).cloned().unwrap_or_default();
+        claims.into_iter().chain(self.by_id.get(id).copied()).for_each(|number| self.answered(number));
+    }
+
+    /// Nobody is asked whether who claims to be this container is it.
+    pub fn unconfirmed(&mut self, id: &str) {
+        let claims = self.claims.get(id).cloned().unwrap_or_default();
+        claims.into_iter().for_each(|number| self.answered(number));
+    }
+
+    fn answered(&mut self, number: u32) {
         if let Some(container) = self.list.get_mut(&number) {
             container.is_answered = true;
         }
@@ -199,7 +311,7 @@ impl Containers {
     }
 
     fn judge_all_of(&mut self, number: u32) {
-        let cgroups: Vec<u64> = self.cgroups.iter().filter(|(_, c)| **c == Some(number)).map(|(id, _)| *id).collect();
+        let cgroups: Vec<u64> = self.members.get(&number).into_iter().flatten().copied().collect();
         cgroups.into_iter().for_each(|cgroup| self.judge(cgroup));
     }
 
@@ -212,7 +324,8 @@ impl Containers {
 
     fn judge(&mut self, cgroup: u64) {
         let container = self.cgroups.get(&cgroup).copied().flatten().and_then(|number| self.list.get(&number));
-        let verdict = Verdict { cgroup, inside: container.is_some(), wanted: self.rule.keeps(container), gone: false };
+        let inside = container.is_some_and(|container| self.rule.is_inside(container));
+        let verdict = Verdict { cgroup, inside, wanted: self.rule.keeps(container), gone: false };
         self.verdicts.push(verdict);
     }
 
@@ -224,7 +337,8 @@ impl Containers {
         // Of one that is not known (its making was lost, or it went while nobody read) nothing can be said.
         let Some(number) = self.cgroups.get(&cgroup) else { return true };
         let container = number.and_then(|number| self.list.get(&number));
-        self.rule.keeps_where(container.is_some() || is_inner) && self.rule.keeps(container)
+        let is_inside = is_inner || container.is_some_and(|container| self.rule.is_inside(container));
+        self.rule.keeps_where(is_inside) && self.rule.keeps(container)
     }
 
     /// What the kernel's filter is to be told.
@@ -232,8 +346,8 @@ impl Containers {
         std::mem::take(&mut self.verdicts)
     }
 
-    /// Ids that came since the last call.
-    pub fn take_new_ids(&mut self) -> Vec<String> {
+    /// Those that came since the last call.
+    pub fn take_new_ids(&mut self) -> Vec<Nameless> {
         std::mem::take(&mut self.new_ids)
     }
 
@@ -282,6 +396,7 @@ mod tests {
             pod: None,
             namespace: None,
             pod_uid: None,
+            cgroups: vec![],
         }
     }
 
@@ -292,10 +407,10 @@ mod tests {
     #[test]
     fn a_container_is_known_from_its_cgroup_until_the_last_of_its_cgroups_is_long_gone() {
         let (mut containers, mut texts) = (Containers::default(), Texts::default());
-        containers.made(7, &path(), &mut texts);
-        containers.made(8, &[&path()[..], b"/init.scope"].concat(), &mut texts);
-        containers.made(9, b"/system.slice", &mut texts);
-        assert_eq!(containers.take_new_ids(), [ID]);
+        containers.made(7, &path(), true, &mut texts);
+        containers.made(8, &[&path()[..], b"/init.scope"].concat(), true, &mut texts);
+        containers.made(9, b"/system.slice", true, &mut texts);
+        assert_eq!(containers.take_new_ids(), [Nameless { id: ID.into(), claimed_in: None }]);
         assert_eq!(containers.of_cgroup(8).map(|c| c.id.as_str()), Some(ID));
         assert!(containers.of_cgroup(9).is_none());
         assert!(containers.own(7, &path()).is_some());
@@ -313,18 +428,18 @@ mod tests {
     fn a_name_comes_later_and_completes_what_is_known() {
         let (mut containers, mut texts) = (Containers::default(), Texts::default());
         assert!(containers.named(&metadata("web", None), &mut texts).is_none());
-        containers.made(7, &path(), &mut texts);
+        containers.made(7, &path(), true, &mut texts);
         let container = containers.named(&metadata("web", Some("nginx:1")), &mut texts).expect("known");
-        let [id, name, image, runtime] = container.texts().map(|text| texts.get(text).to_owned());
-        assert_eq!([id.as_str(), &name, &image, &runtime], [ID, "web", "nginx:1", "podman"]);
+        let shown = container.texts().map(|text| texts.get(text).to_owned());
+        assert_eq!(shown, [ID, "web", "nginx:1", "podman", "confirmed"]);
     }
 
     #[test]
     fn the_kernel_is_told_of_every_cgroup_and_again_when_the_name_or_the_filter_decides_otherwise() {
         let (mut containers, mut texts) = (Containers::default(), Texts::default());
         containers.set_rule(Rule::new(None, &["web".into()], &[]));
-        containers.made(7, &path(), &mut texts);
-        containers.made(9, b"/", &mut texts);
+        containers.made(7, &path(), true, &mut texts);
+        containers.made(9, b"/", true, &mut texts);
         let verdict = |cgroup, inside, wanted| Verdict { cgroup, inside, wanted, gone: false };
         assert_eq!(containers.take_verdicts(), [verdict(7, true, true), verdict(9, false, false)], "no name yet: kept");
         containers.named(&metadata("db", None), &mut texts);
@@ -332,5 +447,81 @@ mod tests {
         assert!(!containers.keeps(7, true) && !containers.keeps(9, false));
         containers.set_rule(Rule::new(Some(false), &[], &[]));
         assert!(!containers.keeps(7, false) && containers.keeps(9, false) && !containers.keeps(9, true));
+    }
+
+    fn claimed() -> Vec<u8> {
+        format!("/user.slice/user-2001.slice/user@2001.service/docker-{ID}.scope").into_bytes()
+    }
+
+    fn evidence(containers: &mut Containers, cgroup: u64) -> Option<Evidence> {
+        containers.of_cgroup(cgroup).map(|container| container.evidence)
+    }
+
+    #[test]
+    fn who_may_make_cgroups_claims_a_container_and_is_none() {
+        let (mut containers, mut texts) = (Containers::default(), Texts::default());
+        containers.made(7, &path(), true, &mut texts);
+        containers.made(8, &claimed(), false, &mut texts);
+        containers.made(9, &[&claimed()[..], b"/below"].concat(), false, &mut texts);
+        containers.made(10, &path(), false, &mut texts);
+        containers.made(11, b"/lxc.payload.shop", false, &mut texts);
+        assert_eq!(evidence(&mut containers, 7), Some(Evidence::Cgroup));
+        for cgroup in 8..12 {
+            assert_eq!(evidence(&mut containers, cgroup), Some(Evidence::Claimed), "{cgroup}");
+        }
+        containers.named(&metadata("web", None), &mut texts).expect("the one that root made");
+        let name = |containers: &mut Containers, cgroup| containers.of_cgroup(cgroup).and_then(|c| c.name.clone());
+        assert_eq!((name(&mut containers, 7), name(&mut containers, 8)), (Some("web".into()), None));
+        for (rule, host_and_claims, container) in [
+            (Rule::new(Some(false), &[], &[]), true, false),
+            (Rule::new(None, &[], &["web".into()]), true, false),
+            (Rule::new(None, &[], &[ID[..12].into()]), true, false),
+            (Rule::new(None, &["web".into()], &[]), false, true),
+            (Rule::new(None, &[ID.into()], &[]), false, true),
+            (Rule::new(Some(true), &[], &[]), true, true),
+        ] {
+            containers.set_rule(rule.clone());
+            assert_eq!(containers.keeps(7, false), container, "{rule:?}");
+            for cgroup in 8..11 {
+                assert_eq!(containers.keeps(cgroup, false), host_and_claims, "{cgroup} {rule:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_claim_is_confirmed_where_the_runtime_has_the_container() {
+        let (mut containers, mut texts) = (Containers::default(), Texts::default());
+        containers.made(8, &claimed(), false, &mut texts);
+        let own = format!("/shop.slice/docker-{ID}.scope");
+        containers.made(9, own.as_bytes(), true, &mut texts);
+        let places: Vec<Option<String>> = containers.take_new_ids().into_iter().map(|new| new.claimed_in).collect();
+        assert_eq!(places, [Some("/user.slice/user-2001.slice".into()), Some("/shop.slice".into())]);
+        containers.set_rule(Rule::new(None, &["web".into()], &[]));
+        assert!(containers.keeps(8, false) && containers.keeps(9, false), "nobody has answered yet");
+        let told = Metadata { cgroups: vec![format!("{own}/init.scope")], ..metadata("web", None) };
+        assert_eq!(containers.named(&told, &mut texts).map(|container| container.cgroup), Some(9));
+        assert_eq!(evidence(&mut containers, 9), Some(Evidence::Confirmed));
+        assert_eq!(evidence(&mut containers, 8), Some(Evidence::Claimed));
+        assert!(!containers.keeps(8, false) && containers.keeps(9, false));
+        containers.removed(9, 0);
+        containers.removed(8, 0);
+        containers.removed(99, GRACE_NS + 1);
+        assert!(containers.is_empty() && containers.by_id.is_empty() && containers.by_path.is_empty());
+        assert!(containers.claims.is_empty() && containers.members.is_empty());
+    }
+
+    #[test]
+    fn nobody_leaves_a_container_by_a_cgroup_that_claims_another() {
+        let (mut containers, mut texts) = (Containers::default(), Texts::default());
+        containers.made(7, &path(), true, &mut texts);
+        let inside = [&path()[..], b"/docker/", "fe".repeat(32).as_bytes()].concat();
+        containers.made(8, &inside, false, &mut texts);
+        assert_eq!(containers.of_cgroup(8).map(|container| container.id.as_str()), Some(ID));
+        containers.made(9, &inside, true, &mut texts);
+        assert_eq!(
+            containers.of_cgroup(9).map(|container| container.id.clone()),
+            Some("fe".repeat(32)),
+            "an engine inside"
+        );
     }
 }

@@ -81,7 +81,7 @@ mod tests {
     fn a_record_of_a_container_is_a_record_of_its_class() {
         let (mut containers, mut texts) = (Containers::default(), Texts::default());
         let path = format!("/docker/{}", "ab".repeat(32));
-        containers.made(7, path.as_bytes(), &mut texts);
+        containers.made(7, path.as_bytes(), true, &mut texts);
         let container = containers.iter().next().expect("one");
         for action in CLASS.actions {
             let bytes = container_record(action.id, container, None, 3, 5);

@@ -1,7 +1,8 @@
 //! Which cgroups are containers: the paths that runtimes give them.
 //!
 //! A container's id stands in one component of its path, alone or with the runtime's word before it. Several can stand in one
-//! path where containers run in containers: the innermost counts.
+//! path where containers run in containers. Anybody who may make cgroups can choose such a name, so each shape says as well
+//! whether it is in a place that belongs to its runtime: those are root's.
 
 /// What a component that ends in an id says of the runtime: the word before the id, and the runtime.
 const PREFIXES: &[(&str, &str)] = &[
@@ -11,6 +12,7 @@ const PREFIXES: &[(&str, &str)] = &[
     ("nerdctl", "containerd"),
     ("crio", "cri-o"),
     ("libpod", "podman"),
+    ("libpod-payload", "podman"),
     ("podman", "podman"),
     ("buildkit", "buildkit"),
 ];
@@ -30,6 +32,44 @@ const PARENTS: &[(&str, &str)] = &[
     ("moby", "docker"),
 ];
 
+/// Where runtimes that root runs have their containers: the components above, from the root of the hierarchy or from the
+/// container that is around it. `*` is any part of one component; the empty place is the root itself.
+const PLACES: &[(&str, &[&str])] = &[
+    ("docker", &["docker", "system.slice", "actions_job", "ecs/*", "ecstasks.slice/*", "moby"]),
+    ("containerd", &["default", "k8s.io", "system.slice", "system.slice/*.service"]),
+    ("cri-o", &["system.slice", "machine.slice", "crio"]),
+    (
+        "podman",
+        &[
+            "machine.slice",
+            "machine.slice/machine-*.slice",
+            "libpod_parent",
+            "libpod_parent/*",
+            "system.slice/*.service",
+        ],
+    ),
+    ("buildkit", &["buildkit", "docker/buildkit", "system.slice"]),
+    ("systemd-nspawn", &["machine.slice"]),
+    ("lxc", &["", "lxc"]),
+];
+
+/// Places of pods, whose runtimes are these.
+const POD_RUNTIMES: &[&str] = &["kubernetes", "containerd", "cri-o", "docker"];
+const POD_PLACES: &[&str] = &[
+    "kubepods",
+    "kubepods/*",
+    "kubepods/*/*",
+    "kubepods.slice",
+    "kubepods.slice/kubepods-*.slice",
+    "kubepods.slice/kubepods-*.slice/kubepods-*.slice",
+    "kubelet-kubepods.slice",
+    "kubelet-kubepods.slice/kubelet-kubepods-*.slice",
+    "kubelet-kubepods.slice/kubelet-kubepods-*.slice/kubelet-kubepods-*.slice",
+];
+
+/// Cgroups between a container and the containers that run in it.
+const BETWEEN: &[&str] = &["ns", "container", "payload", "ctr", "init.scope", "kubelet", "kubelet.slice"];
+
 /// Monitors of containers, which stand beside them.
 const NOT_CONTAINERS: &[&str] = &["crio-conmon", "libpod-conmon", "conmon"];
 
@@ -39,16 +79,66 @@ const VIRTUAL_MACHINE: &str = "qemu\\x2d";
 /// Hexadecimal digits of an id of the OCI runtimes.
 const ID_CHARS: usize = 64;
 
-/// Id and runtime of the container that a cgroup of this path belongs to; the innermost one.
-pub fn container_of(path: &str) -> Option<(String, &'static str)> {
-    let components = components(path);
-    let found = (0..components.len()).rev().find_map(|i| of_component(&components[..=i]));
-    found.map(|(id, runtime)| (unescape(id), runtime))
+/// A container that a path names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Shape<'a> {
+    /// Its id, or a machine's name.
+    pub id: String,
+    /// Who runs it.
+    pub runtime: &'static str,
+    /// Path of its own cgroup.
+    pub own: &'a str,
+    /// It is where this runtime has its containers when root runs it.
+    pub is_in_place: bool,
 }
 
-/// Whether the cgroup is the container's own, and not one below it.
-pub fn is_own(path: &str) -> bool {
-    of_component(&components(path)).is_some()
+/// Id and runtime of the innermost container that a cgroup of this path belongs to.
+pub fn container_of(path: &str) -> Option<(String, &'static str)> {
+    shapes(path).next().map(|shape| (shape.id, shape.runtime))
+}
+
+/// The containers that a cgroup of this path belongs to by its names, innermost first.
+pub fn shapes(path: &str) -> impl Iterator<Item = Shape<'_>> {
+    let components = components(path);
+    let mut outer = 0;
+    let mut found: Vec<Shape<'_>> = vec![];
+    for i in 0..components.len() {
+        let Some((id, runtime)) = of_component(&components[..=i]) else { continue };
+        let own = &path[..end_of(path, components[i])];
+        let is_in_place = is_in_place(runtime, &components[outer..i], outer > 0);
+        found.push(Shape { id: unescape(id), runtime, own, is_in_place });
+        outer = i + 1;
+    }
+    found.into_iter().rev()
+}
+
+/// Where a component of this path ends in it.
+fn end_of(path: &str, component: &str) -> usize {
+    component.as_ptr() as usize + component.len() - path.as_ptr() as usize
+}
+
+fn is_in_place(runtime: &str, above: &[&str], is_nested: bool) -> bool {
+    let skipped = if is_nested { above.iter().take_while(|name| BETWEEN.contains(name)).count() } else { 0 };
+    let kubelet =
+        usize::from(!is_nested && above.first().is_some_and(|name| ["kubelet", "kubelet.slice"].contains(name)));
+    let above = &above[skipped.max(kubelet)..];
+    let own = PLACES.iter().filter(|(name, _)| *name == runtime).flat_map(|(_, places)| *places);
+    let pods = POD_PLACES.iter().filter(|_| POD_RUNTIMES.contains(&runtime));
+    own.chain(pods).any(|place| is_place(place, above))
+}
+
+fn is_place(place: &str, above: &[&str]) -> bool {
+    let names: Vec<&str> = components(place);
+    names.len() == above.len() && names.iter().zip(above).all(|(pattern, name)| matches(pattern, name))
+}
+
+fn matches(pattern: &str, name: &str) -> bool {
+    match pattern.split_once('*') {
+        Some((before, behind)) => {
+            name.len() >= before.len() + behind.len() && name.starts_with(before) && name.ends_with(behind)
+        }
+        None => pattern == name,
+    }
 }
 
 fn components(path: &str) -> Vec<&str> {
@@ -99,7 +189,8 @@ fn oci<'a>(last: &'a str, above: &[&str]) -> Option<(&'a str, &'static str)> {
         return None;
     }
     let word = word.rsplit(':').next().unwrap_or(word);
-    if NOT_CONTAINERS.contains(&word) {
+    // A word that no runtime puts there makes it something else, the monitors among it.
+    if NOT_CONTAINERS.contains(&word) || !(word.is_empty() || PREFIXES.iter().any(|(prefix, _)| *prefix == word)) {
         return None;
     }
     Some((id, runtime(word, above)))
@@ -191,7 +282,16 @@ mod tests {
         ("/lxc/web", Some(("web", "lxc"))),
         ("/lxc.payload.web/system.slice/ssh.service", Some(("web", "lxc"))),
         ("/lxc.monitor.web", None),
+        // quadlets, whose service's cgroup is split
+        ("/system.slice/web.service/libpod-payload-ID", Some((ID, "podman"))),
+        ("/machine.slice/machine-libpod_pod_OTHER.slice/libpod-ID.scope", Some((ID, "podman"))),
+        // with a parent of one's own
+        ("/shop.slice/docker-ID.scope", Some((ID, "docker"))),
+        ("/shop/ID", Some((ID, "unknown"))),
         // none
+        ("/lookalike-ID", None),
+        ("/system.slice/lookalike-ID.scope", None),
+        ("/user.slice/user-2001.slice/lookalike-ID", None),
         ("/", None),
         ("", None),
         ("/user.slice/user-1000.slice/session-2.scope", None),
@@ -212,8 +312,53 @@ mod tests {
         }
     }
 
+    /// Right names in places where anybody could make them, or where no runtime does.
+    const OUT_OF_PLACE: &[&str] = &[
+        "/user.slice/user-1000.slice/user@1000.service/user.slice/docker-ID.scope",
+        "/user.slice/user-1000.slice/user@1000.service/user.slice/libpod-ID.scope",
+        "/user.slice/user-2001.slice/user@2001.service/app.slice/docker-ID.scope",
+        "/user.slice/user-2001.slice/user@2001.service/lxc.payload.shop",
+        "/user.slice/user-2001.slice/user@2001.service/machine.slice/machine-web.scope",
+        "/user.slice/user-2001.slice/user@2001.service/docker/ID",
+        "/delegated/docker-ID.scope",
+        "/delegated/lxc.payload.shop",
+        "/delegated/system.slice/docker-ID.scope",
+        "/delegated/kubepods/besteffort/pod0c4a1c2e/ID",
+        "/system.slice/web.service/docker-ID.scope",
+        "/system.slice/systemd-nspawn@web.service",
+        "/shop.slice/docker-ID.scope",
+        "/shop/ID",
+        "/kubepods/besteffort/pod0c4a1c2e/deeper/ID",
+        "/docker/ID/user.slice/docker-OTHER.scope",
+    ];
+
+    fn innermost(path: &str) -> Option<bool> {
+        let path = path.replace("ID", ID).replace("OTHER", OTHER);
+        shapes(&path).next().map(|shape| shape.is_in_place)
+    }
+
+    #[test]
+    fn a_runtime_of_root_has_places_of_its_own_and_other_places_are_nobodys() {
+        for path in OUT_OF_PLACE {
+            assert_eq!(innermost(path), Some(false), "{path}");
+        }
+        for (path, found) in SHAPES.iter().filter(|(path, _)| !OUT_OF_PLACE.contains(path)) {
+            assert_eq!(innermost(path), found.map(|_| true), "{path}");
+        }
+    }
+
+    #[test]
+    fn every_container_of_a_path_is_found_with_its_own_cgroup() {
+        let path = format!("/lxc.payload.web/system.slice/docker-{ID}.scope/init.scope");
+        let found: Vec<(String, &str, bool)> =
+            shapes(&path).map(|shape| (shape.id, shape.own, shape.is_in_place)).collect();
+        let docker = path.strip_suffix("/init.scope").expect("it ends so");
+        assert_eq!(found, [(ID.into(), docker, true), ("web".into(), "/lxc.payload.web", true)]);
+    }
+
     #[test]
     fn a_cgroup_below_a_container_is_not_its_own() {
+        let is_own = |path: &str| shapes(path).any(|shape| shape.own == path);
         let own = format!("/docker/{ID}");
         assert!(is_own(&own));
         assert!(!is_own(&format!("{own}/init.scope")));

@@ -49,28 +49,49 @@ impl Hierarchy {
             .unwrap_or(Hierarchy { kind: ContainerHierarchy::V2, root: mounts.cgroup2.clone() })
     }
 
-    /// Every cgroup that is there: its id and its path from the root, parents first.
-    pub fn cgroups(&self) -> impl Iterator<Item = (u64, PathBuf)> + use<> {
+    /// Every cgroup that is there, parents first, with its path from the root.
+    pub fn cgroups(&self) -> impl Iterator<Item = Listed> + use<> {
         let root = self.root.clone().unwrap_or_default();
-        cgroups_below(self.root.as_slice()).filter_map(move |(id, directory)| {
-            let below = directory.strip_prefix(&root).ok()?;
-            Some((id, Path::new("/").join(below)))
+        listed_below(self.root.as_slice()).filter_map(move |listed| {
+            let path = Path::new("/").join(listed.path.strip_prefix(&root).ok()?);
+            Some(Listed { path, ..listed })
         })
     }
 }
 
-/// These directories of a hierarchy and all below them, parents first, as many as are looked at. A cgroup's id is the inode
-/// number of its directory.
+/// A cgroup that is there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listed {
+    /// Its id, the inode number of its directory.
+    pub id: u64,
+    /// Its directory.
+    pub path: PathBuf,
+    /// Only root could make it: every directory above is root's, and no other may write there. Its own owner says nothing: who
+    /// is given a cgroup for the inside of it owns it.
+    pub is_of_root: bool,
+}
+
+/// These directories of a hierarchy and all below them, parents first, as many as are looked at: ids and directories.
 pub fn cgroups_below(directories: &[PathBuf]) -> impl Iterator<Item = (u64, PathBuf)> + use<> {
-    let mut waiting: VecDeque<PathBuf> = directories.iter().cloned().collect();
+    listed_below(directories).map(|listed| (listed.id, listed.path))
+}
+
+fn listed_below(directories: &[PathBuf]) -> impl Iterator<Item = Listed> + use<> {
+    let mut waiting: VecDeque<(PathBuf, bool)> = directories.iter().map(|path| (path.clone(), true)).collect();
     let next = move || {
-        let directory = waiting.pop_front()?;
-        let entries = fs::read_dir(&directory).into_iter().flatten().flatten();
-        waiting.extend(entries.filter(|e| e.file_type().is_ok_and(|t| t.is_dir())).map(|e| e.path()));
-        Some(directory)
+        let (path, is_of_root) = waiting.pop_front()?;
+        let metadata = fs::metadata(&path).ok();
+        let below = is_of_root && metadata.as_ref().is_some_and(|m| only_root_writes(m.uid(), m.mode()));
+        let entries = fs::read_dir(&path).into_iter().flatten().flatten();
+        waiting.extend(entries.filter(|e| e.file_type().is_ok_and(|t| t.is_dir())).map(|e| (e.path(), below)));
+        Some(metadata.map(|metadata| Listed { id: metadata.ino(), path, is_of_root }))
     };
-    let found = std::iter::from_fn(next).take(DIRECTORIES_MAX);
-    found.filter_map(|directory| Some((fs::metadata(&directory).ok()?.ino(), directory)))
+    std::iter::from_fn(next).take(DIRECTORIES_MAX).flatten()
+}
+
+/// Whether nobody but root may make something in a directory with this owner and mode.
+fn only_root_writes(uid: u32, mode: u32) -> bool {
+    uid == 0 && mode & 0o022 == 0
 }
 
 #[cfg(test)]
@@ -101,9 +122,16 @@ mod tests {
         let root = tempfile::tempdir().expect("a directory");
         fs::create_dir_all(root.path().join("docker/ab")).expect("a tree");
         let found = Hierarchy { kind: ContainerHierarchy::V2, root: Some(root.path().to_owned()) };
-        let paths: Vec<PathBuf> = found.cgroups().map(|(_, path)| path).collect();
+        let paths: Vec<PathBuf> = found.cgroups().map(|listed| listed.path).collect();
         assert_eq!(paths, ["/", "/docker", "/docker/ab"].map(PathBuf::from));
         let id = fs::metadata(root.path().join("docker")).expect("metadata").ino();
-        assert_eq!(found.cgroups().nth(1).map(|(id, _)| id), Some(id));
+        assert_eq!(found.cgroups().nth(1).map(|listed| listed.id), Some(id));
+    }
+
+    #[test]
+    fn a_directory_in_which_others_may_write_says_nothing_of_who_made_what_is_below() {
+        let of_root = |uid, mode| only_root_writes(uid, mode);
+        assert!(of_root(0, 0o40755) && of_root(0, 0o40700));
+        assert!(!of_root(2001, 0o40755) && !of_root(0, 0o40775) && !of_root(0, 0o40757));
     }
 }

@@ -59,6 +59,8 @@ pub struct Metadata {
     pub namespace: Option<String>,
     /// Kubernetes: the pod's unique id.
     pub pod_uid: Option<String>,
+    /// Cgroups of its first process, where the runtime tells it: what only claims to be the container is elsewhere.
+    pub cgroups: Vec<String>,
 }
 
 /// The end of one look-up.

@@ -23,7 +23,7 @@ impl Bucket {
     }
 
     /// Takes a token, and says how long it is until the token may be used.
-    fn reserve(&self, now: Instant) -> Duration {
+    pub(super) fn reserve(&self, now: Instant) -> Duration {
         let saved = self.period.saturating_mul(AT_ONCE_MAX as u32 - 1);
         let mut due = self.due.lock().unwrap_or_else(PoisonError::into_inner);
         let oldest = now.checked_sub(saved).unwrap_or(now);

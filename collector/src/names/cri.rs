@@ -2,11 +2,13 @@
 
 mod messages;
 
+use std::collections::HashMap;
 use std::io;
 use std::path::Path;
 
 use http::uri::PathAndQuery;
 use prost::Message;
+use serde::Deserialize;
 use tokio::sync::OnceCell;
 use tonic::client::Grpc;
 use tonic::transport::{Channel, Endpoint};
@@ -43,8 +45,8 @@ impl Cri {
         Ok(Cri { channel, runtime: OnceCell::new(), bytes_max: limits.answer_bytes_max })
     }
 
-    pub(super) async fn ask(&self, id: &str) -> Reply {
-        match self.found(id).await {
+    pub(super) async fn ask(&self, id: &str, with_place: bool) -> Reply {
+        match self.found(id, with_place).await {
             Ok(Some((runtime, raw))) => Reply::Found(Box::new(raw.bounded(id, runtime, self.bytes_max))),
             Ok(None) => Reply::Absent,
             Err(status) => reply(&status),
@@ -52,10 +54,10 @@ impl Cri {
     }
 
     /// A container; else a pod's sandbox, which is a container of the kernel's too.
-    async fn found(&self, id: &str) -> Result<Option<(Runtime, Raw)>, Status> {
+    async fn found(&self, id: &str, verbose: bool) -> Result<Option<(Runtime, Raw)>, Status> {
         let runtime = self.runtime.get_or_try_init(|| self.which()).await?.clone();
-        let raw = match self.container(id).await {
-            Err(status) if status.code() == Code::NotFound => self.sandbox(id).await?,
+        let raw = match self.container(id, verbose).await {
+            Err(status) if status.code() == Code::NotFound => self.sandbox(id, verbose).await?,
             answer => answer?,
         };
         Ok(raw.map(|raw| (runtime, raw)))
@@ -66,17 +68,19 @@ impl Cri {
         Ok(Runtime::Cri(shorten(&answer.runtime_name, RUNTIME_BYTES_MAX)))
     }
 
-    async fn container(&self, id: &str) -> Result<Option<Raw>, Status> {
-        let question = ContainerStatusRequest { container_id: id.to_owned(), verbose: false };
+    async fn container(&self, id: &str, verbose: bool) -> Result<Option<Raw>, Status> {
+        let question = ContainerStatusRequest { container_id: id.to_owned(), verbose };
         let answer: ContainerStatusResponse = self.call(CONTAINER_STATUS, question).await?;
         // A runtime may take the beginning of an id for an id.
-        Ok(answer.status.filter(|status| status.id == id).map(of_container))
+        let pid = pid_of(&answer.info);
+        Ok(answer.status.filter(|status| status.id == id).map(|status| Raw { pid, ..of_container(status) }))
     }
 
-    async fn sandbox(&self, id: &str) -> Result<Option<Raw>, Status> {
-        let question = PodSandboxStatusRequest { pod_sandbox_id: id.to_owned(), verbose: false };
+    async fn sandbox(&self, id: &str, verbose: bool) -> Result<Option<Raw>, Status> {
+        let question = PodSandboxStatusRequest { pod_sandbox_id: id.to_owned(), verbose };
         let answer: PodSandboxStatusResponse = self.call(POD_SANDBOX_STATUS, question).await?;
-        Ok(answer.status.filter(|status| status.id == id).map(of_sandbox))
+        let pid = pid_of(&answer.info);
+        Ok(answer.status.filter(|status| status.id == id).map(|status| Raw { pid, ..of_sandbox(status) }))
     }
 
     async fn call<Q, A>(&self, method: &'static str, question: Q) -> Result<A, Status>
@@ -92,6 +96,16 @@ impl Cri {
     }
 }
 
+/// Of a verbose answer: containerd and CRI-O tell the first process in a JSON object of their own.
+fn pid_of(info: &HashMap<String, String>) -> Option<u32> {
+    #[derive(Deserialize)]
+    struct Info {
+        pid: u32,
+    }
+    let info: Info = serde_json::from_str(info.get("info")?).ok()?;
+    Some(info.pid).filter(|pid| *pid != 0)
+}
+
 fn of_container(status: ContainerStatus) -> Raw {
     let image = status.image.unwrap_or_default();
     Raw {
@@ -100,6 +114,7 @@ fn of_container(status: ContainerStatus) -> Raw {
         image_digest: Some(status.image_ref),
         labels: status.labels,
         pod: None,
+        pid: None,
     }
 }
 

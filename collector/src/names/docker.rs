@@ -89,6 +89,7 @@ fn raw(answer: ContainerInspectResponse) -> Raw {
         image_digest: answer.image,
         labels: config.labels.unwrap_or_default(),
         pod: None,
+        pid: answer.state.and_then(|state| u32::try_from(state.pid?).ok()).filter(|pid| *pid != 0),
     }
 }
 

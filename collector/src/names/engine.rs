@@ -22,11 +22,11 @@ impl Engine {
         docker.chain(cri).collect()
     }
 
-    /// What it says of this container.
-    pub(super) async fn ask(&self, id: &str) -> Reply {
+    /// What it says of this container. `with_place`: where it has it must be known, which can cost more.
+    pub(super) async fn ask(&self, id: &str, with_place: bool) -> Reply {
         match self {
             Engine::Docker(docker) => docker.ask(id).await,
-            Engine::Cri(cri) => cri.ask(id).await,
+            Engine::Cri(cri) => cri.ask(id, with_place).await,
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The side of whoever wants names.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -13,13 +13,14 @@ use super::answer::Answer;
 use super::counts::{Counts, Tally};
 use super::limits::Limits;
 use super::lookup::Lookup;
+use super::queue::{Question, Rank};
 use super::sockets::Sockets;
 use super::worker::Worker;
 
 /// Look-ups in a thread of their own. Dropped, it ends them.
 pub struct Names {
     /// Taken when it ends.
-    questions: Option<mpsc::Sender<String>>,
+    questions: Option<mpsc::Sender<Question>>,
     waiting: Mutex<Waiting>,
     waiting_max: usize,
     tally: Arc<Tally>,
@@ -30,8 +31,55 @@ pub struct Names {
 
 /// What was asked for and not fetched yet. The thread that looks up never touches it.
 struct Waiting {
-    ids: HashSet<String>,
-    answers: mpsc::Receiver<Answer>,
+    ids: HashMap<String, Rank>,
+    /// How many of these are only claimed: in each place, and of each id its place.
+    claims: HashMap<String, usize>,
+    places: HashMap<String, String>,
+    answers: mpsc::Receiver<(Answer, Rank)>,
+}
+
+impl Waiting {
+    fn is_asked(&self, id: &str, rank: Rank) -> bool {
+        self.ids.get(id).is_some_and(|asked| *asked == Rank::Root || rank == Rank::Claim)
+    }
+
+    /// Whether one more may wait. Claims have a room of their own, and each place a part of it.
+    fn has_room(&self, question: &Question, max: usize) -> bool {
+        match &question.claimed_in {
+            None => self.ids.len() - self.places.len() < max,
+            Some(place) => {
+                let in_place = self.claims.get(place).copied().unwrap_or_default();
+                self.places.len() < max.saturating_mul(2) && in_place < (max / 2).max(1)
+            }
+        }
+    }
+
+    fn insert(&mut self, question: Question) {
+        self.remove(&question.id);
+        self.ids.insert(question.id.clone(), question.rank());
+        if let Some(place) = question.claimed_in {
+            *self.claims.entry(place.clone()).or_default() += 1;
+            self.places.insert(question.id, place);
+        }
+    }
+
+    fn remove(&mut self, id: &str) {
+        self.ids.remove(id);
+        let Some(place) = self.places.remove(id) else { return };
+        if let Some(count) = self.claims.get_mut(&place) {
+            *count -= 1;
+            if *count == 0 {
+                self.claims.remove(&place);
+            }
+        }
+    }
+
+    /// Whether this answer is waited for. The same id can be asked for twice where root makes what was claimed before: then
+    /// it is root's question that says that nobody knows it.
+    fn is_awaited(&self, answer: &Answer, rank: Rank) -> bool {
+        let asked = self.ids.get(answer.id());
+        asked.is_some_and(|asked| *asked == rank || matches!(answer, Answer::Found(_)))
+    }
 }
 
 impl Names {
@@ -42,8 +90,9 @@ impl Names {
     pub fn start(sockets: Sockets, limits: Limits) -> io::Result<Names> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let waiting_max = limits.waiting_max.max(1);
-        let (questions, asked) = mpsc::channel(waiting_max);
-        let (answered, answers) = mpsc::channel(waiting_max);
+        // Those of root, and twice as many claims; an id can be asked for as both.
+        let (questions, asked) = mpsc::channel(waiting_max.saturating_mul(3));
+        let (answered, answers) = mpsc::channel(waiting_max.saturating_mul(6));
         let (stop, stopped) = oneshot::channel();
         let tally = Arc::new(Tally::default());
         let lookup = {
@@ -56,7 +105,8 @@ impl Names {
             runtime.block_on(worker.until(stopped));
         };
         let thread = thread::Builder::new().name("names".into()).spawn(work)?;
-        let waiting = Mutex::new(Waiting { ids: HashSet::new(), answers });
+        let waiting =
+            Mutex::new(Waiting { ids: HashMap::new(), claims: HashMap::new(), places: HashMap::new(), answers });
         let (questions, stop, thread) = (Some(questions), Some(stop), Some(thread));
         Ok(Names { questions, waiting, waiting_max, tally, stop, thread })
     }
@@ -64,13 +114,23 @@ impl Names {
     /// Asks for the names of a container. An id whose answer is not fetched yet is not asked for again. False: too many
     /// are waiting, and this one is dropped.
     pub fn ask(&self, id: &str) -> bool {
+        self.take_on(Question { id: id.to_owned(), claimed_in: None })
+    }
+
+    /// The same for what only claims to be this container, in a place that others claim in too. It comes behind those that
+    /// root made, and in turn with other places.
+    pub fn ask_of_claim(&self, id: &str, place: &str) -> bool {
+        self.take_on(Question { id: id.to_owned(), claimed_in: Some(place.to_owned()) })
+    }
+
+    fn take_on(&self, question: Question) -> bool {
         let mut waiting = self.waiting();
-        if waiting.ids.contains(id) {
+        if waiting.is_asked(&question.id, question.rank()) {
             return true;
         }
-        let taken_on = waiting.ids.len() < self.waiting_max && self.send(id);
+        let taken_on = waiting.has_room(&question, self.waiting_max) && self.send(question.clone());
         if taken_on {
-            waiting.ids.insert(id.to_owned());
+            waiting.insert(question);
         } else {
             self.tally.dropped.add();
         }
@@ -81,9 +141,11 @@ impl Names {
     pub fn take(&self) -> Vec<Answer> {
         let mut waiting = self.waiting();
         let mut answers = Vec::new();
-        while let Ok(answer) = waiting.answers.try_recv() {
-            waiting.ids.remove(answer.id());
-            answers.push(answer);
+        while let Ok((answer, rank)) = waiting.answers.try_recv() {
+            if waiting.is_awaited(&answer, rank) {
+                waiting.remove(answer.id());
+                answers.push(answer);
+            }
         }
         answers
     }
@@ -98,12 +160,12 @@ impl Names {
         self.tally.counts()
     }
 
-    fn send(&self, id: &str) -> bool {
+    fn send(&self, question: Question) -> bool {
         // Before the thread can count what became of it.
         let sent = self.questions.as_ref().and_then(|questions| questions.try_reserve().ok());
         sent.is_some_and(|place| {
             self.tally.asked.add();
-            place.send(id.to_owned());
+            place.send(question);
             true
         })
     }

@@ -6,6 +6,13 @@ use std::time::Duration;
 pub(super) const AT_ONCE_MAX: usize = 4;
 /// Look-ups under way at a time; most of them wait for their next try.
 pub(super) const IN_FLIGHT_MAX: usize = 64;
+/// The same of those that are only claimed, and of those that are claimed in one place.
+pub(super) const CLAIMS_IN_FLIGHT_MAX: usize = 16;
+pub(super) const PLACE_IN_FLIGHT_MAX: usize = 4;
+/// Places of claims that are told from each other.
+pub(super) const PLACES_MAX: usize = 64;
+/// Claims have the tries of one in so many.
+pub(super) const CLAIMS_PART: u32 = 4;
 /// Bytes of one answer as it comes from the socket: what is longer is refused unread.
 pub(super) const ANSWER_RAW_BYTES_MAX: usize = 4 << 20;
 /// Bytes of a reason.
@@ -27,7 +34,8 @@ const TRIES_MAX: u32 = 6;
 pub struct Limits {
     /// Tries per second; every further try of a look-up is one more. At least 1.
     pub lookups_per_second_max: u32,
-    /// Ids asked for whose answers are not fetched yet.
+    /// Ids asked for whose answers are not fetched yet. Of those that are only claimed there may be twice as many, and half as
+    /// many in one place.
     pub waiting_max: usize,
     /// Bytes of text kept of one answer, labels included.
     pub answer_bytes_max: usize,

@@ -5,12 +5,13 @@ use std::time::Instant;
 
 use super::answer::{Answer, Metadata};
 use super::backoff;
-use super::bucket::Bucket;
 use super::budget::shorten;
 use super::engine::Engine;
 use super::limits::{ID_BYTES_MAX, Limits};
+use super::queue::Rank;
 use super::reply::Reply;
 use super::sockets::Sockets;
+use super::turns::Turns;
 
 /// How a look-up ended.
 #[derive(Debug, PartialEq, Eq)]
@@ -32,34 +33,34 @@ impl Outcome {
 /// Asks all runtimes.
 pub(super) struct Lookup {
     engines: Vec<Engine>,
-    bucket: Bucket,
+    turns: Turns,
     limits: Limits,
 }
 
 impl Lookup {
     /// To be called inside a runtime.
     pub(super) fn new(sockets: &Sockets, limits: Limits) -> io::Result<Lookup> {
-        let bucket = Bucket::new(limits.lookups_per_second_max, Instant::now());
-        Ok(Lookup { engines: Engine::all(sockets, &limits)?, bucket, limits })
+        let turns = Turns::new(limits.lookups_per_second_max, Instant::now());
+        Ok(Lookup { engines: Engine::all(sockets, &limits)?, turns, limits })
     }
 
     /// What becomes of this id.
-    pub(super) async fn run(&self, id: &str) -> Outcome {
+    pub(super) async fn run(&self, id: &str, rank: Rank) -> Outcome {
         if !is_id(id) {
             return Outcome::Unknown(format!("not an id of a container: {}", shorten(id, ID_BYTES_MAX)));
         }
         if self.engines.is_empty() {
             return Outcome::Unknown("there is no socket of a runtime to ask at".into());
         }
-        self.tries(id).await
+        self.tries(id, rank).await
     }
 
-    async fn tries(&self, id: &str) -> Outcome {
+    async fn tries(&self, id: &str, rank: Rank) -> Outcome {
         let mut round = Round { left: self.engines.iter().collect(), ..Round::default() };
         for attempt in 0..self.limits.tries_max.max(1) {
             tokio::time::sleep(backoff::before(attempt)).await;
-            self.bucket.wait().await;
-            if let Some(metadata) = self.round(id, &mut round).await {
+            self.turns.wait(rank).await;
+            if let Some(metadata) = self.round(id, rank, &mut round).await {
                 return Outcome::Found(metadata);
             }
             if round.left.is_empty() {
@@ -73,10 +74,10 @@ impl Lookup {
     }
 
     /// Asks those that are left; those in trouble, and those that do not know it, are left for the next round.
-    async fn round<'a>(&'a self, id: &str, round: &mut Round<'a>) -> Option<Box<Metadata>> {
+    async fn round<'a>(&'a self, id: &str, rank: Rank, round: &mut Round<'a>) -> Option<Box<Metadata>> {
         round.trouble = None;
         for engine in std::mem::take(&mut round.left) {
-            match self.in_time(engine.ask(id)).await {
+            match self.in_time(engine.ask(id, rank == Rank::Claim)).await {
                 Reply::Found(metadata) => return Some(metadata),
                 // It may come to know it: a cgroup is there before its runtime has written the container down.
                 Reply::Absent => round.left.push(engine),

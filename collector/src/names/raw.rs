@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use super::answer::{Metadata, Runtime};
 use super::budget::Budget;
+use super::place::cgroups_of;
 
 const POD: &str = "io.kubernetes.pod.name";
 const NAMESPACE: &str = "io.kubernetes.pod.namespace";
@@ -18,6 +19,8 @@ pub(super) struct Raw {
     pub labels: HashMap<String, String>,
     /// Where the answer itself names the pod; else its labels do.
     pub pod: Option<Pod>,
+    /// Its first process.
+    pub pid: Option<u32>,
 }
 
 /// A pod.
@@ -44,6 +47,7 @@ impl Raw {
             pod_uid: budget.text(pod.uid),
             labels: budget.labels(self.labels),
             labels_cut: budget.cut,
+            cgroups: self.pid.map(cgroups_of).unwrap_or_default(),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The thread that looks up: a few ids at a time.
+//! The thread that looks up: a few ids at a time, those of root first.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -8,28 +8,30 @@ use tokio::task::{Id, JoinError, JoinSet};
 
 use super::answer::Answer;
 use super::counts::Tally;
-use super::limits::IN_FLIGHT_MAX;
 use super::lookup::{Lookup, Outcome};
+use super::queue::{Question, Queue, Rank};
 
 /// What the thread has.
 pub(super) struct Worker {
     lookup: Arc<Lookup>,
-    asked: mpsc::Receiver<String>,
-    answers: mpsc::Sender<Answer>,
+    asked: mpsc::Receiver<Question>,
+    answers: mpsc::Sender<(Answer, Rank)>,
     tally: Arc<Tally>,
     running: JoinSet<Outcome>,
     /// Whom the running ones are for.
-    ids: HashMap<Id, String>,
+    questions: HashMap<Id, Question>,
+    queue: Queue,
 }
 
 impl Worker {
     pub(super) fn new(
         lookup: Lookup,
-        asked: mpsc::Receiver<String>,
-        answers: mpsc::Sender<Answer>,
+        asked: mpsc::Receiver<Question>,
+        answers: mpsc::Sender<(Answer, Rank)>,
         tally: Arc<Tally>,
     ) -> Worker {
-        Worker { lookup: Arc::new(lookup), asked, answers, tally, running: JoinSet::new(), ids: HashMap::new() }
+        let (running, questions, queue) = (JoinSet::new(), HashMap::new(), Queue::default());
+        Worker { lookup: Arc::new(lookup), asked, answers, tally, running, questions, queue }
     }
 
     /// Looks up until the other end is dropped; what is under way then is given up.
@@ -42,20 +44,24 @@ impl Worker {
 
     async fn run(&mut self) {
         loop {
+            while let Some(question) = self.queue.next() {
+                self.begin(question);
+            }
+            // What waits here is bounded by whoever asks.
             tokio::select! {
                 Some(ended) = self.running.join_next_with_id() => self.end(ended),
-                asked = self.asked.recv(), if self.running.len() < IN_FLIGHT_MAX => match asked {
-                    Some(id) => self.begin(id),
+                asked = self.asked.recv() => match asked {
+                    Some(question) => self.queue.push(question),
                     None => return,
                 },
             }
         }
     }
 
-    fn begin(&mut self, id: String) {
-        let (lookup, of) = (Arc::clone(&self.lookup), id.clone());
-        let task = self.running.spawn(async move { lookup.run(&of).await });
-        self.ids.insert(task.id(), id);
+    fn begin(&mut self, question: Question) {
+        let (lookup, id, rank) = (Arc::clone(&self.lookup), question.id.clone(), question.rank());
+        let task = self.running.spawn(async move { lookup.run(&id, rank).await });
+        self.questions.insert(task.id(), question);
     }
 
     fn end(&mut self, ended: Result<(Id, Outcome), JoinError>) {
@@ -63,7 +69,8 @@ impl Worker {
             Ok(ended) => ended,
             Err(panic) => (panic.id(), Outcome::Failed("the look-up ended by a panic".into())),
         };
-        let Some(id) = self.ids.remove(&task) else { return };
+        let Some(question) = self.questions.remove(&task) else { return };
+        self.queue.ended(&question);
         let count = match &outcome {
             Outcome::Found(_) => &self.tally.found,
             Outcome::Unknown(_) => &self.tally.unknown,
@@ -71,6 +78,7 @@ impl Worker {
         };
         count.add();
         // There is room: whoever asks counts what is not fetched.
-        let _ = self.answers.try_send(outcome.answer(id));
+        let rank = question.rank();
+        let _ = self.answers.try_send((outcome.answer(question.id), rank));
     }
 }

@@ -22,7 +22,9 @@ pub fn of(config: &Config) -> Context {
 
 /// Users, and the cgroups that are there now.
 pub fn list(pipeline: &mut Pipeline, hierarchy: &Hierarchy) {
-    hierarchy.cgroups().for_each(|(id, path)| pipeline.cgroup(id, path.as_os_str().as_bytes()));
+    for listed in hierarchy.cgroups() {
+        pipeline.cgroup(listed.id, listed.path.as_os_str().as_bytes(), listed.is_of_root);
+    }
     pipeline.know_users();
     pipeline.tend(Instant::now());
 }

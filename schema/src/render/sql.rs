@@ -111,33 +111,37 @@ FROM up u LEFT JOIN processes a ON a.process_key = u.ancestor_key AND a.host = u
 ";
 
 const CONTAINERS: &str = "
--- One row per container, with the names that its runtime gave at any time.
+-- One row per container, with the names that its runtime gave at any time. What only claims to be one has a row of its own.
 CREATE OR REPLACE VIEW containers AS
-SELECT host, boot_id, container_id, any_value(container_name) AS container_name,
+SELECT host, boot_id, container_id, coalesce(container_evidence, '') = 'claimed' AS is_claimed,
+       any_value(container_name) AS container_name,
        any_value(container_image) AS container_image, any_value(container_image_digest) AS container_image_digest,
        coalesce(any_value(runtime) FILTER (action = 'metadata'), any_value(runtime)) AS runtime,
        any_value(labels) AS labels, any_value(pod_name) AS pod_name, any_value(pod_namespace) AS pod_namespace,
        min(time) FILTER (action = 'start') AS started, max(time) FILTER (action = 'die') AS died
-FROM container WHERE container_id IS NOT NULL GROUP BY host, boot_id, container_id;
+FROM container WHERE container_id IS NOT NULL GROUP BY host, boot_id, container_id, is_claimed;
 
 -- What a container did: `... WHERE container_name = 'web' ORDER BY time`. Names complete rows that came before them.
 CREATE OR REPLACE VIEW container_activity AS
 WITH activity AS (
-  SELECT host, boot_id, container_id, time, 'process' AS class, action, pid, process_key, comm, exe, user_name, error,
+  SELECT host, boot_id, container_id, coalesce(container_evidence, '') = 'claimed' AS is_claimed,
+         time, 'process' AS class, action, pid, process_key, comm, exe, user_name, error,
          coalesce(array_to_string(args, ' '), path, cmdline) AS what
   FROM process WHERE action <> 'running'
   UNION ALL BY NAME
-  SELECT host, boot_id, container_id, time, 'file' AS class, action, pid, process_key, comm, exe, user_name, error,
+  SELECT host, boot_id, container_id, coalesce(container_evidence, '') = 'claimed' AS is_claimed,
+         time, 'file' AS class, action, pid, process_key, comm, exe, user_name, error,
          coalesce(path || ' -> ' || new_path, path, new_path) AS what
   FROM file
   UNION ALL BY NAME
-  SELECT host, boot_id, container_id, time, 'network' AS class, action, pid, process_key, comm, exe, user_name, error,
+  SELECT host, boot_id, container_id, coalesce(container_evidence, '') = 'claimed' AS is_claimed,
+         time, 'network' AS class, action, pid, process_key, comm, exe, user_name, error,
          coalesce(remote_ip || ':' || remote_port, unix_path, local_ip || ':' || local_port) AS what
   FROM network
 )
 SELECT a.time, c.container_name, c.container_image, a.class, a.action, a.comm, a.pid, a.what, a.error, a.user_name,
-       a.exe, a.process_key, a.container_id, a.host, a.boot_id
-FROM activity a JOIN containers c USING (host, boot_id, container_id);
+       a.exe, a.process_key, a.container_id, a.is_claimed, a.host, a.boot_id
+FROM activity a JOIN containers c USING (host, boot_id, container_id, is_claimed);
 ";
 
 const QUESTIONS: &str = "

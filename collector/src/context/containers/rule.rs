@@ -31,10 +31,26 @@ impl Rule {
         self.inside.is_none_or(|inside| inside == is_inside)
     }
 
+    /// Whether this container is one for the filter. What may be left out must be proven; where only containers are kept, who
+    /// claims to be one is kept too.
+    pub fn is_inside(&self, container: &Container) -> bool {
+        self.inside == Some(true) || container.evidence.is_proof()
+    }
+
+    /// Whether it keeps what happens in this container, as far as it is one.
+    pub fn keeps_inside(&self, container: &Container) -> bool {
+        self.keeps_where(self.is_inside(container))
+    }
+
     /// Whether it keeps this container, or the host. One whose name is still asked for is kept where a name may decide: a row
     /// too many is better than one too few.
     pub fn keeps(&self, container: Option<&Container>) -> bool {
         let Some(container) = container else { return self.only.is_empty() };
+        if !container.evidence.is_proof() {
+            // It counts as none, unless its runtime may still confirm that it is one of these.
+            let may_be = |word: &String| !is_id(word) || names(word, container);
+            return self.only.is_empty() || (!container.is_answered && self.only.iter().any(may_be));
+        }
         let is_named = |list: &[String]| list.iter().any(|word| names(word, container));
         if is_named(&self.except) {
             return false;

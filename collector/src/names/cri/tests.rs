@@ -71,7 +71,7 @@ fn an_answer_without_anything_has_no_names() {
 fn any_bytes_are_an_answer_or_an_error() {
     let metadata = Some(ContainerMetadata { name: "web".into() });
     let status = Some(ContainerStatus { id: "abc".into(), metadata, ..Default::default() });
-    let whole = ContainerStatusResponse { status }.encode_to_vec();
+    let whole = ContainerStatusResponse { status, ..Default::default() }.encode_to_vec();
     for at in 0..whole.len() {
         for byte in 0..=u8::MAX {
             let mut bytes = whole.clone();
@@ -89,4 +89,14 @@ fn only_what_may_pass_is_trouble() {
     assert_eq!(of(Code::Unimplemented), Reply::Absent);
     assert_eq!(of(Code::Unavailable), Reply::Trouble("Unavailable: why".into()));
     assert_eq!(of(Code::OutOfRange), Reply::Refused("OutOfRange: why".into()));
+}
+
+#[test]
+fn a_verbose_answer_has_the_first_process() {
+    let pid = |info: &str| pid_of(&[("info".to_owned(), info.to_owned())].into());
+    assert_eq!(pid(r#"{"sandboxID":"ab","pid":4711,"runtimeSpec":{"pid":1}}"#), Some(4711));
+    for info in ["", "{", r#"{"pid":0}"#, r#"{"pid":-1}"#, r#"{"pid":"4711"}"#, "{}"] {
+        assert_eq!(pid(info), None, "{info}");
+    }
+    assert_eq!(pid_of(&HashMap::new()), None);
 }

@@ -115,3 +115,54 @@ fn a_cri_socket_that_is_dead_is_a_failure_and_no_more() {
     assert!(!why.is_empty());
     assert_eq!(names.counts().failed, 1);
 }
+
+const PLACE: &str = "/user.slice/user-2001.slice";
+
+fn lookups(stand: &Stand) -> Vec<String> {
+    let asked = stand.asked();
+    asked.into_iter().filter(|path| path.contains("/containers/")).collect()
+}
+
+#[test]
+fn a_container_of_root_is_asked_for_before_what_many_claims_wait_for() {
+    let stand = Stand::open(one_container);
+    let names = Names::start(sockets(&[&stand]), Limits { lookups_per_second_max: 20, ..limits() }).unwrap();
+    assert!((0..120).all(|n| names.ask_of_claim(&format!("false-{n}"), PLACE)));
+    // They have begun.
+    let end = Instant::now() + Duration::from_secs(20);
+    while lookups(&stand).is_empty() && Instant::now() < end {
+        thread::sleep(Duration::from_millis(5));
+    }
+    let before = lookups(&stand).len();
+    assert!(names.ask(ID));
+    let found = std::iter::repeat_with(|| names.take()).flatten().find(|answer| answer.id() == ID);
+    assert!(matches!(found, Some(Answer::Found(_))));
+    let asked = lookups(&stand);
+    let place = asked.iter().position(|path| path.contains(ID)).expect("it was asked for");
+    assert!(place <= before + 8, "{} look-ups of claims came before it", place - before);
+}
+
+#[test]
+fn a_place_of_claims_has_a_part_of_the_room_and_root_has_its_own() {
+    let stand = Stand::open(|_| None);
+    let names = Names::start(sockets(&[&stand]), Limits { waiting_max: 8, ..limits() }).unwrap();
+    let taken_on = (0..100).filter(|n| names.ask_of_claim(&format!("claim-{n}"), PLACE)).count();
+    assert_eq!(taken_on, 4);
+    let elsewhere = (0..100).filter(|n| names.ask_of_claim(&format!("claim-{n}"), &format!("/{n}"))).count();
+    assert_eq!(elsewhere, 16, "four are asked for already");
+    assert_eq!((0..100).filter(|n| names.ask(&format!("root-{n}"))).count(), 8);
+}
+
+#[test]
+fn root_asks_again_for_what_was_only_claimed_before_and_has_one_answer() {
+    let stand = Stand::open(one_container);
+    let names = Names::start(sockets(&[&stand]), limits()).unwrap();
+    assert!(names.ask_of_claim(ID, PLACE) && names.ask(ID) && names.ask(ID));
+    answers(&names, 1);
+    let end = Instant::now() + Duration::from_secs(20);
+    while names.counts().found < 2 && Instant::now() < end {
+        thread::sleep(Duration::from_millis(5));
+    }
+    assert_eq!((names.counts().asked, names.counts().found), (2, 2));
+    assert!(names.take().is_empty() && !names.is_busy());
+}

@@ -11,7 +11,7 @@ fn limits() -> Limits {
 
 fn run(sockets: &Sockets, limits: Limits, id: &str) -> Outcome {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    runtime.block_on(async { Lookup::new(sockets, limits).unwrap().run(id).await })
+    runtime.block_on(async { Lookup::new(sockets, limits).unwrap().run(id, Rank::Root).await })
 }
 
 fn failed(outcome: Outcome) -> String {
@@ -138,7 +138,7 @@ fn an_image_is_asked_for_once() {
     runtime.block_on(async {
         let lookup = Lookup::new(&sockets(&[&stand]), limits()).unwrap();
         for _ in 0..3 {
-            assert_eq!(found(lookup.run(ID).await).image_digest.as_deref(), Some("shop/web@sha256:bb"));
+            assert_eq!(found(lookup.run(ID, Rank::Root).await).image_digest.as_deref(), Some("shop/web@sha256:bb"));
         }
     });
     let asked = stand.asked();
