@@ -148,12 +148,13 @@ async fn serve(listener: UnixListener, desk: Arc<Desk>) {
 impl Desk {
     async fn answer(&self, mut stream: UnixStream) -> io::Result<()> {
         let peer = stream.peer_cred()?.uid();
+        // Read in any case: who finds the connection closed behind an unread request does not see the answer.
+        let Some(request) = timeout(LINE_MAX, receive(&mut stream)).await?? else { return Ok(()) };
         if !self.allowed.knows(peer) {
             let refused = self.allowed.refuse(peer, ControlCommand::Status).unwrap_or_default();
             tracing::warn!(uid = peer, "a user who may not ask was refused at the control socket");
             return send(&mut stream, &Reply::Failed { error: refused }).await;
         }
-        let Some(request) = timeout(LINE_MAX, receive(&mut stream)).await?? else { return Ok(()) };
         let command: ControlCommand = match serde_json::from_slice(&request) {
             Ok(command) => command,
             Err(error) => {
