@@ -171,7 +171,7 @@ impl Waiting {
     /// The log has the cut.
     pub fn wake(&self) {
         // A worker with a full queue looks by itself.
-        let _ = self.queue.try_send(Item { missed: None, cut: None, bytes: 0 });
+        let _ = self.queue.try_send(Item::new(None, None, 0));
     }
 }
 
@@ -279,7 +279,7 @@ impl Lane {
         match (room, self.log) {
             (true, _) => {
                 let missed = self.missed.take();
-                self.push(Item { missed, cut: Some(Arc::clone(cut)), bytes }, &split);
+                self.push(Item::new(missed, Some(Arc::clone(cut)), bytes), &split);
             }
             // The worker finds it in the log.
             (false, Log::Complete) => {}
@@ -315,7 +315,7 @@ impl Lane {
     /// The last cut is kept for the stop, which waits for it.
     fn lose(&mut self, cut: &Arc<Cut>, split: &Split) {
         if cut.last {
-            self.tail = Some(Item { missed: None, cut: Some(Arc::clone(cut)), bytes: cut.bytes() });
+            self.tail = Some(Item::new(None, Some(Arc::clone(cut)), cut.bytes()));
         } else {
             self.miss(cut.number, split);
         }
@@ -381,7 +381,7 @@ impl Lane {
         let missed = self.missed.take();
         let last = match self.tail.take() {
             Some(tail) => Some(Item { missed, ..tail }),
-            None => missed.map(|missed| Item { missed: Some(missed), cut: None, bytes: 0 }),
+            None => missed.map(|missed| Item::new(Some(missed), None, 0)),
         };
         let sent = last.is_none_or(|item| {
             let room = self.has_room(item.bytes, Some(deadline));

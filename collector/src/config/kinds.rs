@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use weir_sinks::Secret;
+use weir_sinks::text::is_unsafe;
 
 use super::raw::Raw;
 use super::units;
@@ -253,5 +254,15 @@ impl<T, K: Kind<T>> Kind<Vec<T>> for List<K> {
 
 /// The text as a TOML string.
 pub(super) fn quote(text: &str) -> String {
-    toml::Value::from(text).to_string()
+    // On one line, whatever is in it, and so that no terminal minds; the library would break it into lines.
+    let mut out = String::from('"');
+    for c in text.chars() {
+        match c {
+            '"' | '\\' => out.extend(['\\', c]),
+            c if c.is_control() || is_unsafe(c) => out.push_str(&format!("\\U{:08X}", c as u32)),
+            c => out.push(c),
+        }
+    }
+    out.push('"');
+    out
 }

@@ -118,7 +118,7 @@ impl Feed {
 
     fn logged(&mut self) -> io::Result<Option<Item>> {
         let Some(log) = &mut self.log else { return Ok(None) };
-        Ok(log.read(self.next)?.map(|cut| Item { missed: None, cut: Some(cut), bytes: 0 }))
+        Ok(log.read(self.next)?.map(|cut| Item::new(None, Some(cut), 0)))
     }
 
     fn receive(&self, until: Option<Instant>) -> Result<Item, RecvTimeoutError> {
@@ -138,7 +138,7 @@ impl Feed {
 
     /// The worker is done with a cut.
     pub fn done(&mut self, item: Item) {
-        if self.keeps && item.bytes > 0 {
+        if self.keeps && (item.bytes > 0 || item.missed.is_some()) {
             self.kept_bytes += item.bytes;
             self.kept.push_back(item);
         } else {
@@ -148,7 +148,7 @@ impl Feed {
 
     /// The worker took nothing of the cut, only the account of what was missed before it: the cut comes next again.
     pub fn put_back(&mut self, mut item: Item) {
-        item.missed = None;
+        item.missed_taken = true;
         if let Some(number) = item.number() {
             self.next = number;
         }
@@ -159,9 +159,11 @@ impl Feed {
     pub fn rewind(&mut self, to: u64) {
         self.next = to;
         self.kept_bytes = 0;
+        // The worker's account is what it was, too.
+        self.again.iter_mut().for_each(|item| item.missed_taken = false);
         while let Some(item) = self.kept.pop_back() {
-            if item.number().is_some_and(|number| number >= to) {
-                self.again.push_front(item);
+            if item.number().is_none_or(|number| number >= to) {
+                self.again.push_front(Item { missed_taken: false, ..item });
             } else {
                 self.let_go(item.bytes);
             }
@@ -171,6 +173,7 @@ impl Feed {
     /// Everything handed out is durable.
     pub fn flushed(&mut self, progress: &Progress) -> io::Result<()> {
         self.kept.clear();
+        self.again.iter_mut().filter(|item| item.missed_taken).for_each(|item| item.missed = None);
         let bytes = std::mem::take(&mut self.kept_bytes);
         self.let_go(bytes);
         self.log.as_mut().map_or(Ok(()), |log| log.passed(progress))

@@ -95,7 +95,7 @@ fn item(ledger: &Shared, seq: i64, last: bool) -> Item {
         Frontier::at(cut.identity.clone(), 0, 99 + seq, vec![position])
     });
     lock(ledger).offered(&cut, &split, before.as_ref(), false);
-    Item { missed: None, cut: Some(Arc::new(cut)), bytes: 0 }
+    Item::new(None, Some(Arc::new(cut)), 0)
 }
 
 fn worker() -> (Scripted, Shared, Worker) {
@@ -202,7 +202,7 @@ fn numbers_that_damage_of_the_log_took_are_lost_from_where_the_lane_stood() {
     let now = Instant::now();
     let first = item(&ledger, 0, false);
     let cut = first.cut.clone().expect("a cut");
-    worker.handle(&Item { missed: None, cut: Some(Arc::clone(&cut)), bytes: 0 }, now);
+    worker.handle(&Item::new(None, Some(Arc::clone(&cut)), 0), now);
     let before = Frontier::behind(&cut, None);
     let damaged = Cut {
         number: 1,
@@ -217,7 +217,7 @@ fn numbers_that_damage_of_the_log_took_are_lost_from_where_the_lane_stood() {
         resume: String::new(),
     };
     lock(&ledger).offered(&damaged, &Split::of(&damaged, ClassSet::all(), Some(&before)), Some(&before), false);
-    worker.handle(&Item { missed: None, cut: Some(Arc::new(damaged)), bytes: 0 }, now);
+    worker.handle(&Item::new(None, Some(Arc::new(damaged)), 0), now);
     worker.handle(&item(&ledger, 7, false), now);
     worker.finish(now);
     let written = sink.0.lock().unwrap().written;

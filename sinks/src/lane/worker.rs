@@ -39,8 +39,10 @@ pub(super) struct Missed {
 /// One entry of the queue.
 #[derive(Debug)]
 pub(super) struct Item {
-    /// What was refused before it.
+    /// What was refused before it. It stays until a flush, because a failure takes the worker back to where it stood.
     pub missed: Option<Box<Missed>>,
+    /// The worker has it in its account.
+    pub missed_taken: bool,
     /// None at a stop without a last cut, and as a nudge.
     pub cut: Option<Arc<Cut>>,
     /// Arrow memory of the cut, as the queue counts it.
@@ -48,13 +50,23 @@ pub(super) struct Item {
 }
 
 impl Item {
+    /// An entry that nobody has seen.
+    pub fn new(missed: Option<Box<Missed>>, cut: Option<Arc<Cut>>, bytes: usize) -> Item {
+        Item { missed, missed_taken: false, cut, bytes }
+    }
+
+    /// What was refused before it and is in no account yet.
+    pub fn new_missed(&self) -> Option<&Missed> {
+        self.missed.as_deref().filter(|_| !self.missed_taken)
+    }
+
     pub fn number(&self) -> Option<u64> {
         self.cut.as_ref().map(|cut| cut.number)
     }
 
     /// Number of the first cut that it accounts for.
     pub fn begins(&self) -> Option<u64> {
-        self.missed.as_ref().map(|missed| missed.first).or(self.number())
+        self.new_missed().map(|missed| missed.first).or(self.number())
     }
 }
 
@@ -200,7 +212,7 @@ impl Worker {
 
     /// Takes the next entry of the queue.
     pub fn handle(&mut self, item: &Item, now: Instant) -> After {
-        if let Some(missed) = &item.missed {
+        if let Some(missed) = item.new_missed() {
             self.stand.owed.lane_full.merge(&missed.selected);
             self.stand.withheld.merge(&missed.withheld);
             self.stand.frontier = Some(missed.frontier.clone());
