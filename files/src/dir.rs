@@ -18,7 +18,7 @@ use crate::trust::{Owner, Trust};
 use crate::walk::{Place, make_below, sync, walk};
 
 /// What to do about a file that is not what weir left there.
-const NOT_OURS: &str = "weir did not make it: remove it, or name another directory";
+const NOT_OURS: &str = "weir did not make it: remove it, or choose another directory";
 
 /// A directory that weir was given, or one below it.
 #[derive(Debug, Clone)]

@@ -37,7 +37,7 @@ impl Place {
         let stat = fstat(&fd)?;
         if FileType::from_raw_mode(stat.st_mode) != FileType::Directory {
             let what = format!("is {} in the way of a directory", kind(&stat));
-            return Err(Refusal::of(&path, &stat, what, "move it away, or name another directory"));
+            return Err(Refusal::of(&path, &stat, what, "move it away, or choose another directory"));
         }
         if trust.everybody {
             return Ok(Place { fd, stat, path });
@@ -53,7 +53,7 @@ impl Place {
                 &path,
                 &stat,
                 what,
-                "take that right away by `chmod go-w`, or name another directory",
+                "take that right away by `chmod go-w`, or choose another directory",
             ));
         }
         Ok(Place { fd, stat, path })

@@ -80,7 +80,7 @@ fn the_status_says_what_runs_how_far_behind_it_is_and_what_it_may_do() {
         serde_json::from_slice(&controlled.ask(&["status", "--json"]).expect_code(0).stdout).expect("JSON");
     assert_eq!(status["pid"], controlled.pid());
     assert_eq!(status["version"], env!("CARGO_PKG_VERSION"));
-    assert_eq!(status["classes"], serde_json::json!(["file"]));
+    assert_eq!(status["classes"], serde_json::json!(["file", "loss"]));
     assert!(status["since"].as_str().is_some_and(|since| since.ends_with('Z')), "{}", status["since"]);
     for key in ["resident_bytes", "resident_bytes_max", "rings_bytes", "queues_bytes_max"] {
         assert!(status["memory"][key].as_u64().is_some_and(|bytes| bytes > 0), "{key}: {}", status["memory"]);

@@ -47,9 +47,8 @@ impl Rule {
     pub fn keeps(&self, container: Option<&Container>) -> bool {
         let Some(container) = container else { return self.only.is_empty() };
         if !container.evidence.is_proof() {
-            // It counts as none, unless its runtime may still confirm that it is one of these.
-            let may_be = |word: &String| !is_id(word) || names(word, container);
-            return self.only.is_empty() || (!container.is_answered && self.only.iter().any(may_be));
+            // It counts as none, unless its runtime may still say that it has one of these names.
+            return self.only.is_empty() || (!container.is_answered && self.only.iter().any(|word| !is_id(word)));
         }
         let is_named = |list: &[String]| list.iter().any(|word| names(word, container));
         if is_named(&self.except) {
