@@ -70,6 +70,17 @@ fn floor(text: &str, max: usize) -> usize {
     (0..=max).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0)
 }
 
+/// The first `max` bytes, without a character at their end that the cut leaves incomplete.
+pub fn cut_at(bytes: &[u8], max: usize) -> &[u8] {
+    let Some(kept) = bytes.get(..max).filter(|kept| kept.len() < bytes.len()) else { return bytes };
+    let is_begun = |at: &usize| {
+        let begun = |error: std::str::Utf8Error| (error.valid_up_to(), error.error_len()) == (0, None);
+        std::str::from_utf8(&kept[*at..]).is_err_and(begun)
+    };
+    let last = kept.len().saturating_sub(CHARACTER_BYTES_MAX - 1)..kept.len();
+    last.into_iter().find(is_begun).map_or(kept, |at| &kept[..at])
+}
+
 /// Bytes that no character begins with.
 fn begins_nothing(byte: u8) -> bool {
     matches!(byte, 0x80..=0xc1 | 0xf5..)
@@ -221,6 +232,25 @@ mod tests {
         let mut text = String::from("before");
         let pushed = push_at_most(bytes, max, &mut text);
         (text.strip_prefix("before").expect("nothing before is touched").to_owned(), pushed)
+    }
+
+    #[test]
+    fn a_cut_leaves_no_part_of_a_character() {
+        for (bytes, max, kept) in [
+            ("a漢字".as_bytes(), 7, "a漢字".as_bytes()),
+            ("a漢字".as_bytes(), 6, "a漢".as_bytes()),
+            ("a漢字".as_bytes(), 5, "a漢".as_bytes()),
+            ("a漢字".as_bytes(), 4, "a漢".as_bytes()),
+            ("a漢字".as_bytes(), 2, b"a"),
+            ("a😀".as_bytes(), 4, b"a"),
+            (b"ab", 1, b"a"),
+            (b"ab", 0, b""),
+            // What no character begins with is not the part of one.
+            (b"a\xbc\xbcb", 3, b"a\xbc\xbc"),
+            (b"a\xff\xe6\xbc\xa2", 4, b"a\xff"),
+        ] {
+            assert_eq!(cut_at(bytes, max), kept, "{bytes:?} {max}");
+        }
     }
 
     /// Runs and mixtures of what is escaped, doubled and kept.

@@ -9,5 +9,5 @@ mod child;
 mod client;
 mod wire;
 
-pub use child::Args;
+pub use child::{Args, make_directories};
 pub use client::{Given, Helper};

@@ -1,6 +1,6 @@
 //! Absolute paths from what a record has: a walk of the kernel, or a program's text and the directory it was relative to.
 
-use crate::escape::{push_at_most, push_bytes};
+use crate::escape::{cut_at, push_at_most, push_bytes};
 use crate::texts::{Making, TextId, Texts};
 
 /// Appends a walk (names leaf first, each ended by NUL) as an absolute path. One NUL more ends a name that stands in no
@@ -95,7 +95,7 @@ pub fn link_target(texts: &mut Texts, link: TextId, target: &[u8]) -> TextId {
 
 /// Arguments separated by NUL as one line, cut at `max` bytes of text.
 pub fn command_line(texts: &mut Texts, args: &[u8], max: usize) -> TextId {
-    let args = &args[..args.len().min(max)];
+    let args = cut_at(args, max);
     let args = args.strip_suffix(b"\0").unwrap_or(args);
     texts.intern(Making::CommandLine, [args, &[]], |[args, _], out| {
         let spaced: Vec<u8> = args.iter().map(|b| if *b == 0 { b' ' } else { *b }).collect();

@@ -42,12 +42,10 @@ fn open_as(pid: Pid, file: &Path) -> bool {
 /// What a collector with these settings prints from its start until it has printed `path`.
 fn rows_until(config: &Path, path: &Path) -> Vec<Row> {
     let mut running = start(config);
-    let is_it = |row: &Row| row.text("path") == path.to_string_lossy();
-    assert!(running.wait_until(|| fs::read(path).is_ok()), "{}", running.stderr_so_far());
+    let is_there = running.wait_until_printed(&path.to_string_lossy());
+    assert!(is_there, "{} is not printed: {}", path.display(), running.stderr_so_far());
     running.signal(Signal::INT);
-    let rows = rows(&running.wait().expect_code(0).stdout);
-    assert!(rows.iter().any(is_it), "{} is not among {} rows", path.display(), rows.len());
-    rows
+    rows(&running.wait().expect_code(0).stdout)
 }
 
 fn start(config: &Path) -> Running {

@@ -361,11 +361,17 @@ fn a_wrong_configuration_leaves_everything_as_it_was() {
     if !is_root(what) {
         return;
     }
+    for top in ["", "reload = false\n"] {
+        expect_as_it_was(top);
+    }
+}
+
+fn expect_as_it_was(top: &str) {
     let sinks = [parquet("out", "")];
-    let mut changing = Changing::start("", PATHS_KEPT, &sinks);
+    let mut changing = Changing::start(top, PATHS_KEPT, &sinks);
     let load = Load::start(changing.dir());
     let wrong = |filter: &str, sinks: &[String], says: &str| {
-        changing.write("", filter, sinks);
+        changing.write(top, filter, sinks);
         let ended = changing.reload().expect_code(1);
         assert!(ended.stderr.contains("was not put in force"), "{}", ended.stderr);
         assert!(ended.stderr.contains(says), "{}", ended.stderr);
@@ -374,9 +380,13 @@ fn a_wrong_configuration_leaves_everything_as_it_was() {
     wrong("only_user = [\"no-such-user\"]\n", &sinks, "no user `no-such-user`");
     let in_proc = "[[sink]]\ntype = \"parquet\"\nname = \"bad\"\ndir = \"/proc/no/where\"\n".to_owned();
     wrong(PATHS_KEPT, &[sinks[0].clone(), in_proc.clone()], "/proc/no/where");
+    wrong(PATHS_KEPT, &[in_proc.replace("\"bad\"", "\"out\"")], "/proc/no/where");
     // A sink that changes has ended before its new settings are tried: it goes on with the old ones.
-    wrong(PATHS_KEPT, &[in_proc.replace("\"bad\"", "\"out\"")], "sink out goes on as before");
-    changing.write("ring_bytes = \"1MiB\"\n", PATHS_KEPT, &sinks);
+    let taken = changing.dir().join("taken");
+    fs::create_dir(&taken).expect("a directory");
+    std::os::unix::fs::symlink("/etc/passwd", taken.join(".unfinished")).expect("a link");
+    wrong(PATHS_KEPT, &[parquet("out", "").replace("DIR/out", "DIR/taken")], "sink out goes on as before");
+    changing.write(&format!("{top}ring_bytes = \"1MiB\"\n"), PATHS_KEPT, &sinks);
     changing.reload_well("only a restart puts these in force: ring_bytes");
     changing.running().signal(Signal::HUP);
     changing.wait_until_said("read again: only a restart", 2);

@@ -1,7 +1,7 @@
 //! The layers in order: defaults, file, environment, flags. Every value remembers which one it comes from.
 
-use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::{fs, io};
 
 use toml::de::{DeTable, DeValue};
 
@@ -11,7 +11,8 @@ use super::problem::{ConfigError, Found, Problem};
 use super::raw::Raw;
 use super::sinks::{SinkTables, make_all};
 use super::table::SINK_SECTION;
-use super::{Config, KEYS, validate};
+use super::{CONFIG_BYTES_MAX, Config, KEYS, validate};
+use crate::host::Caller;
 
 /// Names the file, like `--config`.
 const FILE_VARIABLE: &str = "WEIR_CONFIG";
@@ -161,7 +162,7 @@ impl Layers {
     fn read_file(&mut self, path: Option<PathBuf>) {
         let Some(path) = path else { return };
         let place = path.display().to_string();
-        let text = match fs::read_to_string(&path) {
+        let text = match read_text(&path) {
             Ok(text) => text,
             Err(error) => {
                 return self.problems.push(|| Problem::new(place, format!("cannot be read: {error}")));
@@ -262,4 +263,15 @@ fn is_mistaken(name: &str) -> bool {
         && name != FILE_VARIABLE
         && !FOREIGN_VARIABLES.contains(&name)
         && !FOREIGN_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
+}
+
+/// A thread that gave its rights up (see [`crate::privilege`]) may read the caller's file only as the caller.
+fn read_text(path: &Path) -> io::Result<String> {
+    match fs::read_to_string(path) {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            let (dir, name) = weir_files::Dir::of_given_file(path, Caller::owner())?;
+            String::from_utf8(dir.read(name, CONFIG_BYTES_MAX)?).map_err(io::Error::other)
+        }
+        read => read,
+    }
 }

@@ -59,11 +59,7 @@ impl Args {
             let file = open_file(&path).with_context(|| format!("open {}", path.display()))?;
             send(socket, &Message::File { path }, Some(file.as_fd()))?;
         }
-        directories(&config).iter().try_for_each(|path| {
-            weir_files::Dir::create_given(path, Caller::owner())
-                .map(drop)
-                .with_context(|| format!("open {}", path.display()))
-        })
+        make_directories(&config)
     }
 }
 
@@ -114,6 +110,18 @@ fn secrets(config: &Config) -> BTreeSet<PathBuf> {
         }
     }
     paths
+}
+
+/// Makes what is missing of the directories that sinks write to.
+///
+/// # Errors
+/// When one cannot be made, or is not to be trusted.
+pub fn make_directories(config: &Config) -> Result<()> {
+    directories(config).iter().try_for_each(|path| {
+        weir_files::Dir::create_given(path, Caller::owner())
+            .map(drop)
+            .with_context(|| format!("open {}", path.display()))
+    })
 }
 
 /// Directories that any sink writes to.

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::body::Body;
@@ -13,7 +13,7 @@ use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::task::AbortHandle;
+use tokio::task::{AbortHandle, yield_now};
 use tokio::time::{sleep, timeout};
 
 /// Connections at a time. One more, and the oldest that has not asked yet goes; if all have, the oldest of them.
@@ -26,12 +26,15 @@ const HEAD_MAX: Duration = Duration::from_secs(2);
 const CONNECTION_MAX: Duration = Duration::from_secs(5);
 /// Bytes of a request's head.
 const HEAD_BYTES_MAX: usize = 8 << 10;
+/// What every connection has for its request before it can have to go: more come in the meantime, and wait in the backlog.
+const GRACE: Duration = Duration::from_millis(5);
 /// Pause when the system gives no further descriptor.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// One that is open.
 struct Open {
     task: AbortHandle,
+    since: Instant,
     /// Its request has come.
     has_asked: Arc<AtomicBool>,
 }
@@ -42,11 +45,10 @@ pub async fn serve(listener: TcpListener, router: Router) {
     loop {
         match listener.accept().await {
             Ok((stream, _)) => {
-                open.retain(|connection| !connection.task.is_finished());
-                make_room(&mut open);
+                make_room(&mut open).await;
                 let has_asked = Arc::new(AtomicBool::new(false));
                 let task = tokio::spawn(answer(stream, router.clone(), Arc::clone(&has_asked))).abort_handle();
-                open.push_back(Open { task, has_asked });
+                open.push_back(Open { task, since: Instant::now(), has_asked });
             }
             Err(error) => {
                 tracing::debug!("accept a connection: {error}");
@@ -58,15 +60,28 @@ pub async fn serve(listener: TcpListener, router: Router) {
     }
 }
 
-fn make_room(open: &mut VecDeque<Open>) {
+async fn make_room(open: &mut VecDeque<Open>) {
+    // Whose request is there shall be known to have asked before anybody goes.
+    yield_now().await;
+    open.retain(|connection| !connection.task.is_finished());
     while open.len() >= CONNECTIONS_MAX {
-        make_room_by_one(open);
+        let age = idle(open).and_then(|at| open.get(at)).map_or(GRACE, |connection| connection.since.elapsed());
+        if age < GRACE {
+            sleep(GRACE - age).await;
+            open.retain(|connection| !connection.task.is_finished());
+        } else {
+            make_room_by_one(open);
+        }
     }
 }
 
+/// The oldest that has not asked.
+fn idle(open: &VecDeque<Open>) -> Option<usize> {
+    open.iter().position(|connection| !connection.has_asked.load(Ordering::Relaxed))
+}
+
 fn make_room_by_one(open: &mut VecDeque<Open>) {
-    let idle = open.iter().position(|connection| !connection.has_asked.load(Ordering::Relaxed));
-    if let Some(connection) = open.remove(idle.unwrap_or(0)) {
+    if let Some(connection) = open.remove(idle(open).unwrap_or(0)) {
         connection.task.abort();
     }
 }

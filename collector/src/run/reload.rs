@@ -18,7 +18,7 @@ use super::sinks::{self, Made};
 use super::stop::Stop;
 use crate::config::{Config, KEYS, SinkConfig, effective_json};
 use crate::control::ReloadRequest;
-use crate::helper::{Given, Helper};
+use crate::helper::{Given, Helper, make_directories};
 use crate::host::Host;
 use crate::operate::{Board, Service};
 use crate::outlet::{Edit, Edited};
@@ -136,6 +136,9 @@ impl Work {
     fn reload(&mut self) -> Result<Vec<String>> {
         self.given = self.on.helper.as_mut().map(Helper::read).transpose()?.unwrap_or_default();
         let new = (self.on.reread)(self.given.text.take())?;
+        if self.on.helper.is_none() {
+            make_directories(&new)?;
+        }
         let mut done = vec![];
         let stays = needs_restart(&self.on.config, &new);
         if !stays.is_empty() {

@@ -125,7 +125,8 @@ impl Speaker {
         if left_out > 0 {
             tracing::warn!(sink, "{left_out} messages of the sink's process were left out: there were too many");
         }
-        let text = short(text);
+        // The process names the sink as well.
+        let text = short(&text.replace(&format!(" sink={sink:?}"), ""));
         match level {
             Level::Error => tracing::error!(sink, "{text}"),
             Level::Warn => tracing::warn!(sink, "{text}"),

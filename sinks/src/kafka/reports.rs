@@ -174,6 +174,9 @@ impl ClientContext for Reports {
     fn error(&self, error: KafkaError, reason: &str) {
         self.hear();
         let code = error.rdkafka_error_code().unwrap_or(Code::Fail);
+        if code == Code::PartitionEOF {
+            return; // told to who reads where the sink stands, and no trouble
+        }
         let trouble = Trouble::with(code, reason);
         self.warn(&format!("{code:?}"), &trouble.sentence("trouble with the brokers"));
         let mut told = self.told();

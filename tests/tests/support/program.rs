@@ -133,10 +133,7 @@ impl Running {
 
     /// What it has said on standard error so far. It goes on writing at the file's end, so the place is not moved.
     pub fn stderr_so_far(&self) -> String {
-        let size = self.stderr.metadata().expect("the size of standard error").len();
-        let mut bytes = vec![0; size as usize];
-        let count = self.stderr.read_at(&mut bytes, 0).expect("read what the program said");
-        String::from_utf8_lossy(&bytes[..count]).into_owned()
+        so_far(&self.stderr)
     }
 
     /// Whether it has ended already.
@@ -164,14 +161,14 @@ impl Running {
 
     /// Waits until the program has said something on standard error, or has ended; returns whether it has said it.
     pub fn wait_until_said(&mut self, text: &str) -> bool {
-        let deadline = Instant::now() + RUN_MAX;
-        while !self.stderr_so_far().contains(text) {
-            if self.has_ended() || Instant::now() > deadline {
-                return self.stderr_so_far().contains(text);
-            }
-            thread::sleep(LOOK_EVERY);
-        }
-        true
+        let stderr = self.stderr.try_clone().expect("the same file again");
+        self.wait_until(|| so_far(&stderr).contains(text))
+    }
+
+    /// The same for standard output.
+    pub fn wait_until_printed(&mut self, text: &str) -> bool {
+        let stdout = self.stdout.try_clone().expect("the same file again");
+        self.wait_until(|| so_far(&stdout).contains(text))
     }
 
     /// Waits until something is there, or the program has ended; returns whether it is there.
@@ -185,6 +182,13 @@ impl Running {
         }
         true
     }
+}
+
+fn so_far(file: &File) -> String {
+    let size = file.metadata().expect("the size of what was said").len();
+    let mut bytes = vec![0; size as usize];
+    let count = file.read_at(&mut bytes, 0).expect("read what the program said");
+    String::from_utf8_lossy(&bytes[..count]).into_owned()
 }
 
 /// Every file below a directory whose name ends so.
