@@ -99,7 +99,7 @@ struct Fed(Pipeline);
 
 impl Fed {
     fn new(processes_max: usize) -> Result<Fed> {
-        let limits = Limits { processes_max, grace_ns: 1_000_000_000, ancestors_max: 16 };
+        let limits = Limits { processes_max, grace_ns: 1_000_000_000, ancestors_max: 16, bytes_max: 64 << 20 };
         let selected = Selected { actions: [0, u64::MAX, 0, 0, 0, 0, 0, 0], ..Selected::default() };
         let mut pipeline = Pipeline::new(identity(), selected, Context::new(limits, false));
         let batches = assemble::Limits { rows_max: 8192, bytes_max: 8 << 20 };

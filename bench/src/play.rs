@@ -56,7 +56,8 @@ pub fn to_sink(sink: Box<dyn Sink>) -> Result<Outlet> {
 
 /// Nothing known yet, within the limits that are the default.
 pub fn context(is_plain: bool) -> Context {
-    let limits = context::Limits { processes_max: 65_536, grace_ns: 10_000_000_000, ancestors_max: 16 };
+    let limits =
+        context::Limits { processes_max: 65_536, grace_ns: 10_000_000_000, ancestors_max: 16, bytes_max: 64 << 20 };
     Context::new(limits, is_plain)
 }
 

@@ -139,6 +139,9 @@ settings! {
         context: bool as Switch = true;
         /// Processes that are remembered, ended ones included; beyond it those that were not seen for long are forgotten.
         processes_max: usize as Count = 65_536;
+        /// Bytes of everything that is remembered of processes and containers; beyond it those whose names, paths and arguments
+        /// are longer than the average lose them.
+        context_bytes_max: u64 as Size = 64 << 20;
         /// How long an ended process is remembered, for events that come late.
         process_grace: Duration as Span = Duration::from_secs(10);
         /// Names in column `ancestors`; 0 leaves it empty.

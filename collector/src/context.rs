@@ -18,7 +18,7 @@ use crate::paths;
 use crate::texts::{TextId, Texts};
 
 pub use containers::{CGROUPS_MAX, Container, Containers, Evidence, Nameless, Rule, Verdict, is_id as is_container_id};
-pub use processes::{Counts as ProcessCounts, Limits, Processes};
+pub use processes::{Counts as ProcessCounts, Limits, PROCESS_BYTES, Processes};
 pub use record::container_record;
 pub use shape::container_of;
 pub use users::Users;
@@ -101,7 +101,16 @@ pub struct Counts {
     pub cgroups_refused: u64,
     /// User ids that the database does not have.
     pub users_unknown: u64,
+    /// Bytes of all that is remembered, texts included.
+    pub bytes: u64,
 }
+
+/// Places of the table of processes, and containers, whose texts are carried over in one step at least.
+const RENEWED_PER_STEP: usize = 512;
+/// Bytes that such a step copies before it ends.
+const RENEWED_BYTES_PER_STEP: usize = 256 << 10;
+/// Used room for new texts, in thousandths, by which everything has been carried over.
+const RENEWED_BY_PER_MILLE: usize = 500;
 
 /// Everything that is known.
 pub struct Context {
@@ -111,6 +120,7 @@ pub struct Context {
     pub containers: Containers,
     /// Users.
     pub users: Users,
+    limits: Limits,
     kept: [(Asked, Known); KEPT],
     no_task: Known,
     /// Answers so far.
@@ -124,8 +134,9 @@ impl Context {
     pub fn new(limits: Limits, is_plain: bool) -> Context {
         Context {
             processes: Processes::new(limits),
-            containers: Containers::default(),
+            containers: Containers::new(limits.container_bytes()),
             users: Users::default(),
+            limits,
             kept: Default::default(),
             no_task: Known::default(),
             answers: 0,
@@ -138,8 +149,13 @@ impl Context {
         self.is_plain
     }
 
+    /// No texts yet, with room for as many as this context may have.
+    pub fn texts(&self) -> Texts {
+        Texts::new(self.limits.new_text_bytes())
+    }
+
     /// Counters so far.
-    pub fn counts(&self) -> Counts {
+    pub fn counts(&self, texts: &Texts) -> Counts {
         let (cgroups_unknown, cgroups_refused) = self.containers.unknown();
         Counts {
             processes: self.processes.counts(),
@@ -147,6 +163,7 @@ impl Context {
             cgroups_unknown,
             cgroups_refused,
             users_unknown: self.users.unknown(),
+            bytes: (texts.bytes() + self.processes.bytes() + self.containers.bytes()) as u64,
         }
     }
 
@@ -154,7 +171,7 @@ impl Context {
     #[inline]
     pub fn look_up(&mut self, record: &Record<'_>, texts: &mut Texts) -> &Known {
         if !record.in_task() {
-            return self.outside_tasks(record.container_cgroup());
+            return self.outside_tasks(record.container_cgroup(), texts);
         }
         let asked = Asked {
             process_key: record.process_key(),
@@ -178,10 +195,10 @@ impl Context {
     }
 
     /// Of a row that no task wrote: nothing, unless it is about a container.
-    fn outside_tasks(&mut self, container_cgroup: u64) -> &Known {
+    fn outside_tasks(&mut self, container_cgroup: u64, texts: &mut Texts) -> &Known {
         self.no_task = Known { number: self.next_number(), ..Known::default() };
         if container_cgroup != 0
-            && let Some(container) = self.containers.of_cgroup(container_cgroup)
+            && let Some(container) = self.containers.with_texts(container_cgroup, texts)
         {
             self.no_task.texts[OF_CONTAINER..USER_NAME].copy_from_slice(&container.texts());
         }
@@ -197,7 +214,7 @@ impl Context {
         if self.is_plain {
             return known;
         }
-        let container = self.containers.of_cgroup(asked.container_cgroup);
+        let container = self.containers.with_texts(asked.container_cgroup, texts);
         if let Some(container) = container {
             known.texts[OF_CONTAINER..USER_NAME].copy_from_slice(&container.texts());
         }
@@ -291,10 +308,44 @@ impl Context {
         self.kept.iter_mut().for_each(|kept| kept.0 = Asked::default());
     }
 
-    /// Every text that is held, to be renumbered.
-    pub fn texts_mut(&mut self) -> impl Iterator<Item = &mut TextId> {
+    /// Begins the next generation of texts; the one before must have been carried over, and no open row may hold a text.
+    pub fn begin_turn(&mut self, texts: &mut Texts) {
         self.forget_kept();
-        self.processes.texts_mut().chain(self.containers.texts_mut()).chain(self.users.texts_mut())
+        texts.begin_turn();
+        self.processes.begin_renewal();
+        self.containers.begin_renewal();
+        self.users.forget_texts();
+    }
+
+    /// Carries over some of the texts that are needed: so many that all have been before there is no room for new ones.
+    #[inline]
+    pub fn go_on_turning(&mut self, texts: &mut Texts) {
+        if texts.is_turning() {
+            self.turn_step(texts);
+        }
+    }
+
+    #[inline(never)]
+    fn turn_step(&mut self, texts: &mut Texts) {
+        let due = self.processes.places() * texts.used_per_mille() / RENEWED_BY_PER_MILLE;
+        let behind = due.saturating_sub(self.processes.renewed());
+        let (count, bytes) = match behind {
+            0..=RENEWED_PER_STEP => (RENEWED_PER_STEP, RENEWED_BYTES_PER_STEP),
+            behind => (behind, usize::MAX),
+        };
+        let is_done = self.processes.go_on_renewing(count, bytes, texts);
+        if is_done && self.containers.go_on_renewing(count, texts) {
+            texts.end_turn();
+        }
+    }
+
+    /// Carries over everything that is left.
+    pub fn end_turn(&mut self, texts: &mut Texts) {
+        if texts.is_turning() {
+            self.processes.go_on_renewing(usize::MAX, usize::MAX, texts);
+            self.containers.go_on_renewing(usize::MAX, texts);
+            texts.end_turn();
+        }
     }
 }
 
@@ -356,5 +407,52 @@ mod tests {
         assert_eq!(named(b"pts12", &mut texts), "pts/12");
         assert_eq!(named(b"tty1", &mut texts), "tty1");
         assert_eq!(named(b"", &mut texts), "");
+    }
+
+    #[test]
+    fn texts_are_carried_over_a_few_processes_at_a_time() {
+        const PROCESSES: i64 = 3_000;
+        let limits = Limits { processes_max: 65_536, grace_ns: 0, ancestors_max: 16, bytes_max: 64 << 20 };
+        let mut context = Context::new(limits, false);
+        let mut texts = context.texts();
+        let name = |key: i64| format!("/bin/{key}");
+        for key in 1..=PROCESSES {
+            let exe = texts.plain(name(key).as_bytes());
+            context.processes.exec(key, 0, &[b'x'; 16], &mut texts, |process| process.exe = exe);
+        }
+        context.begin_turn(&mut texts);
+        let mut steps = 0;
+        while texts.is_turning() {
+            let before = context.processes.renewed();
+            context.go_on_turning(&mut texts);
+            steps += 1;
+            assert!(context.processes.renewed() - before <= RENEWED_PER_STEP);
+        }
+        assert_eq!(steps, PROCESSES as usize / RENEWED_PER_STEP + 1);
+        for key in 1..=PROCESSES {
+            let asked = Asked { process_key: key, ..Asked::default() };
+            let mut known = Known::default();
+            context.processes.fill(&asked, false, &mut known, true, &mut texts);
+            assert!(texts.is_current(known.texts[1]));
+            assert_eq!(texts.get(known.texts[1]), name(key));
+        }
+    }
+
+    #[test]
+    fn texts_are_all_carried_over_before_there_is_no_room() {
+        let limits = Limits { processes_max: 65_536, grace_ns: 0, ancestors_max: 16, bytes_max: 64 << 20 };
+        let mut context = Context::new(limits, false);
+        let mut texts = context.texts();
+        for key in 1..=20_000 {
+            let exe = texts.plain(key.to_string().as_bytes());
+            context.processes.exec(key, 0, &[b'x'; 16], &mut texts, |process| process.exe = exe);
+        }
+        context.begin_turn(&mut texts);
+        while texts.used_per_mille() < RENEWED_BY_PER_MILLE {
+            let new = texts.len();
+            texts.plain(&[&new.to_le_bytes(), &[b'x'; 200_000][..]].concat());
+        }
+        context.go_on_turning(&mut texts);
+        assert!(!texts.is_turning() && !texts.is_full());
     }
 }

@@ -180,7 +180,7 @@ impl Pipeline {
         Pipeline {
             identity,
             selected,
-            texts: Texts::default(),
+            texts: context.texts(),
             context,
             names: None,
             groups: vec![],
@@ -234,7 +234,7 @@ impl Pipeline {
 
     /// What is known of processes, users and containers.
     pub fn context(&self) -> context::Counts {
-        self.context.counts()
+        self.context.counts(&self.texts)
     }
 
     /// Look-ups of names so far.
@@ -325,6 +325,11 @@ impl Pipeline {
             let Ok(record) = Record::parse(bytes) else { continue };
             let cmdline = paths::command_line(&mut self.texts, cmdline, CMDLINE_BYTES_MAX);
             self.context.started(&record, cmdline, &mut self.texts);
+            // There are no rows yet that could hold texts.
+            if self.texts.is_full() && self.groups.iter().all(|group| group.assembly.is_empty()) {
+                self.context.end_turn(&mut self.texts);
+                self.context.begin_turn(&mut self.texts);
+            }
         }
         self.context.processes.settle();
         self.context.forget_kept();
@@ -513,9 +518,9 @@ impl Pipeline {
         self.groups.iter_mut().for_each(|g| g.assembly.append_loss(row.clone()));
     }
 
-    /// Whether a cut must close before the next record.
+    /// Whether a cut must close before the next record: for its size, or because there is no room for new texts.
     pub fn is_full(&self) -> bool {
-        self.groups.iter().any(|g| g.assembly.is_full())
+        self.texts.is_full() || self.groups.iter().any(|g| g.assembly.is_full())
     }
 
     /// Whether there is room for what another round may bring. Otherwise it stays in the rings.
@@ -539,6 +544,7 @@ impl Pipeline {
                 self.close(i, marks(), false);
             }
         }
+        self.context.go_on_turning(&mut self.texts);
         if self.texts.is_full() {
             self.renew_texts(&marks);
         }
@@ -579,14 +585,15 @@ impl Pipeline {
         }
     }
 
-    /// Forgets all texts that no known process uses. Open rows hold numbers of texts, so their cuts close first.
+    /// Begins to forget all texts that no known process uses. Open rows hold numbers of texts, so their cuts close first.
     fn renew_texts(&mut self, marks: &impl Fn() -> Marks) {
         for i in 0..self.groups.len() {
             if !self.groups[i].assembly.is_empty() {
                 self.close(i, marks(), false);
             }
         }
-        self.texts.compact(self.context.texts_mut());
+        self.context.end_turn(&mut self.texts);
+        self.context.begin_turn(&mut self.texts);
     }
 
     /// Changes the lanes of a pace, between two cuts: those that stay or go have every row before, a new one has none of them.

@@ -169,7 +169,7 @@ fn record(cpu: usize, seq: u64, ktime_ns: i64) -> Vec<u8> {
 impl Stream {
     fn new(lanes: Vec<Lane>) -> Stream {
         let identity = Identity { host: "h".into(), boot_id: "b".into(), epoch: 1 };
-        let limits = context::Limits { processes_max: 64, grace_ns: 0, ancestors_max: 0 };
+        let limits = context::Limits { processes_max: 64, grace_ns: 0, ancestors_max: 0, bytes_max: 64 << 20 };
         let selected = Selected { actions: [u64::MAX; 8], ..Selected::default() };
         let mut pipeline = Pipeline::new(identity, selected, Context::new(limits, true));
         let batches = assemble::Limits { rows_max: 1 << 20, bytes_max: 1 << 30 };

@@ -98,6 +98,7 @@ struct TextKeys {
 impl TextKeys {
     #[inline]
     fn key(&mut self, id: TextId, texts: &Texts, values: &mut Values) -> i32 {
+        debug_assert!(texts.is_current(id), "numbers are positions of one generation");
         let known = &mut self.key_of[id.index()];
         if *known == 0 {
             *known = values.push(texts.get(id)) + 1;

@@ -136,6 +136,9 @@ fn the_short_help_stays_short_enough_to_read() {
               --processes-max <N>
                   Processes that are remembered, ended ones included; beyond it those that were not seen for
                   long are forgotten
+              --context-bytes-max <SIZE>
+                  Bytes of everything that is remembered of processes and containers; beyond it those whose
+                  names, paths and arguments are longer than the average lose them
               --process-grace <TIME>
                   How long an ended process is remembered, for events that come late
               --ancestors-max <N>

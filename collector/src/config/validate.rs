@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use crate::context::is_container_id;
+use crate::context::{PROCESS_BYTES, is_container_id};
 
 use super::{Config, FILTER_VALUES_MAX, KEYS, RING_BYTES_MAX, RING_BYTES_MIN, filter, format_size};
 
@@ -35,6 +35,7 @@ static RANGES: &[Range] = &[
     range("ancestors_max", |c| c.ancestors_max as u64, 0, 64),
     range("container_lookups_per_second_max", |c| u64::from(c.container_lookups_per_second_max), 1, 10_000),
     range("processes_max", |c| c.processes_max as u64, 64, 1 << 22),
+    range("context_bytes_max", |c| c.context_bytes_max, 16 << 20, 4 << 30),
     range("followed_max", |c| u64::from(c.followed_max), 64, 1 << 22),
     range("lane_cuts_max", |c| c.lane_cuts_max as u64, 1, 65_536),
     range("lane_bytes_max", |c| c.lane_bytes_max, 64 << 10, 64 << 30),
@@ -96,6 +97,13 @@ pub(super) fn problems(config: &Config) -> Vec<(&'static str, String)> {
     if !config.ring_bytes.is_power_of_two() {
         let below = format_size(1 << config.ring_bytes.max(1).ilog2());
         found.push(("ring_bytes", format!("is {}: it must be a power of two, such as {below}", config.ring_bytes)));
+    }
+    let table = (config.processes_max * PROCESS_BYTES) as u64;
+    if table > config.context_bytes_max / 2 {
+        let needed = format_size((2 * table).next_power_of_two());
+        let what =
+            format!("is too little for {} processes: give {needed}, or fewer `processes_max`", config.processes_max);
+        found.push(("context_bytes_max", what));
     }
     if config.batch_bytes_max > config.lane_bytes_max {
         found.push(("lane_bytes_max", "is less than `batch_bytes_max`: a sink could never take a batch".into()));

@@ -92,7 +92,6 @@ pub struct Verdict {
 }
 
 /// All that are known.
-#[derive(Default)]
 pub struct Containers {
     /// The container of each known cgroup; `None`: the host's.
     cgroups: HashMap<u64, Option<u32>, FixedState>,
@@ -113,9 +112,53 @@ pub struct Containers {
     verdicts: Vec<Verdict>,
     /// Those that nobody has asked a runtime for.
     new_ids: Vec<Nameless>,
+    /// Containers whose texts are of the generation before.
+    to_renew: Vec<u32>,
+    /// Bytes of what containers are called; beyond the limit none is added.
+    bytes: usize,
+    bytes_max: usize,
+}
+
+/// Bytes of a container beside its id, four times, and its path, twice.
+const CONTAINER_BYTES: usize = 512;
+/// Unless the context says otherwise.
+const CONTAINER_BYTES_MAX: usize = 4 << 20;
+
+impl Default for Containers {
+    fn default() -> Containers {
+        Containers::new(CONTAINER_BYTES_MAX)
+    }
+}
+
+impl Container {
+    fn bytes_of(id: &str, path: &str) -> usize {
+        CONTAINER_BYTES + 4 * id.len() + 2 * path.len()
+    }
 }
 
 impl Containers {
+    /// None yet; what they are called has at most so many bytes.
+    pub fn new(bytes_max: usize) -> Containers {
+        Containers {
+            cgroups: HashMap::default(),
+            list: HashMap::default(),
+            members: HashMap::default(),
+            by_id: HashMap::default(),
+            by_path: HashMap::default(),
+            claims: HashMap::default(),
+            next: 0,
+            removed: VecDeque::new(),
+            unknown: 0,
+            refused: 0,
+            rule: Rule::default(),
+            verdicts: Vec::new(),
+            new_ids: Vec::new(),
+            to_renew: Vec::new(),
+            bytes: 0,
+            bytes_max,
+        }
+    }
+
     /// The container of a cgroup, if it is one's.
     pub fn of_cgroup(&mut self, cgroup: u64) -> Option<&Container> {
         match self.cgroups.get(&cgroup) {
@@ -137,8 +180,15 @@ impl Containers {
             };
             self.forget(gone);
         }
-        let container =
-            self.believed(&path, by_root).map(|(shape, is_proof)| self.add(&shape, is_proof, cgroup, texts));
+        let found = self.believed(&path, by_root);
+        if let Some((shape, is_proof)) = &found
+            && self.known(shape, *is_proof).is_none()
+            && self.bytes + Container::bytes_of(&shape.id, shape.own) > self.bytes_max
+        {
+            self.refused += 1;
+            return;
+        }
+        let container = found.map(|(shape, is_proof)| self.add(&shape, is_proof, cgroup, texts));
         if let Some(number) = container {
             self.members.entry(number).or_default().insert(cgroup);
         }
@@ -165,11 +215,13 @@ impl Containers {
         claimed
     }
 
+    fn known(&self, shape: &Shape<'_>, is_proof: bool) -> Option<u32> {
+        let by_id = if is_proof { self.by_id.get(&shape.id) } else { None };
+        by_id.or_else(|| self.by_path.get(shape.own).filter(|number| self.has_evidence(**number, is_proof))).copied()
+    }
+
     fn add(&mut self, shape: &Shape<'_>, is_proof: bool, cgroup: u64, texts: &mut Texts) -> u32 {
-        let known = if is_proof { self.by_id.get(&shape.id) } else { None };
-        let known =
-            known.or_else(|| self.by_path.get(shape.own).filter(|number| self.has_evidence(**number, is_proof)));
-        if let Some(known) = known.copied() {
+        if let Some(known) = self.known(shape, is_proof) {
             return known;
         }
         let number = self.next;
@@ -188,6 +240,7 @@ impl Containers {
             is_answered: is_machine,
             texts: [text, name, TextId::NONE, runtime, evident],
         };
+        self.bytes += Container::bytes_of(&shape.id, shape.own);
         self.list.insert(number, container);
         self.by_path.insert(shape.own.to_owned(), number);
         if is_proof {
@@ -238,6 +291,7 @@ impl Containers {
                 }
             }
             self.no_claim(&gone.id, number);
+            self.bytes -= Container::bytes_of(&gone.id, &gone.cgroup_path);
         }
     }
 
@@ -371,9 +425,36 @@ impl Containers {
         (self.unknown, self.refused)
     }
 
-    /// Every text that is held, to be renumbered.
-    pub fn texts_mut(&mut self) -> impl Iterator<Item = &mut TextId> {
-        self.list.values_mut().flat_map(|container| &mut container.texts)
+    /// The container of a cgroup, with texts that a row can have.
+    pub fn with_texts(&mut self, cgroup: u64, texts: &mut Texts) -> Option<&Container> {
+        if texts.is_turning()
+            && let Some(Some(number)) = self.cgroups.get(&cgroup)
+            && let Some(container) = self.list.get_mut(number)
+        {
+            container.texts = container.texts.map(|text| texts.renewed(text));
+        }
+        self.of_cgroup(cgroup)
+    }
+
+    /// A generation of texts begins.
+    pub fn begin_renewal(&mut self) {
+        self.to_renew = self.list.keys().copied().collect();
+    }
+
+    /// Carries over the texts of the next `count` containers. Returns whether all are there.
+    pub fn go_on_renewing(&mut self, count: usize, texts: &mut Texts) -> bool {
+        for _ in 0..count {
+            let Some(number) = self.to_renew.pop() else { return true };
+            if let Some(container) = self.list.get_mut(&number) {
+                container.texts = container.texts.map(|text| texts.renewed(text));
+            }
+        }
+        self.to_renew.is_empty()
+    }
+
+    /// Bytes of what containers are called.
+    pub fn bytes(&self) -> usize {
+        self.bytes
     }
 }
 

@@ -2,7 +2,9 @@
 //!
 //! A child takes over what its creator is at the fork. The table is bounded: when it is full, those that ended longest ago
 //! go first, then those that nothing was seen of for long; an evicted process is counted, and its later rows have null
-//! context until its next exec.
+//! context until its next exec. Its texts are bounded in bytes: see `renewal`.
+
+mod renewal;
 
 use std::collections::VecDeque;
 use std::hash::BuildHasher;
@@ -13,6 +15,7 @@ use weir_schema::wire::NO_LOGIN_UID;
 
 use super::{Asked, Known};
 use crate::texts::{TextId, Texts};
+use renewal::Renewal;
 
 /// Bounds of the table.
 #[derive(Debug, Clone, Copy)]
@@ -23,6 +26,30 @@ pub struct Limits {
     pub grace_ns: i64,
     /// Names in `ancestors`.
     pub ancestors_max: usize,
+    /// Bytes of everything that is remembered.
+    pub bytes_max: usize,
+}
+
+/// Bytes of a process in the table: itself, its place, its end.
+pub const PROCESS_BYTES: usize = 128;
+
+impl Limits {
+    /// Bytes of new texts in one generation.
+    pub fn new_text_bytes(&self) -> usize {
+        self.bytes_max / 8
+    }
+
+    /// Bytes of texts that are carried over from one generation to the next: while that lasts, all of them are held twice,
+    /// beside the new ones of both.
+    pub fn kept_text_bytes(&self) -> usize {
+        let texts = self.bytes_max.saturating_sub(self.processes_max * PROCESS_BYTES + self.container_bytes());
+        (texts / 2).saturating_sub(self.new_text_bytes())
+    }
+
+    /// Bytes of what containers are called.
+    pub fn container_bytes(&self) -> usize {
+        self.bytes_max / 16
+    }
 }
 
 /// What is shown of the table.
@@ -34,6 +61,8 @@ pub struct Counts {
     pub evicted: u64,
     /// Look-ups of processes that are not known.
     pub unknown: u64,
+    /// Processes that lost long texts because all of them together were too long.
+    pub shortened: u64,
 }
 
 /// How a process looks from its children: the texts of `parent_comm`, `parent_exe`, `parent_cmdline`, `ancestors`.
@@ -105,6 +134,8 @@ pub struct Processes {
     generation: u32,
     counts: Counts,
     hasher: FixedState,
+    /// While the texts of the generation before are carried over.
+    renewal: Option<Renewal>,
 }
 
 /// Between the names of an `ancestors` text, and at the end of one that the limit has cut.
@@ -126,6 +157,7 @@ impl Processes {
             generation: 1,
             counts: Counts::default(),
             hasher: FixedState::default(),
+            renewal: None,
         }
     }
 
@@ -150,6 +182,7 @@ impl Processes {
             known.texts[0] = comm_text(&asked.comm, texts);
             return false;
         };
+        self.renew(at, texts);
         let mut others = false;
         if self.slots[at].name_bytes == asked.comm {
             known.texts[0] = self.slots[at].name;
@@ -186,6 +219,7 @@ impl Processes {
     }
 
     fn shown(&mut self, at: usize, steps: usize, texts: &mut Texts) -> Family {
+        self.renew(at, texts);
         if self.slots[at].lineage_of != self.generation {
             self.renew_family(at, steps, texts);
             let Process { name, family, .. } = self.slots[at];
@@ -330,6 +364,9 @@ impl Processes {
     ) -> bool {
         let known = self.find(child_key);
         let creator = self.find(parent_key);
+        if let Some(creator) = creator {
+            self.renew(creator, texts);
+        }
         let family = match creator {
             Some(creator) if with_family => self.shown(creator, RENEWED_MAX, texts),
             _ => NO_FAMILY,
@@ -390,12 +427,9 @@ impl Processes {
         Counts { known: self.places.len() as u64, ..self.counts }
     }
 
-    /// Every text that the table holds, to be renumbered.
-    pub fn texts_mut(&mut self) -> impl Iterator<Item = &mut TextId> {
-        self.slots.iter_mut().flat_map(|p| {
-            let own = [&mut p.exe, &mut p.cmdline, &mut p.cwd, &mut p.tty, &mut p.name, &mut p.lineage];
-            own.into_iter().chain(&mut p.family)
-        })
+    /// Bytes of the table.
+    pub fn bytes(&self) -> usize {
+        self.slots.len() * PROCESS_BYTES
     }
 }
 

@@ -103,9 +103,9 @@ impl Users {
         self.unknown
     }
 
-    /// Every text that is held, to be renumbered.
-    pub fn texts_mut(&mut self) -> impl Iterator<Item = &mut TextId> {
-        self.texts.values_mut()
+    /// Texts are looked up again; who has no name was counted, and has none until the database changes.
+    pub fn forget_texts(&mut self) {
+        self.texts.retain(|_, text| text.is_none());
     }
 }
 

@@ -172,6 +172,14 @@ pub(super) static METRICS: &[Metric] = &[
     counter("weir_processes_evicted", "Live processes that were forgotten because `processes_max` was reached", |s| {
         one(s.published.context.processes.evicted as f64)
     }),
+    counter(
+        "weir_processes_shortened",
+        "Processes whose long names, paths and arguments were forgotten because of `context_bytes_max`",
+        |s| one(s.published.context.processes.shortened as f64),
+    ),
+    gauge("weir_context_bytes", "Bytes of what is remembered of processes and containers", |s| {
+        one(s.published.context.bytes as f64)
+    }),
     counter("weir_processes_unknown", "Look-ups of processes that were not known: their rows have no context", |s| {
         one(s.published.context.processes.unknown as f64)
     }),

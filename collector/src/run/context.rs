@@ -16,6 +16,7 @@ pub fn of(config: &Config) -> Context {
         processes_max: config.processes_max,
         grace_ns: i64::try_from(config.process_grace.as_nanos()).unwrap_or(i64::MAX),
         ancestors_max: config.ancestors_max,
+        bytes_max: usize::try_from(config.context_bytes_max).unwrap_or(usize::MAX),
     };
     Context::new(limits, !config.context)
 }

@@ -153,6 +153,8 @@ impl Report {
             "duplicates": self.totals.duplicates,
             "processes": self.totals.context.processes.known,
             "processes_evicted": self.totals.context.processes.evicted,
+            "processes_shortened": self.totals.context.processes.shortened,
+            "context_bytes": self.totals.context.bytes,
             "processes_unknown": self.totals.context.processes.unknown,
             "containers": self.totals.context.containers,
             "cgroups_unknown": self.totals.context.cgroups_unknown,

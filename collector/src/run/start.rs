@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::fs;
+use std::io::Read;
 use std::sync::{Arc, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -31,6 +32,7 @@ use crate::check::Probe;
 use crate::command::{Gate, RunAs};
 use crate::config::filter::CgroupIds;
 use crate::config::{Config, Filter, effective_json};
+use crate::context::CMDLINE_BYTES_MAX;
 use crate::control;
 use crate::helper::{Given, Helper};
 use crate::host::{Caller, Host, clock::boottime_ns};
@@ -142,7 +144,11 @@ fn rings(
 }
 
 fn cmdline_of(pid: u32) -> Vec<u8> {
-    fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default()
+    let mut cmdline = vec![];
+    let read = fs::File::open(format!("/proc/{pid}/cmdline"));
+    // A process that has ended meanwhile has none; what is not shown is not read.
+    let _ = read.and_then(|file| file.take(CMDLINE_BYTES_MAX as u64).read_to_end(&mut cmdline));
+    cmdline
 }
 
 /// What there is of a load before.

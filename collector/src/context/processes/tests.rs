@@ -5,7 +5,7 @@ use super::*;
 const SECOND_NS: i64 = 1_000_000_000;
 
 fn limits(processes_max: usize) -> Limits {
-    Limits { processes_max, grace_ns: 10 * SECOND_NS, ancestors_max: 3 }
+    Limits { processes_max, grace_ns: 10 * SECOND_NS, ancestors_max: 3, bytes_max: 64 << 20 }
 }
 
 fn comm(name: &str) -> [u8; 16] {
@@ -144,7 +144,7 @@ fn a_full_table_gives_up_the_ended_first_and_then_what_was_not_seen_for_long() {
     (1..=3).for_each(|key| stage.exec(key, 0, "a"));
     stage.processes.exit(2, SECOND_NS);
     stage.exec(4, 0, "b");
-    assert_eq!(stage.processes.counts(), Counts { known: 3, evicted: 0, unknown: 0 });
+    assert_eq!(stage.processes.counts(), Counts { known: 3, evicted: 0, unknown: 0, shortened: 0 });
     assert_eq!(stage.row(2)[0], "");
     // All were used since they came; the second round finds one, and not the one that is used meanwhile.
     stage.exec(5, 0, "c");
@@ -173,9 +173,43 @@ fn texts_are_renumbered_everywhere() {
     stage.exec(2, 1, "ls");
     let before = stage.row(2);
     stage.texts.plain(b"something else");
+    for creator in [true, false] {
+        stage.texts.begin_turn();
+        stage.processes.begin_renewal();
+        if creator {
+            assert_eq!(stage.row(2), before, "who is met is carried over at once");
+            stage.fork(1, 3);
+        }
+        let Stage { texts, processes } = &mut stage;
+        assert!(processes.go_on_renewing(usize::MAX, usize::MAX, texts));
+        texts.end_turn();
+        assert_eq!(stage.row(2), before);
+        assert_eq!(stage.row(3), ["/bin/sh", "sh", "sh"]);
+    }
+}
+
+#[test]
+fn long_texts_are_forgotten_and_short_ones_are_not() {
+    let limits = Limits { bytes_max: 16 << 20, ..limits(1_000) };
+    let (mut stage, kept) =
+        (Stage { texts: Texts::default(), processes: Processes::new(limits) }, limits.kept_text_bytes());
+    stage.exec(1, 0, "init");
+    let long = |key: i64| format!("{key}{}", "x".repeat(100_000));
+    for key in 2..=400 {
+        let cmdline = stage.texts.plain(long(key).as_bytes());
+        stage.exec(key, 1, "sh");
+        stage.processes.change(key, |process| process.cmdline = cmdline);
+    }
+    stage.texts.begin_turn();
+    stage.processes.begin_renewal();
     let Stage { texts, processes } = &mut stage;
-    texts.compact(processes.texts_mut());
-    assert_eq!(stage.row(2), before);
+    processes.go_on_renewing(usize::MAX, usize::MAX, texts);
+    texts.end_turn();
+    assert!(stage.texts.bytes() <= kept, "{} of {kept}", stage.texts.bytes());
+    let whole = (2..=400).filter(|key| stage.known(*key).texts[2] != TextId::NONE).count();
+    assert!(whole > 0 && whole < 399, "{whole}");
+    assert_eq!(stage.processes.counts().shortened, 399 - whole as u64);
+    assert!((2..=400).all(|key| stage.row(key) == ["/bin/sh", "init", "init"]));
 }
 
 #[test]
