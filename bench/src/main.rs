@@ -69,7 +69,7 @@ struct Args {
     /// Where the JSON goes.
     #[arg(long, default_value = "bench/results/latest.json")]
     json: PathBuf,
-    /// Seconds of the memory flood; the figure is 600.
+    /// Seconds of the memory flood; 600 show what grows slowly.
     #[arg(long, default_value_t = 60)]
     memory_seconds: u64,
     /// Rows that are replayed through the pipeline.

@@ -4,13 +4,16 @@ use crate::json::Page;
 
 /// Whether a character could steer a terminal, or hide or turn around the text beside it.
 ///
-/// Controls (C0, DEL, C1), line and paragraph separators, the controls of bidirectional text (Unicode UAX 9), characters
-/// without width, the byte order mark, interlinear annotations and tags.
+/// Controls (C0, DEL, C1), line and paragraph separators, the controls of bidirectional text (Unicode UAX 9), and what is not
+/// shown: Unicode's `Default_Ignorable_Code_Point` (variation selectors, fillers, tags), interlinear annotations and format
+/// controls of hieroglyphs. The joiners and the two selectors of emoji and of Persian and Indic writing are kept.
 pub fn is_unsafe(c: char) -> bool {
     matches!(c,
         '\0'..='\x1f' | '\x7f'..='\u{9f}'
-        | '\u{ad}' | '\u{61c}' | '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}'
-        | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
+        | '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180b}'..='\u{180f}'
+        | '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{3164}'
+        | '\u{fe00}'..='\u{fe0d}' | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}'
+        | '\u{13430}'..='\u{1343f}' | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}')
 }
 
 /// Whether all bytes are printable ASCII, so that nothing needs a second look.
@@ -62,7 +65,7 @@ const fn stops() -> [bool; 256] {
     let mut byte = 0;
     while byte < 256 {
         let in_ascii = byte < 0x20 || byte == 0x7f || byte == b'"' as usize || byte == b'\\' as usize;
-        stops[byte] = in_ascii || matches!(byte, 0xc2 | 0xd8 | 0xe2 | 0xef | 0xf3);
+        stops[byte] = in_ascii || matches!(byte, 0xc2 | 0xcd | 0xd8 | 0xe1..=0xe3 | 0xef | 0xf0 | 0xf3);
         byte += 1;
     }
     stops
@@ -124,6 +127,7 @@ mod tests {
     fn what_could_steer_a_terminal_is_shown_and_the_rest_is_kept() {
         assert_eq!(visible("a\n\t\r\x1b[2J\x07\x7f\u{9b}"), "a\\n\\t\\r\\x1b[2J\\x07\\x7f\\x9b");
         assert_eq!(visible("ab\u{202e}cd\u{feff}\u{e0041}"), "ab\\u{202e}cd\\u{feff}\\u{e0041}");
+        assert_eq!(visible("a\u{34f}b\u{3164}c\u{e0100}d\u{206a}"), "a\\u{34f}b\\u{3164}c\\u{e0100}d\\u{206a}");
         assert_eq!(visible("naïve 漢字 👩‍💻 \\ \""), "naïve 漢字 👩‍💻 \\ \"");
     }
 

@@ -57,7 +57,8 @@ fn assert_in_order(address: &str, topic: &str, format: PayloadFormat, committed:
         for row in rows_of(&message.payload, format) {
             let number = seq(&row);
             let before = last.insert(message.partition, number);
-            assert!(before < Some(number), "{number} stands behind {before:?} in partition {}", message.partition);
+            let partition = message.partition;
+            assert!(before < Some(number), "{topic}: {number} stands behind {before:?} in partition {partition}");
             all.push(number);
         }
     }

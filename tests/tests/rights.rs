@@ -267,7 +267,7 @@ fn files_for_the_caller_are_written_without_any_capability_and_give_them_no_hold
     for (id, thread) in &threads {
         let is_main = *id == pid(&weir);
         let is_of = |name: &&str| thread.name.starts_with(name);
-        let writes = is_main || ["lane-", "spool", "reload", "report"].iter().any(|name| is_of(name));
+        let writes = is_main || ["lane-", "spool", "reload", "report"].iter().any(is_of);
         let effective = if writes { CALLER } else { 0 };
         assert_eq!(thread.uids[..3], [0, effective, 0], "{thread:?}");
         assert_eq!(thread.permitted & !if is_main { BPF | SYS_ADMIN } else { 0 }, 0, "{thread:?}");

@@ -63,7 +63,8 @@ impl RemoteSink {
     /// Starts the process and waits until it is the sink. Files of dead letters are given to `owner`.
     ///
     /// # Errors
-    /// [`SinkError::Fatal`] for options that can never work; [`SinkError::Retry`] when there is no process to be had.
+    /// [`SinkError::Fatal`] for options that can never work; [`SinkError::Retry`] when there is no process to be had. One that
+    /// dies before it answers is followed by another, as later: a broker may answer nonsense before the sink is open.
     pub fn open(opening: &Opening, program: Program, owner: Option<(u32, u32)>) -> Result<RemoteSink, SinkError> {
         let broker = &opening.broker;
         let message = wire::json(&Ask::Open(Box::new(opening.clone())));
@@ -87,8 +88,10 @@ impl RemoteSink {
             unanswered: None,
             rows: 0,
         };
-        sink.running()?;
-        Ok(sink)
+        match sink.start() {
+            Err(_) if sink.restarts.deaths > 0 => Ok(sink),
+            started => started.map(|()| sink),
+        }
     }
 
     /// Process id of the sink, while there is one.

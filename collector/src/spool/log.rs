@@ -263,8 +263,9 @@ pub const STATE_BYTES_MAX: u64 = 8 << 20;
 
 /// What the directory says of its log; `None` if there is no log.
 fn log_file(dir: &Dir) -> io::Result<Option<LogFile>> {
+    let damaged = |error| io::Error::new(io::ErrorKind::InvalidData, format!("{LOG_FILE} is damaged: {error}"));
     match dir.read(LOG_FILE, STATE_BYTES_MAX) {
-        Ok(bytes) => serde_json::from_slice(&bytes).map_err(io::Error::from).and_then(LogFile::checked).map(Some),
+        Ok(bytes) => serde_json::from_slice(&bytes).map_err(damaged).and_then(LogFile::checked).map(Some),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),
     }
