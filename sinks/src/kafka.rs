@@ -75,6 +75,9 @@ pub struct KafkaSink {
     search: Option<Search>,
     /// What comes before everything else.
     resend: Resend,
+    /// Something of that is on its way, by a producer that the broker does not know: nothing may follow it before it has its
+    /// answer, since a broker takes any batch as the first of an unknown producer.
+    is_unsettled: bool,
     transaction: Option<Transaction>,
     /// Written since the last flush.
     cuts: u64,
@@ -117,6 +120,7 @@ impl KafkaSink {
             limits,
             search: None,
             resend: Resend::default(),
+            is_unsettled: false,
             transaction: options.transactions.as_ref().map(|settings| Transaction::new(settings, host)),
             cuts: 0,
             led_since: None,
@@ -178,6 +182,7 @@ impl KafkaSink {
             *link.told() = reports::Told::default();
         }
         self.resend = Resend::default();
+        self.is_unsettled = false;
         if self.transaction.is_none() {
             self.search = None;
         }

@@ -81,6 +81,7 @@ impl KafkaSink {
     /// What no broker has goes again, in order, by another producer: in smaller batches if the topic takes less than was
     /// known, or each alone, or without the message that is refused. Nothing is on its way.
     pub(super) fn came_back(&mut self, mut failed: Vec<Failed>) {
+        self.is_unsettled = true;
         failed.sort_by_key(|failed| failed.number);
         let refused = failed.iter().filter(|failed| failed.trouble.is_some());
         let topic = refused.clone().next().map(|failed| failed.parcel.topic.clone());

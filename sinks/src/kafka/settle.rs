@@ -52,6 +52,7 @@ impl KafkaSink {
                 self.end_search();
             }
             if self.resend.is_empty() {
+                self.is_unsettled = false;
                 return Ok(());
             }
             self.send_again(deadline)?;

@@ -28,7 +28,7 @@ impl KafkaSink {
     pub(super) fn make_ready(&mut self, batches: &[&Batch]) -> Result<(), SinkError> {
         let deadline = Instant::now() + self.options.write_wait;
         self.check()?;
-        if !self.resend.is_empty() || self.linked()?.is_stopped() {
+        if self.is_unsettled || !self.resend.is_empty() || self.linked()?.is_stopped() {
             self.settle(deadline)?;
         }
         let mut topics = Vec::new();
