@@ -157,22 +157,21 @@ pub fn command() -> clap::Command {
     ["check", "config", "replay", "detach"].into_iter().fold(Cli::command(), |cli, name| cli.mut_subcommand(name, hide))
 }
 
-fn parse(arguments: Vec<OsString>) -> Result<Cli, clap::Error> {
+fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Error> {
     let matches = command().try_get_matches_from(arguments)?;
     <Cli as clap::FromArgMatches>::from_arg_matches(&matches)
 }
 
 /// Does what the arguments say; the result is the exit status of the program.
-pub fn main(arguments: Vec<OsString>) -> ExitCode {
+pub fn main(arguments: &[OsString]) -> ExitCode {
     let is_run = arguments.get(1).is_some_and(|argument| argument == "run");
-    let shown: Vec<OsString> =
-        arguments.iter().map(|a| terminal::escape(&a.to_string_lossy()).into_owned().into()).collect();
-    match parse(arguments) {
+    match parse(arguments.iter().cloned()) {
         Ok(cli) => dispatch(cli.command),
         Err(error) => {
             let failed = error.exit_code() != 0;
             if failed {
                 // It shows what was given, so its lines are its own only where that has none. It has no colours then.
+                let shown = arguments.iter().map(|a| terminal::escape(&a.to_string_lossy()).into_owned().into());
                 let error = parse(shown).err().unwrap_or(error);
                 say(error.render().to_string().trim_end());
             } else {

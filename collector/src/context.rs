@@ -308,8 +308,12 @@ impl Context {
         self.kept.iter_mut().for_each(|kept| kept.0 = Asked::default());
     }
 
-    /// Begins the next generation of texts; the one before must have been carried over, and no open row may hold a text.
+    /// Begins the next generation of texts, when what is left of the one before has been carried over. No open row may hold
+    /// a text.
     pub fn begin_turn(&mut self, texts: &mut Texts) {
+        if texts.is_turning() {
+            self.renew(usize::MAX, usize::MAX, texts);
+        }
         self.forget_kept();
         texts.begin_turn();
         self.processes.begin_renewal();
@@ -333,17 +337,12 @@ impl Context {
             0..=RENEWED_PER_STEP => (RENEWED_PER_STEP, RENEWED_BYTES_PER_STEP),
             behind => (behind, usize::MAX),
         };
-        let is_done = self.processes.go_on_renewing(count, bytes, texts);
-        if is_done && self.containers.go_on_renewing(count, texts) {
-            texts.end_turn();
-        }
+        self.renew(count, bytes, texts);
     }
 
-    /// Carries over everything that is left.
-    pub fn end_turn(&mut self, texts: &mut Texts) {
-        if texts.is_turning() {
-            self.processes.go_on_renewing(usize::MAX, usize::MAX, texts);
-            self.containers.go_on_renewing(usize::MAX, texts);
+    fn renew(&mut self, count: usize, bytes: usize, texts: &mut Texts) {
+        let is_done = self.processes.go_on_renewing(count, bytes, texts);
+        if is_done && self.containers.go_on_renewing(count, texts) {
             texts.end_turn();
         }
     }

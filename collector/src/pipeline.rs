@@ -327,7 +327,6 @@ impl Pipeline {
             self.context.started(&record, cmdline, &mut self.texts);
             // There are no rows yet that could hold texts.
             if self.texts.is_full() && self.groups.iter().all(|group| group.assembly.is_empty()) {
-                self.context.end_turn(&mut self.texts);
                 self.context.begin_turn(&mut self.texts);
             }
         }
@@ -592,7 +591,6 @@ impl Pipeline {
                 self.close(i, marks(), false);
             }
         }
-        self.context.end_turn(&mut self.texts);
         self.context.begin_turn(&mut self.texts);
     }
 

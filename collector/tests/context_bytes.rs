@@ -39,14 +39,6 @@ impl Sink for Last {
         Ok(())
     }
 
-    fn wants_flush(&self, _: Instant) -> bool {
-        false
-    }
-
-    fn flush_due(&self) -> Option<Instant> {
-        None
-    }
-
     fn flush(&mut self, _: &Progress) -> Result<Receipt, SinkError> {
         Ok(Receipt::default())
     }

@@ -88,10 +88,6 @@ impl Sink for Lines {
         self.writes >= self.writes_per_flush
     }
 
-    fn flush_due(&self) -> Option<Instant> {
-        None
-    }
-
     fn flush(&mut self, _: &Progress) -> Result<Receipt, SinkError> {
         self.next()?;
         self.writes = 0;

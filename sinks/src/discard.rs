@@ -1,7 +1,5 @@
 //! A sink that takes everything and keeps nothing: for reading a log to its end, and for measurements.
 
-use std::time::Instant;
-
 use crate::{Batch, Progress, Receipt, Sink, SinkError};
 
 /// Name of the sink in reports.
@@ -18,14 +16,6 @@ impl Sink for Discard {
 
     fn write(&mut self, _: &Batch) -> Result<(), SinkError> {
         Ok(())
-    }
-
-    fn wants_flush(&self, _: Instant) -> bool {
-        false
-    }
-
-    fn flush_due(&self) -> Option<Instant> {
-        None
     }
 
     fn flush(&mut self, _: &Progress) -> Result<Receipt, SinkError> {

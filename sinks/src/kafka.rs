@@ -271,14 +271,6 @@ impl Sink for KafkaSink {
         self.check()
     }
 
-    fn wants_flush(&self, _: Instant) -> bool {
-        false // by stream time: `flush_period`
-    }
-
-    fn flush_due(&self) -> Option<Instant> {
-        None
-    }
-
     fn flush(&mut self, progress: &Progress) -> Result<Receipt, SinkError> {
         let deadline = Instant::now() + self.options.flush_wait;
         self.finish_commit(deadline)?;

@@ -42,7 +42,7 @@ mod subject;
 
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use async_nats::Subject;
 
@@ -242,14 +242,6 @@ impl Sink for NatsSink {
     }
 
     /// The lane flushes by stream time.
-    fn wants_flush(&self, _: Instant) -> bool {
-        false
-    }
-
-    fn flush_due(&self) -> Option<Instant> {
-        None
-    }
-
     fn flush(&mut self, progress: &Progress) -> Result<Receipt, SinkError> {
         let settled = self.settle(progress);
         self.dropping(settled)

@@ -66,11 +66,16 @@ pub trait Sink: Send {
     }
 
     /// Whether the sink should be flushed now (files full, hour over), asked after every cut and at [`Sink::flush_due`].
-    fn wants_flush(&self, now: Instant) -> bool;
+    /// Sinks with a [`Sink::flush_period`], or with nothing to make durable, never ask.
+    fn wants_flush(&self, _now: Instant) -> bool {
+        false
+    }
 
     /// When to ask [`Sink::wants_flush`] again without a further cut; `None` while nothing is open, so that an idle
     /// machine has no timer.
-    fn flush_due(&self) -> Option<Instant>;
+    fn flush_due(&self) -> Option<Instant> {
+        None
+    }
 
     /// Makes everything accepted so far durable and visible, and `progress` with it where the destination can hold it.
     ///

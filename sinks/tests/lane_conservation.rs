@@ -122,10 +122,6 @@ impl Sink for Fake {
         self.writes >= self.writes_per_flush
     }
 
-    fn flush_due(&self) -> Option<Instant> {
-        None
-    }
-
     fn flush(&mut self, _: &Progress) -> Result<Receipt, SinkError> {
         self.next()?;
         self.writes = 0;
@@ -693,12 +689,6 @@ impl Sink for Panics {
     }
     fn write(&mut self, _: &Batch) -> Result<(), SinkError> {
         panic!("on purpose")
-    }
-    fn wants_flush(&self, _: Instant) -> bool {
-        false
-    }
-    fn flush_due(&self) -> Option<Instant> {
-        None
     }
     fn flush(&mut self, _: &Progress) -> Result<Receipt, SinkError> {
         Ok(Receipt::default())

@@ -39,14 +39,7 @@ fn listens(config: &Path) {
 
 /// Processes of sinks of this collector.
 fn sink_processes(of: &Running) -> Vec<Pid> {
-    let parent = of.pid().as_raw_nonzero().get().to_string();
-    let is_child = |pid: &i32| {
-        let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-        let says = |key, value| status.lines().any(|line| line.strip_prefix(key).is_some_and(|v| v.trim() == value));
-        says("PPid:", parent.as_str()) && says("Name:", "weir-sink")
-    };
-    let listed = fs::read_dir("/proc").expect("/proc").filter_map(|e| e.ok()?.file_name().to_str()?.parse().ok());
-    listed.filter(is_child).filter_map(Pid::from_raw).collect()
+    of.children().into_iter().filter(|(_, name)| name == "weir-sink").map(|(pid, _)| pid).collect()
 }
 
 fn stop(running: Running) {

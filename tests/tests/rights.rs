@@ -91,17 +91,9 @@ fn expect_rights(pid: u32, signals: u64) {
     }
 }
 
-/// Processes that it started, by name.
-fn children(pid: u32) -> Vec<String> {
-    let tasks = fs::read_dir(format!("/proc/{pid}/task")).expect("its threads").flatten();
-    let children = tasks.filter_map(|task| fs::read_to_string(task.path().join("children")).ok());
-    let children: Vec<String> =
-        children.flat_map(|list| list.split_whitespace().map(str::to_owned).collect::<Vec<_>>()).collect();
-    children
-        .iter()
-        .filter_map(|child| fs::read_to_string(format!("/proc/{child}/comm")).ok())
-        .map(|name| name.trim().to_owned())
-        .collect()
+/// Names of the processes that it started.
+fn children(weir: &Running) -> Vec<String> {
+    weir.children().into_iter().map(|(_, name)| name).collect()
 }
 
 fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
@@ -294,7 +286,7 @@ fn a_reload_opens_new_directories_and_the_settings_of_the_caller() {
     let home = Home::new();
     home.configure("", "DIR/home/one");
     let weir = home.start();
-    assert!(children(pid(&weir)).contains(&"weir-helper".to_owned()), "{:?}", children(pid(&weir)));
+    assert!(children(&weir).contains(&"weir-helper".to_owned()), "{:?}", children(&weir));
     home.expect_files_in("home/one");
     // In the caller's directory, and in root's, where only root can give them one.
     for dir in ["home/two", "three"] {
@@ -309,7 +301,7 @@ fn a_reload_opens_new_directories_and_the_settings_of_the_caller() {
     assert!(wrong.stderr.contains("was not put in force"), "{}", wrong.stderr);
     assert!(!home.path("four").exists(), "nothing is opened for a configuration that is wrong");
     weir.signal(Signal::TERM);
-    let helper = children(pid(&weir));
+    let helper = children(&weir);
     weir.wait().expect_code(0);
     assert_eq!(helper.iter().filter(|name| *name == "weir-helper").count(), 1);
 }
@@ -322,7 +314,7 @@ fn without_the_helper_a_reload_that_needs_it_says_so_and_others_work() {
     let home = Home::new();
     home.configure("reload = false\n", "DIR/home/one");
     let weir = home.start();
-    assert!(!children(pid(&weir)).contains(&"weir-helper".to_owned()), "{:?}", children(pid(&weir)));
+    assert!(!children(&weir).contains(&"weir-helper".to_owned()), "{:?}", children(&weir));
     home.configure("reload = false\n", "DIR/home/two");
     home.reload().expect_code(0);
     home.expect_files_in("home/two");

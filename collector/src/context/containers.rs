@@ -121,16 +121,20 @@ pub struct Containers {
 
 /// Bytes of a container beside its id, four times, and its path, twice.
 const CONTAINER_BYTES: usize = 512;
-/// Unless the context says otherwise.
-const CONTAINER_BYTES_MAX: usize = 4 << 20;
 
+#[cfg(test)]
 impl Default for Containers {
     fn default() -> Containers {
-        Containers::new(CONTAINER_BYTES_MAX)
+        Containers::new(4 << 20)
     }
 }
 
 impl Container {
+    /// Carries its texts over to the generation that is now.
+    fn renew(&mut self, texts: &mut Texts) {
+        self.texts = self.texts.map(|text| texts.renewed(text));
+    }
+
     fn bytes_of(id: &str, path: &str) -> usize {
         CONTAINER_BYTES + 4 * id.len() + 2 * path.len()
     }
@@ -431,7 +435,7 @@ impl Containers {
             && let Some(Some(number)) = self.cgroups.get(&cgroup)
             && let Some(container) = self.list.get_mut(number)
         {
-            container.texts = container.texts.map(|text| texts.renewed(text));
+            container.renew(texts);
         }
         self.of_cgroup(cgroup)
     }
@@ -446,7 +450,7 @@ impl Containers {
         for _ in 0..count {
             let Some(number) = self.to_renew.pop() else { return true };
             if let Some(container) = self.list.get_mut(&number) {
-                container.texts = container.texts.map(|text| texts.renewed(text));
+                container.renew(texts);
             }
         }
         self.to_renew.is_empty()

@@ -63,14 +63,14 @@ pub async fn serve(listener: TcpListener, router: Router) {
 async fn make_room(open: &mut VecDeque<Open>) {
     // Whose request is there shall be known to have asked before anybody goes.
     yield_now().await;
-    open.retain(|connection| !connection.task.is_finished());
-    while open.len() >= CONNECTIONS_MAX {
-        let age = idle(open).and_then(|at| open.get(at)).map_or(GRACE, |connection| connection.since.elapsed());
-        if age < GRACE {
-            sleep(GRACE - age).await;
-            open.retain(|connection| !connection.task.is_finished());
-        } else {
-            make_room_by_one(open);
+    loop {
+        open.retain(|connection| !connection.task.is_finished());
+        if open.len() < CONNECTIONS_MAX {
+            return;
+        }
+        match idle(open).map(|at| GRACE.saturating_sub(open[at].since.elapsed())) {
+            Some(left) if !left.is_zero() => sleep(left).await,
+            _ => make_room_by_one(open),
         }
     }
 }

@@ -353,14 +353,6 @@ impl Sink for RemoteSink {
     }
 
     /// The lane flushes by stream time.
-    fn wants_flush(&self, _: Instant) -> bool {
-        false
-    }
-
-    fn flush_due(&self) -> Option<Instant> {
-        None
-    }
-
     fn flush(&mut self, progress: &Progress) -> Result<Receipt, SinkError> {
         if let Some(receipt) = self.find_out(progress)? {
             return Ok(receipt);

@@ -51,9 +51,12 @@ impl LogFile {
     fn checked(self) -> io::Result<LogFile> {
         let is_plain = |c: u8| c.is_ascii_alphanumeric() || c == b'-';
         let is_id = (8..=64).contains(&self.log_id.len()) && self.log_id.bytes().all(is_plain);
-        let bad = || io::Error::new(io::ErrorKind::InvalidData, format!("{LOG_FILE} is damaged: it names no log"));
-        is_id.then_some(self).ok_or_else(bad)
+        is_id.then_some(self).ok_or_else(|| damaged("it names no log"))
     }
+}
+
+fn damaged(why: impl std::fmt::Display) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, format!("{LOG_FILE} is damaged: {why}"))
 }
 
 /// A closed or open segment.
@@ -263,7 +266,6 @@ pub const STATE_BYTES_MAX: u64 = 8 << 20;
 
 /// What the directory says of its log; `None` if there is no log.
 fn log_file(dir: &Dir) -> io::Result<Option<LogFile>> {
-    let damaged = |error| io::Error::new(io::ErrorKind::InvalidData, format!("{LOG_FILE} is damaged: {error}"));
     match dir.read(LOG_FILE, STATE_BYTES_MAX) {
         Ok(bytes) => serde_json::from_slice(&bytes).map_err(damaged).and_then(LogFile::checked).map(Some),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),

@@ -136,6 +136,19 @@ impl Running {
         so_far(&self.stderr)
     }
 
+    /// Processes that its threads started and that have not ended, with their names.
+    pub fn children(&self) -> Vec<(Pid, String)> {
+        let tasks = std::fs::read_dir(format!("/proc/{}/task", self.pid())).expect("its threads").flatten();
+        let lists = tasks.filter_map(|task| std::fs::read_to_string(task.path().join("children")).ok());
+        let pids: Vec<i32> =
+            lists.flat_map(|list| list.split_whitespace().flat_map(str::parse).collect::<Vec<_>>()).collect();
+        let named = |pid: i32| {
+            let name = std::fs::read_to_string(format!("/proc/{pid}/comm")).ok()?;
+            Some((Pid::from_raw(pid)?, name.trim().to_owned()))
+        };
+        pids.into_iter().filter_map(named).collect()
+    }
+
     /// Whether it has ended already.
     pub fn has_ended(&mut self) -> bool {
         self.child.try_wait().expect("ask for the end").is_some()

@@ -23,9 +23,7 @@ pub(super) struct Renewal {
 impl Process {
     fn texts(&self) -> [TextId; 10] {
         let [name, exe, cmdline, ancestors] = self.family;
-        let own = [self.exe, self.cmdline, self.cwd, self.tty, self.name, self.lineage];
-        let [a, b, c, d, e, f] = own;
-        [a, b, c, d, e, f, name, exe, cmdline, ancestors]
+        [self.exe, self.cmdline, self.cwd, self.tty, self.name, self.lineage, name, exe, cmdline, ancestors]
     }
 
     /// Texts that are forgotten and can be made again are made again when they are needed.
