@@ -146,8 +146,8 @@ fn rings(
 fn cmdline_of(pid: u32) -> Vec<u8> {
     let mut cmdline = vec![];
     let read = fs::File::open(format!("/proc/{pid}/cmdline"));
-    // A process that has ended meanwhile has none; what is not shown is not read.
-    let _ = read.and_then(|file| file.take(CMDLINE_BYTES_MAX as u64).read_to_end(&mut cmdline));
+    // A process that has ended meanwhile has none. What is not shown is not read, but for a byte that tells of the cut.
+    let _ = read.and_then(|file| file.take(CMDLINE_BYTES_MAX as u64 + 1).read_to_end(&mut cmdline));
     cmdline
 }
 
@@ -470,5 +470,32 @@ impl Started {
         };
         let thread = thread::Builder::new().name("command".into()).spawn(wait);
         thread.map(Some).context("start the thread that waits for the command")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::{Command, Stdio};
+
+    use super::*;
+    use crate::paths::command_line;
+    use crate::texts::Texts;
+
+    #[test]
+    fn a_long_command_line_of_a_process_that_runs_is_cut_between_characters() {
+        for prefix in ["", "a", "ab"] {
+            let long = format!("{prefix}{}", "漢".repeat(2_000));
+            let mut sh = Command::new("sh");
+            sh.args(["-c", "echo; read line", &long]).stdin(Stdio::piped()).stdout(Stdio::piped());
+            let mut child = sh.spawn().expect("sh");
+            // Its arguments are there when it runs.
+            child.stdout.take().expect("a pipe").read_exact(&mut [0]).expect("it runs");
+            let mut texts = Texts::default();
+            let line = command_line(&mut texts, &cmdline_of(child.id()), CMDLINE_BYTES_MAX);
+            drop(child.stdin.take());
+            child.wait().expect("its end");
+            assert!(!line.is_escaped() && texts.get(line).ends_with('漢'), "{prefix}: {}", texts.get(line));
+            assert!((CMDLINE_BYTES_MAX - 3..=CMDLINE_BYTES_MAX).contains(&texts.get(line).len()), "{prefix}");
+        }
     }
 }
