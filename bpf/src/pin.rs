@@ -7,13 +7,14 @@
 //! root's ([`Pins::open`]). Below a directory that only root can write, a path leads where it led.
 
 use std::ffi::{CString, OsStr};
+use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use libbpf_rs::{MapCore, MapHandle};
-use weir_files::Dir;
+use weir_files::{Dir, Refusal};
 
 use crate::Error;
 
@@ -24,6 +25,8 @@ const MAPS: &str = "maps";
 const PROGRAMS: &str = "programs";
 const RINGS: &str = "rings";
 const COMPLETE: &str = "complete";
+/// Times that a name is taken from somebody who takes it again and again.
+const TRIES: usize = 100;
 
 /// The pins of one load.
 #[derive(Debug, Clone)]
@@ -81,11 +84,29 @@ impl Pins {
         let what = || format!("pin under {}", parent.display());
         let make = || {
             let mount = self.mount()?;
-            self.remove()?;
-            let dir = mount.make_subdir(self.name()?)?;
+            let dir = self.take_name(&mount)?;
             [LINKS, MAPS, PROGRAMS, RINGS].iter().try_for_each(|name| dir.make_subdir(name).map(drop))
         };
         make().map_err(Error::io(what()))
+    }
+
+    /// An empty directory of root's at our name. Where everybody makes directories, anybody can take the name while nothing is
+    /// pinned: what stands there then is given another one, which only root can do to it.
+    fn take_name(&self, mount: &Dir) -> io::Result<Dir> {
+        let name = self.name()?;
+        let take = || self.remove().and_then(|()| mount.make_subdir(name));
+        for _ in 0..TRIES {
+            match take() {
+                Err(error) if Refusal::in_error(&error).is_some() => {
+                    tracing::warn!("moved aside: {error}");
+                    let mut aside = name.to_owned();
+                    aside.push(format!("-aside-{:016x}", RandomState::new().hash_one(())));
+                    mount.rename(name, mount, aside)?;
+                }
+                taken => return taken,
+            }
+        }
+        take()
     }
 
     /// Everything is pinned.

@@ -43,8 +43,12 @@ fn open_as(pid: Pid, file: &Path) -> bool {
 fn rows_until(config: &Path, path: &Path) -> Vec<Row> {
     let mut running = start(config);
     let is_there = running.wait_until_printed(&path.to_string_lossy());
-    assert!(is_there, "{} is not printed: {}", path.display(), running.stderr_so_far());
     running.signal(Signal::INT);
+    if !is_there {
+        let ended = running.wait();
+        let printed = String::from_utf8_lossy(&ended.stdout);
+        panic!("{} is not printed, but {printed}{}", path.display(), ended.stderr);
+    }
     rows(&running.wait().expect_code(0).stdout)
 }
 

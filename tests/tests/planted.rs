@@ -12,7 +12,7 @@ use std::process::Command;
 use rustix::fs::{CWD, FileType, Mode, makedev, mknodat};
 use rustix::process::Signal;
 use serde_json::{Value, json};
-use support::delivery::has_bpf_fs;
+use support::delivery::{has_bpf_fs, pins};
 use support::program::{Ended, command, run, start, weir};
 use support::seed::Random;
 use support::skip::{has, is_root, note};
@@ -341,8 +341,7 @@ fn a_spool_of_another_makes_detach_touch_nothing_outside_of_it() {
     assert!(running.wait_until(|| root_spool.join("cursors/parquet.json").exists()), "{}", running.stderr_so_far());
     let json = |path: PathBuf| -> Value { serde_json::from_slice(&fs::read(path).expect("there")).expect("JSON") };
     let log_id = json(root_spool.join("log.json"))["log_id"].as_str().expect("an id").to_owned();
-    let short: String = log_id.chars().filter(char::is_ascii_alphanumeric).take(12).collect();
-    let pins = PathBuf::from(format!("/sys/fs/bpf/weir-{short}"));
+    let pins = pins(&root_spool).expect("a log");
     assert!(running.wait_until(|| pins.join("complete").exists()), "{}", running.stderr_so_far());
     running.signal(Signal::KILL);
     running.wait();
@@ -388,6 +387,36 @@ fn a_spool_of_another_makes_detach_touch_nothing_outside_of_it() {
     let ended = run(weir(&["detach", "--spool"]).arg(&root_spool)).expect_code(0);
     assert!(String::from_utf8_lossy(&ended.stdout).contains("detached"), "{ended:?}");
     assert!(!pins.exists());
+}
+
+#[test]
+fn the_name_of_the_pins_can_be_had_again_from_who_took_it() {
+    let what = "another user in the BPF file system";
+    if !is_root(what) || !has_bpf_fs(what) {
+        return;
+    }
+    let stage = Stage::new();
+    let once = || run(weir(RUN).current_dir(stage.scratch.path())).expect_code(0);
+    let detach = || run(weir(&["detach", "--spool"]).arg(stage.path("spool"))).expect_code(0);
+    once();
+    detach();
+    let pins = pins(&stage.path("spool")).expect("a log");
+    let theirs = pins.join("precious");
+    fs::create_dir_all(&theirs).expect("made");
+    for dir in [&pins, &theirs] {
+        chown(dir, Some(MALLORY), Some(MALLORY)).expect("given away");
+    }
+    let ended = once();
+    assert!(ended.stderr.contains("moved aside") && ended.stderr.contains("uid 2002"), "{}", ended.stderr);
+    detach();
+    assert!(!pins.exists());
+    let is_aside = |name: &String| name.starts_with(&*pins.file_name().expect("a name").to_string_lossy());
+    let bpf_fs = Path::new("/sys/fs/bpf");
+    let aside: Vec<PathBuf> = names(bpf_fs).into_iter().filter(is_aside).map(|name| bpf_fs.join(name)).collect();
+    assert_eq!(aside.len(), 1, "{aside:?}");
+    assert_eq!(fs::metadata(&aside[0]).expect("still there").uid(), MALLORY);
+    assert_eq!(names(&aside[0]), ["precious"]);
+    fs::remove_dir(aside[0].join("precious")).and_then(|()| fs::remove_dir(&aside[0])).expect("removed");
 }
 
 // --- readers ---

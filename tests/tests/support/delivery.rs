@@ -106,10 +106,18 @@ pub fn collector(config: &Path, more: &[&str]) -> Running {
     start(weir(&["run", "--status", "never"]).arg("--config").arg(config).args(more))
 }
 
-/// Waits until the collector records.
+/// Where the programs of a spool are pinned, once it has a log.
+pub fn pins(spool: &Path) -> Option<PathBuf> {
+    let log: Value = serde_json::from_slice(&fs::read(spool.join("log.json")).ok()?).ok()?;
+    let short: String = log["log_id"].as_str()?.chars().filter(char::is_ascii_alphanumeric).take(12).collect();
+    Some(PathBuf::from(format!("/sys/fs/bpf/weir-{short}")))
+}
+
+/// Waits until the collector records, and would go on doing so if it were killed.
 pub fn wait_for_start(running: &mut Running, scratch: &Path) {
-    let pins = scratch.join("spool/pinned.json");
-    assert!(running.wait_until(|| pins.exists()), "{}", running.stderr_so_far());
+    let spool = scratch.join("spool");
+    let is_kept = running.wait_until(|| pins(&spool).is_some_and(|pins| pins.join("complete").exists()));
+    assert!(is_kept, "{}", running.stderr_so_far());
 }
 
 /// The rows of JSON lines.
