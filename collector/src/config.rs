@@ -26,8 +26,8 @@ use weir_sinks::kafka::{Acks, KafkaCompression};
 use weir_sinks::nats::Storage;
 use weir_sinks::{Compression, PayloadFormat, Policy, Secret};
 
-pub(crate) use layers::of_text;
 pub use layers::{Effective, Origin, Sources};
+pub(crate) use layers::{of_text, text_of};
 pub use nearest::nearest;
 pub use problem::{ConfigError, Problem};
 pub use raw::Raw;

@@ -36,6 +36,8 @@ pub enum Role {
     Reader,
     /// Writes files, for root and for the user who called sudo; reads the configuration again.
     Files,
+    /// Plays a recording, which may be somebody else's, and writes files.
+    Replay,
     /// Passes signals on to a command, which may be another user's.
     Signals {
         /// There is one.
@@ -66,6 +68,7 @@ const fn kept(role: Role, capability: Capability, why: &'static str) -> Kept {
 /// `DAC_READ_SEARCH`), becoming the command's user (`SETUID`, `SETGID`), and what root has besides.
 pub const KEPT: &[Kept] = &[
     kept(Role::Reader, Capability::CAP_BPF, "rings of CPUs that come online later, filters that change"),
+    kept(Role::Replay, Capability::CAP_DAC_READ_SEARCH, "the recording of another user"),
     kept(Role::Signals { command: true }, Capability::CAP_KILL, "passing signals on to the command of another user"),
     kept(Role::Helper, Capability::CAP_DAC_READ_SEARCH, "the configuration and secrets of others"),
     kept(Role::Helper, Capability::CAP_DAC_OVERRIDE, "new directories in those of others"),
@@ -93,7 +96,7 @@ pub enum PrivilegeError {
 pub fn drop_rights(role: Role) -> Result<CapsHashSet, PrivilegeError> {
     let permitted = caps::read(None, CapSet::Permitted)?;
     let left = remaining(&permitted, role);
-    if matches!(role, Role::Files | Role::Reader) {
+    if matches!(role, Role::Files | Role::Replay) {
         work_for(Caller::of_process());
     }
     rustix::thread::clear_ambient_capability_set().map_err(PrivilegeError::NoNewPrivileges)?;
@@ -158,7 +161,9 @@ fn remaining(permitted: &CapsHashSet, role: Role) -> CapsHashSet {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use Capability::{CAP_BPF, CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_KILL, CAP_PERFMON, CAP_SETUID, CAP_SYS_ADMIN};
+    use Capability::{
+        CAP_BPF, CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH, CAP_KILL, CAP_PERFMON, CAP_SETUID, CAP_SYS_ADMIN,
+    };
 
     fn set(capabilities: &[Capability]) -> CapsHashSet {
         capabilities.iter().copied().collect()
@@ -166,10 +171,20 @@ mod tests {
 
     #[test]
     fn only_what_is_needed_and_was_there_is_left() {
-        let all = [CAP_BPF, CAP_PERFMON, CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_KILL, CAP_SETUID, CAP_SYS_ADMIN];
+        let all = [
+            CAP_BPF,
+            CAP_PERFMON,
+            CAP_CHOWN,
+            CAP_DAC_OVERRIDE,
+            CAP_DAC_READ_SEARCH,
+            CAP_KILL,
+            CAP_SETUID,
+            CAP_SYS_ADMIN,
+        ];
         for (permitted, role, left) in [
             (&all[..], Role::Reader, vec![CAP_BPF]),
             (&all, Role::Files, vec![]),
+            (&[CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH], Role::Replay, vec![CAP_DAC_READ_SEARCH]),
             (&all, Role::Signals { command: false }, vec![]),
             (&all, Role::Signals { command: true }, vec![CAP_KILL]),
             (&all, Role::Helper, vec![CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_SETUID]),

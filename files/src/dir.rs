@@ -155,7 +155,7 @@ impl Dir {
     /// A regular file, to read.
     ///
     /// # Errors
-    /// When it is not there or no regular file, or belongs to somebody else than root and the caller.
+    /// When it is not there or no regular file, has a second name, or belongs to somebody else than root and the caller.
     pub fn open(&self, name: impl AsRef<Path>) -> io::Result<File> {
         self.open_as(name.as_ref(), OFlags::RDONLY, false)
     }
@@ -163,7 +163,7 @@ impl Dir {
     /// A regular file that is there, to write; it stays as long as it is.
     ///
     /// # Errors
-    /// The same, or when it has a second name.
+    /// The same.
     pub fn open_to_write(&self, name: impl AsRef<Path>) -> io::Result<File> {
         self.open_as(name.as_ref(), OFlags::RDWR, true)
     }
@@ -180,7 +180,7 @@ impl Dir {
             beneath::open(dir.fd.as_fd(), name.as_ref(), flags, Mode::from_raw_mode(crate::FILE_MODE))
         };
         let file = file.map_err(|errno| dir.explain(errno, &name, "where weir has a file"))?;
-        check(&fstat(&file)?, &dir.path_of(&name), &dir.trust, writes)?;
+        check(&fstat(&file)?, &dir.path_of(&name), &dir.trust)?;
         Ok(File::from(file))
     }
 
@@ -192,7 +192,7 @@ impl Dir {
         let mut bytes = vec![];
         self.open(&name)?.take(bytes_max + 1).read_to_end(&mut bytes)?;
         if bytes.len() as u64 > bytes_max {
-            let text = format!("{} has more than {bytes_max} bytes", self.path_of(&name).display());
+            let text = format!("it has more than {bytes_max} bytes");
             return Err(io::Error::new(io::ErrorKind::InvalidData, text));
         }
         Ok(bytes)
@@ -285,7 +285,7 @@ impl AsFd for Dir {
 }
 
 /// Whether an open file is what weir would have made.
-pub(crate) fn check(stat: &Stat, path: &Path, trust: &Trust, writes: bool) -> io::Result<()> {
+pub(crate) fn check(stat: &Stat, path: &Path, trust: &Trust) -> io::Result<()> {
     if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
         let what = format!("is {} where weir has a file", kind(stat));
         return Err(Refusal::of(path, stat, what, NOT_OURS));
@@ -293,7 +293,8 @@ pub(crate) fn check(stat: &Stat, path: &Path, trust: &Trust, writes: bool) -> io
     if !trust.takes(stat.st_uid) {
         return Err(Refusal::of(path, stat, "is a file of somebody else", NOT_OURS));
     }
-    if writes && stat.st_nlink > 1 {
+    // Who only looks may look at a copy that shares its files with another.
+    if !trust.everybody && stat.st_nlink > 1 {
         return Err(Refusal::of(path, stat, "has a second name (hard link)", NOT_OURS));
     }
     Ok(())

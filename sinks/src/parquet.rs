@@ -66,6 +66,10 @@ impl ParquetSink {
         let codec = Codec::new(level)
             .map_err(|error| SinkError::Fatal(format!("zstd has no level {level}: {error}; choose 1 to 22")))?;
         let (target, leftovers) = Target::open(&options.dir, options.owner).map_err(fatal)?;
+        let note = target.dir().and_then(|dir| {
+            generation::read(&dir, &options.name).map_err(Failure::io("read what the last flush left in", dir.path()))
+        });
+        note.map_err(fatal)?;
         let limits = Limits::new(&options);
         limits.check_room(&target).map_err(fatal)?;
         Ok(ParquetSink {

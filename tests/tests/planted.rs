@@ -13,7 +13,7 @@ use rustix::fs::{CWD, FileType, Mode, makedev, mknodat};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 use support::delivery::{has_bpf_fs, pins};
-use support::program::{Ended, command, run, start, weir};
+use support::program::{Ended, command, parquet_files, run, start, weir};
 use support::seed::Random;
 use support::skip::{has, is_root, note};
 use support::strace::{self, Call, What};
@@ -324,6 +324,84 @@ fn a_directory_that_somebody_else_made_in_tmp_is_refused() {
     // What root makes there is root's, and nobody else's place is taken.
     run(weir(&[&begin[..], &["--durability", "crash"]].concat()).current_dir(&tmp)).expect_code(0);
     assert_eq!(fs::metadata(tmp.join("weir-spool")).expect("made").uid(), 0);
+}
+
+/// A directory where everybody makes files, with a name in it that mallory has planted.
+fn plant_in_tmp(stage: &Stage, name: &str, plant: &str) -> PathBuf {
+    let tmp = stage.path("tmp");
+    if !tmp.exists() {
+        fs::create_dir(&tmp).expect("made");
+        fs::set_permissions(&tmp, Permissions::from_mode(0o1777)).expect("sticky");
+    }
+    let path = tmp.join(name);
+    match plant {
+        "a FIFO" => mknodat(CWD, &path, FileType::Fifo, Mode::from_raw_mode(0o666), 0).expect("a FIFO"),
+        "a link" => symlink(stage.secret(), &path).expect("a link"),
+        "a directory" => fs::create_dir(&path).expect("a directory"),
+        _ => fs::write(&path, "theirs").expect("a file"),
+    }
+    lchown(&path, Some(MALLORY), Some(MALLORY)).expect("given away");
+    path
+}
+
+#[test]
+fn a_name_that_somebody_else_has_is_refused_at_the_start() {
+    if !is_root("names of others") {
+        return;
+    }
+    let stage = Stage::new();
+    let begin = ["run", "--status", "never", "--duration", "100ms"];
+    let report: &[&str] = &["--stdout", "json", "--report", "planted"];
+    for plant in ["a FIFO", "a link", "a directory", "a file of somebody else"] {
+        let planted = plant_in_tmp(&stage, "planted", plant);
+        let tmp = planted.parent().expect("tmp");
+        let before = fs::symlink_metadata(&planted).expect("there").ino();
+        for by in [None, Some(ALICE)] {
+            let args = [&begin[..], report, &["--", "touch", "ran"]].concat();
+            let ended = by.map_or_else(|| run(weir(&args).current_dir(tmp)), |uid| run(&mut sudo(uid, tmp, &args)));
+            let said = &ended.stderr;
+            assert_eq!(ended.code(), Some(125), "{plant}, {by:?}: {said}");
+            assert!(said.contains("planted") && said.contains("uid 2002"), "{plant}, {by:?}: {said}");
+            assert!(!tmp.join("ran").exists(), "{plant}, {by:?}: the command ran");
+        }
+        assert_eq!(fs::symlink_metadata(&planted).expect("still there").ino(), before, "{plant}");
+        fs::remove_dir(&planted).or_else(|_| fs::remove_file(&planted)).expect("removed");
+    }
+    let once = |code| run(weir(&begin).args(["--parquet", "data"]).current_dir(stage.scratch.path())).expect_code(code);
+    once(0);
+    let data = stage.path("data");
+    let classes: [(&str, &dyn Fn(&Path)); 3] = [
+        ("class=network", &|path| symlink(stage.outside(), path).expect("a link")),
+        ("class=network", &|path| fs::write(path, "a file").expect("a file")),
+        (".parquet.generation.json", &|path| fs::write(path, b"\xff\xfe").expect("a file")),
+    ];
+    for (name, plant) in classes {
+        plant(&data.join(name));
+        let ended = once(125);
+        assert!(ended.stderr.contains(name), "{name}: {}", ended.stderr);
+        fs::remove_file(data.join(name)).expect("removed");
+    }
+    once(0);
+}
+
+#[test]
+fn root_replays_what_another_user_recorded() {
+    let what = "recordings of others";
+    if !is_root(what) || !has_bpf_fs(what) {
+        return;
+    }
+    let stage = Stage::new();
+    let (alice, mallory) = (stage.home("home", ALICE), stage.home("other", MALLORY));
+    run(&mut sudo(ALICE, &alice, RUN)).expect_code(0);
+    run(&mut sudo(ALICE, &alice, &["detach", "--spool", "spool"])).expect_code(0);
+    let spool = alice.join("spool").display().to_string();
+    fs::set_permissions(&alice, Permissions::from_mode(0o700)).expect("hers alone");
+    let replay = ["replay", spool.as_str(), "--parquet", "replayed"];
+    let root = run(weir(&replay).current_dir(stage.scratch.path())).expect_code(0);
+    let other = run(&mut sudo(MALLORY, &mallory, &replay)).expect_code(0);
+    for (ended, dir) in [(root, stage.path("replayed")), (other, mallory.join("replayed"))] {
+        assert!(!parquet_files(&dir).is_empty(), "{}", ended.stderr);
+    }
 }
 
 // --- state files ---

@@ -259,15 +259,19 @@ fn files_for_the_caller_are_written_without_any_capability_and_give_them_no_hold
     for (id, thread) in &threads {
         let is_main = *id == pid(&weir);
         let is_of = |name: &&str| thread.name.starts_with(name);
-        let writes = is_main || ["lane-", "spool", "reload", "report"].iter().any(is_of);
+        let writes = ["lane-", "spool", "reload", "report"].iter().any(is_of);
         let effective = if writes { CALLER } else { 0 };
         assert_eq!(thread.uids[..3], [0, effective, 0], "{thread:?}");
         assert_eq!(thread.permitted & !if is_main { BPF | SYS_ADMIN } else { 0 }, 0, "{thread:?}");
     }
     let ids: Vec<u32> = threads.keys().copied().collect();
+    let reader = weir.pid();
     let as_caller = move || {
         let uid = Some(Uid::from_raw(CALLER));
         rustix::thread::set_thread_res_uid(uid, uid, uid).expect("root may");
+        let cpus = rustix::thread::sched_getaffinity(None).expect("CPUs");
+        let moved = rustix::thread::sched_setaffinity(Some(reader), &cpus);
+        assert_eq!(moved, Err(rustix::io::Errno::PERM), "the reader keeps its CPUs");
         let may = |id: &u32| Pid::from_raw(id.cast_signed()).is_some_and(|pid| test_kill_process(pid).is_ok());
         ids.iter().filter(|id| may(id)).count()
     };

@@ -1,7 +1,8 @@
 //! The layers in order: defaults, file, environment, flags. Every value remembers which one it comes from.
 
+use std::fs::File;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
-use std::{fs, io};
 
 use toml::de::{DeTable, DeValue};
 
@@ -267,11 +268,24 @@ fn is_mistaken(name: &str) -> bool {
 
 /// A thread that gave its rights up (see [`crate::privilege`]) may read the caller's file only as the caller.
 fn read_text(path: &Path) -> io::Result<String> {
-    match fs::read_to_string(path) {
+    match File::open(path).and_then(text_of) {
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
             let (dir, name) = weir_files::Dir::of_given_file(path, Caller::owner())?;
-            String::from_utf8(dir.read(name, CONFIG_BYTES_MAX)?).map_err(io::Error::other)
+            dir.open(name).and_then(text_of)
         }
         read => read,
     }
+}
+
+/// The text of a configuration, unless it is too long to be one.
+///
+/// # Errors
+/// When it is, or cannot be read.
+pub(crate) fn text_of(file: File) -> io::Result<String> {
+    let mut text = String::new();
+    file.take(CONFIG_BYTES_MAX + 1).read_to_string(&mut text)?;
+    if text.len() as u64 > CONFIG_BYTES_MAX {
+        return Err(io::Error::other(format!("a configuration has at most {CONFIG_BYTES_MAX} bytes")));
+    }
+    Ok(text)
 }

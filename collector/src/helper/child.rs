@@ -2,16 +2,17 @@
 
 use std::collections::BTreeSet;
 use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use rustix::fs::{FileType, MemfdFlags, Mode, OFlags, fstat, memfd_create, open};
+use rustix::fs::{MemfdFlags, memfd_create};
+use weir_files::open_to_read;
 
 use super::wire::{ERROR_BYTES_MAX, Message, receive, send};
 use crate::cli::SettingFlags;
-use crate::config::{CONFIG_BYTES_MAX, Config, DATA_DIR, KEYS, SinkSettings};
+use crate::config::{Config, DATA_DIR, KEYS, SinkSettings, text_of};
 use crate::host::Caller;
 use crate::privilege::{Role, drop_rights};
 
@@ -56,7 +57,7 @@ impl Args {
             send(socket, &Message::Config, Some(in_memory(&text)?.as_fd()))?;
         }
         for path in secrets(&config) {
-            let file = open_file(&path).with_context(|| format!("open {}", path.display()))?;
+            let file = open_to_read(&path).with_context(|| format!("open {}", path.display()))?;
             send(socket, &Message::File { path }, Some(file.as_fd()))?;
         }
         make_directories(&config)
@@ -71,25 +72,7 @@ fn cut(mut text: String) -> String {
 }
 
 fn read_config(path: &Path) -> Result<String> {
-    let read = || -> io::Result<String> {
-        let mut text = String::new();
-        open_file(path)?.take(CONFIG_BYTES_MAX + 1).read_to_string(&mut text)?;
-        if text.len() as u64 > CONFIG_BYTES_MAX {
-            return Err(io::Error::other(format!("a configuration has at most {CONFIG_BYTES_MAX} bytes")));
-        }
-        Ok(text)
-    };
-    read().with_context(|| format!("{}: cannot be read", path.display()))
-}
-
-/// A file to read; no FIFO is waited for, and nothing but a file is opened.
-fn open_file(path: &Path) -> io::Result<File> {
-    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
-    let file = open(path, flags, Mode::empty())?;
-    if FileType::from_raw_mode(fstat(&file)?.st_mode) != FileType::RegularFile {
-        return Err(io::Error::other("it is no regular file"));
-    }
-    Ok(file.into())
+    open_to_read(path).and_then(text_of).with_context(|| format!("{}: cannot be read", path.display()))
 }
 
 fn in_memory(text: &str) -> Result<File> {
@@ -161,8 +144,8 @@ mod tests {
         let fifo = dir.path().join("fifo");
         rustix::fs::mknodat(rustix::fs::CWD, &fifo, FileType::Fifo, Mode::RWXU, 0).expect("a FIFO");
         for path in [fifo.as_path(), dir.path(), Path::new("/dev/null")] {
-            let error = open_file(path).expect_err("no regular file").to_string();
-            assert!(error.contains("no regular file"), "{}: {error}", path.display());
+            let error = open_to_read(path).expect_err("no regular file").to_string();
+            assert!(error.contains("only regular files"), "{}: {error}", path.display());
         }
         assert_eq!(cut("ä".repeat(ERROR_BYTES_MAX)).len(), ERROR_BYTES_MAX);
     }

@@ -74,8 +74,7 @@ impl Watched {
             return None;
         }
         self.due = waited + waited.min(LONGEST);
-        why(&ledger, self.paced)
-            .map(|why| format!("the replay waits for this sink since {} s: {why}", waited.as_secs()))
+        why(&ledger, self.paced).map(|why| format!("the replay has waited {} s for this sink: {why}", waited.as_secs()))
     }
 }
 

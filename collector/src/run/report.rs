@@ -1,8 +1,9 @@
 //! The final ledger: what the kernel numbered, what every sink has, and that both agree.
 
+use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 use std::thread::{self, JoinHandle};
 
@@ -70,9 +71,37 @@ fn lane_line(lane: &LaneReport) -> String {
     text
 }
 
-fn write(path: &Path, text: &str) -> io::Result<()> {
-    let (dir, name) = Dir::of_given_file(path, Caller::owner())?;
-    dir.replace(name, text.as_bytes())
+/// Where a report is written.
+pub struct Place {
+    dir: Dir,
+    name: OsString,
+}
+
+impl Place {
+    /// The place that a path names.
+    ///
+    /// # Errors
+    /// What stands there is no report that weir could replace.
+    pub fn find(path: &Path) -> Result<Place> {
+        let found = Dir::of_given_file(path, Caller::owner()).and_then(|(dir, name)| {
+            let place = Place { dir, name };
+            place.check().map(|()| place)
+        });
+        found.with_context(|| format!("write the report to {}", path.display()))
+    }
+
+    /// A report of a run before is replaced, and nothing else.
+    fn check(&self) -> io::Result<()> {
+        match self.dir.open_to_write(&self.name) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            opened => opened.map(drop),
+        }
+    }
+
+    fn write(&self, text: &str) -> io::Result<()> {
+        self.check()?;
+        self.dir.replace(&self.name, text.as_bytes())
+    }
 }
 
 /// A thread that may write for the user who called sudo, and waits for the report; the reader has no such right.
@@ -82,13 +111,13 @@ pub struct ReportFile {
 }
 
 impl ReportFile {
-    /// Waits for what shall be written to this path.
+    /// Waits for what shall be written there.
     ///
     /// # Errors
     /// The system gives no thread.
-    pub fn start(path: PathBuf) -> io::Result<ReportFile> {
+    pub fn start(place: Place) -> io::Result<ReportFile> {
         let (text, texts) = bounded::<String>(1);
-        let work = move || texts.recv().map_or(Ok(()), |text| write(&path, &text));
+        let work = move || texts.recv().map_or(Ok(()), |text| place.write(&text));
         Ok(ReportFile { text, thread: thread::Builder::new().name("report".into()).spawn(work)? })
     }
 
@@ -202,7 +231,7 @@ impl Report {
             text.push('\n');
             let written = match self.file.take() {
                 Some(file) => file.write(text),
-                None => write(path, &text),
+                None => Place::find(path)?.write(&text),
             };
             written.with_context(|| format!("write the report to {}", path.display()))?;
         }

@@ -199,9 +199,9 @@ impl Write for Watched {
 }
 
 /// A lane, whose worker has no right that only the start needs.
-fn lane(options: LaneOptions, sink: Box<dyn Sink>, backlog: Option<BacklogOptions>) -> Result<Lane> {
+fn lane(role: Role, options: LaneOptions, sink: Box<dyn Sink>, backlog: Option<BacklogOptions>) -> Result<Lane> {
     let name = sink.name().to_owned();
-    let lane = privilege::start_as(Role::Files, || Lane::start_with(options, sink, backlog))?;
+    let lane = privilege::start_as(role, || Lane::start_with(options, sink, backlog))?;
     lane.with_context(|| format!("start the lane of {name}"))
 }
 
@@ -219,7 +219,7 @@ pub fn add(pipeline: &mut Pipeline, run: &Run<'_>, spool: Option<Spool>) -> Resu
         let spool = spool.as_ref().filter(|_| made.pace != Pace::Drain);
         let backlog = spool.map(|spool| spool.backlog(&sink.name, sink.start)).transpose();
         let backlog = backlog.with_context(|| format!("find where sink {} stands in the spool", sink.name))?;
-        let lane = lane(run.options(sink), made.sink, backlog)?;
+        let lane = lane(Role::Files, run.options(sink), made.sink, backlog)?;
         if made.pace == Pace::Drain { at_drain.push(lane) } else { by_age.push(lane) }
     }
     pipeline.add_lanes(Pace::Drain, limits, at_drain);
@@ -241,7 +241,7 @@ pub fn from_log(run: &Run<'_>, log_of: impl Fn(&str) -> Result<BacklogOptions>) 
     let mut closed = Closed::default();
     let start = |sink: &SinkConfig| {
         let made = run.make_watched(sink, &mut closed)?;
-        lane(run.options(sink), made.sink, Some(log_of(&sink.name)?))
+        lane(Role::Replay, run.options(sink), made.sink, Some(log_of(&sink.name)?))
     };
     run.config.sinks.iter().map(start).collect()
 }
@@ -252,7 +252,7 @@ pub fn from_log(run: &Run<'_>, log_of: impl Fn(&str) -> Result<BacklogOptions>) 
 /// When the system refuses a thread.
 pub fn discard(run: &Run<'_>, log: BacklogOptions) -> Result<Lane> {
     let options = LaneOptions { cuts_max: run.config.lane_cuts_max, ..LaneOptions::default() };
-    lane(options, Box::new(Discard), Some(log))
+    lane(Role::Replay, options, Box::new(Discard), Some(log))
 }
 
 /// Waits until every lane has written its last rows, all together not longer than `wait`.

@@ -19,7 +19,7 @@ use super::hotplug::Hotplug;
 use super::in_force::{InForce, tell_cgroups};
 use super::orders::orders;
 use super::reload::{self, Reload, Reread, Retired};
-use super::report::{Report, ReportFile};
+use super::report::{Place, Report, ReportFile};
 use super::resume::{self, Before, OldRings, Pinned};
 use super::signals::Listener;
 use super::sinks;
@@ -228,6 +228,7 @@ pub fn start(config: &Config, reread: Reread, command: Option<Vec<OsString>>) ->
     let mut filters = config.filter.resolve(host.mounts.cgroup2.as_deref())?;
     filters.trees.only.extend(gate.as_ref().map(Gate::pid));
     let settings = settings(config, &host, filters)?;
+    let report = config.report.as_deref().map(Place::find).transpose()?;
 
     let (mut loaded, mut spool, begin) = load(config, &host, &settings, gate.is_none())?;
     let identity = match &begin {
@@ -330,9 +331,10 @@ pub fn start(config: &Config, reread: Reread, command: Option<Vec<OsString>>) ->
         spooled,
         helper,
     };
-    let (reloads, path) = (signals.reloads(), config.report.clone());
-    let (retired, report) =
-        privilege::start_as(Role::Files, || (reload::start(reload, reloads), path.map(ReportFile::start).transpose()))?;
+    let reloads = signals.reloads();
+    let (retired, report) = privilege::start_as(Role::Files, || {
+        (reload::start(reload, reloads), report.map(ReportFile::start).transpose())
+    })?;
     let retired = retired.context("start the thread that reloads")?;
     let report = report.context("start the thread that writes the report")?;
     privilege::drop_rights(Role::Reader).context("drop rights that only the start needs")?;

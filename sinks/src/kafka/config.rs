@@ -8,6 +8,9 @@ use rdkafka::config::RDKafkaLogLevel;
 use super::options::{Acks, KafkaOptions, KafkaTls, Sasl};
 use super::topics::Template;
 
+/// Librdkafka's name for stopping at the first message that is refused.
+pub(super) const GAPLESS: &str = "enable.gapless.guarantee";
+
 /// What a queued message is counted with at least: librdkafka's own bookkeeping is not in `queue_bytes`, so the number of
 /// messages is bounded too.
 const MESSAGE_BYTES_MIN: usize = 128;
@@ -177,7 +180,7 @@ pub(super) fn producer(options: &KafkaOptions, tuning: Tuning) -> ClientConfig {
     if config.get("enable.idempotence") == Some("true") && options.transactions.is_none() {
         // What follows a message that is refused would overtake what is sent again for it: the producer stops instead. A
         // transaction is given up as a whole.
-        config.set("enable.gapless.guarantee", "true");
+        config.set(GAPLESS, "true");
     }
     if tuning.one_by_one && options.acks == Acks::All {
         config.set("max.in.flight.requests.per.connection", "1");

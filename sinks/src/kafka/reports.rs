@@ -16,6 +16,7 @@ use rdkafka::message::{DeliveryResult, Message as _, OwnedHeaders};
 use rdkafka::producer::ProducerContext;
 use rdkafka::{ClientContext, Statistics};
 
+use super::config::GAPLESS;
 use super::meaning::{Trouble, Verdict, meaning};
 use super::options::{KafkaOptions, Sasl};
 use super::quiet::Quiet;
@@ -130,6 +131,7 @@ impl Reports {
 
     fn warn(&self, kind: &str, text: &str) {
         if let Some(left_out) = lock(&self.quiet).say(kind, Instant::now()) {
+            let left_out = (left_out > 0).then_some(left_out);
             tracing::warn!(sink = self.sink, left_out, "{text}");
         }
     }
@@ -162,6 +164,8 @@ impl ClientContext for Reports {
 
     fn log(&self, level: Level, fac: &str, text: &str) {
         self.hear();
+        // Of each sink, about a setting that is weir's own and not the user's.
+        let level = if fac == "CONFWARN" && text.contains(GAPLESS) { Level::Info } else { level };
         match level {
             Level::Emerg | Level::Alert | Level::Critical | Level::Error | Level::Warning => self.warn(fac, text),
             Level::Notice | Level::Info => tracing::debug!(sink = self.sink, fac, "{text}"),

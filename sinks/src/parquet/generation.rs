@@ -51,16 +51,29 @@ pub(super) fn store(
     dir.replace(name(sink), &serde_json::to_vec(&generation)?)
 }
 
+/// What is written down; `None`: nothing is.
+///
+/// # Errors
+/// When it cannot be read, with its path and what to do.
+pub(super) fn read(dir: &Dir, sink: &str) -> io::Result<Option<Generation>> {
+    let name = name(sink);
+    match dir.read(&name, BYTES_MAX).and_then(|bytes| Ok(serde_json::from_slice(&bytes)?)) {
+        Ok(generation) => Ok(Some(generation)),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        // A refusal has words of its own.
+        Err(error) if error.kind() == ErrorKind::PermissionDenied => Err(error),
+        Err(error) => {
+            let advice = "remove it; rows of the last files may then be there twice";
+            Err(io::Error::new(error.kind(), format!("{}: {error}; {advice}", dir.path_of(&name).display())))
+        }
+    }
+}
+
 /// How far the data goes: as far as the last flush if all its files are there; else what is there of them goes.
 pub(super) fn recover(dir: &Dir, sink: &str) -> Result<Option<Progress>, SinkError> {
     let path = dir.path().display();
     let failed = |error: io::Error| SinkError::Retry(format!("look at the last files in {path}: {error}"));
-    let bytes = match dir.read(name(sink), BYTES_MAX) {
-        Ok(bytes) => bytes,
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(failed(error)),
-    };
-    let generation: Generation = serde_json::from_slice(&bytes).map_err(|error| failed(error.into()))?;
+    let Some(generation) = read(dir, sink).map_err(failed)? else { return Ok(None) };
     let files: Vec<&PathBuf> = generation.files.iter().filter(|file| is_published(file)).collect();
     let mut there = vec![];
     for file in &files {
@@ -111,6 +124,18 @@ mod tests {
         assert!(refused.contains("class=file") && refused.contains("link"), "{refused}");
         outside.iter().for_each(|path| assert_eq!(fs::read(path).unwrap(), b"outside"));
         assert!(dir.stat("beside").unwrap().is_some());
+    }
+
+    #[test]
+    fn a_damaged_note_is_named_with_what_to_do() {
+        let scratch = tempfile::tempdir().unwrap();
+        let dir = Dir::create_given(scratch.path(), None).unwrap();
+        for bytes in [&b""[..], b"\xff\x00random", b"{}", b"[1]"] {
+            dir.replace(".parquet.generation.json", bytes).unwrap();
+            let error = recover(&dir, "parquet").unwrap_err().to_string();
+            let named = error.matches("/.parquet.generation.json: ").count();
+            assert!(named == 1 && error.contains("remove it"), "{error}");
+        }
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Where a file stands and what it is called.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use chrono::{DateTime, Datelike, Timelike};
 
@@ -19,11 +19,16 @@ pub(super) fn hour_of(time_us: i64) -> i64 {
     time_us.div_euclid(HOUR_US)
 }
 
+/// `class=<class>`.
+pub(super) fn class_dir(class: &str) -> PathBuf {
+    format!("class={class}").into()
+}
+
 /// `class=<class>/date=YYYY-MM-DD/hour=HH`, UTC.
 pub(super) fn partition(class: &str, time_us: i64) -> PathBuf {
     let time = DateTime::from_timestamp_micros(time_us).unwrap_or_default();
     let date = format!("date={:04}-{:02}-{:02}", time.year(), time.month(), time.day());
-    Path::new(&format!("class={class}")).join(date).join(format!("hour={:02}", time.hour()))
+    class_dir(class).join(date).join(format!("hour={:02}", time.hour()))
 }
 
 /// `<host>-<boot id>-<epoch>-<first ktime_ns>-<n>`, without an ending.
@@ -35,6 +40,8 @@ pub(super) fn stem(identity: &Identity, first_ktime_ns: i64, n: u64) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
 
     fn stem_of(host: &str) -> String {

@@ -14,9 +14,10 @@ use std::sync::{Mutex, PoisonError};
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 use weir_files::{Dir, Kind, Owner};
+use weir_schema::CLASSES;
 
 use super::failure::Failure;
-use super::names::{FINISHED, UNFINISHED};
+use super::names::{FINISHED, UNFINISHED, class_dir};
 
 /// Directory of files in the making, below the data directory.
 const UNFINISHED_DIR: &str = ".unfinished";
@@ -41,6 +42,7 @@ impl Target {
         let dir = Mutex::new(make(&given, owner)?);
         let target = Target { given, owner, dir };
         target.try_out()?;
+        target.check_classes()?;
         let leftovers = target.remove_leftovers()?;
         Ok((target, leftovers))
     }
@@ -92,6 +94,15 @@ impl Target {
             return Ok(unfinished);
         }
         Err(Failure::io("create", dir.path())(io::Error::from(ErrorKind::AlreadyExists)))
+    }
+
+    /// What a flush would refuse is refused at the start: a link, a file or somebody else's directory in place of a class's.
+    fn check_classes(&self) -> Result<(), Failure> {
+        let dir = self.dir()?;
+        CLASSES.iter().map(|class| class_dir(class.name)).try_for_each(|name| match dir.subdir(&name) {
+            Err(error) if error.kind() != ErrorKind::NotFound => Err(Failure::io("use", &dir.path_of(&name))(error)),
+            _ => Ok(()),
+        })
     }
 
     fn remove_leftovers(&self) -> Result<u64, Failure> {
