@@ -120,7 +120,8 @@ pub struct Context {
     pub containers: Containers,
     /// Users.
     pub users: Users,
-    limits: Limits,
+    /// Of the texts of a generation.
+    new_text_bytes: usize,
     kept: [(Asked, Known); KEPT],
     no_task: Known,
     /// Answers so far.
@@ -136,7 +137,7 @@ impl Context {
             processes: Processes::new(limits),
             containers: Containers::new(limits.container_bytes()),
             users: Users::default(),
-            limits,
+            new_text_bytes: limits.new_text_bytes(),
             kept: Default::default(),
             no_task: Known::default(),
             answers: 0,
@@ -151,7 +152,7 @@ impl Context {
 
     /// No texts yet, with room for as many as this context may have.
     pub fn texts(&self) -> Texts {
-        Texts::new(self.limits.new_text_bytes())
+        Texts::new(self.new_text_bytes)
     }
 
     /// Counters so far.

@@ -54,7 +54,7 @@ pub fn push_at_most(bytes: &[u8], max: usize, out: &mut impl Write) -> Pushed {
         let mut writer = Writer { out, room: max };
         return Pushed { is_escaped: true, is_cut: writer.escaped(bytes).is_none() };
     };
-    let kept = &text[..floor(text, max)];
+    let kept = whole_characters(text, max);
     write(out, kept);
     Pushed { is_escaped: false, is_cut: kept.len() < text.len() }
 }
@@ -64,10 +64,11 @@ fn write(out: &mut impl Write, text: &str) {
     let _ = out.write_str(text);
 }
 
-/// Bytes of the whole characters among the first `max`.
-fn floor(text: &str, max: usize) -> usize {
+/// The whole characters among the first `max` bytes.
+pub fn whole_characters(text: &str, max: usize) -> &str {
+    // `str::floor_char_boundary` does this from Rust 1.91 on.
     let max = max.min(text.len());
-    (0..=max).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0)
+    &text[..(0..=max).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0)]
 }
 
 /// The first `max` bytes, without a character at their end that the cut leaves incomplete.
@@ -149,13 +150,13 @@ impl<W: Write> Writer<'_, W> {
 
     fn valid(&mut self, mut text: &str) -> Option<()> {
         while !text.is_empty() {
-            let (piece, rest) = text.split_at(floor(text, PIECE_BYTES));
+            let (piece, rest) = text.split_at(whole_characters(text, PIECE_BYTES).len());
             text = rest;
             if memchr::memchr(b'\\', piece.as_bytes()).is_some() {
                 self.doubled(piece)?;
                 continue;
             }
-            let kept = &piece[..floor(piece, self.room)];
+            let kept = whole_characters(piece, self.room);
             self.room -= kept.len();
             write(self.out, kept);
             if kept.len() < piece.len() {

@@ -10,6 +10,7 @@ use tracing_appender::non_blocking::{ErrorCounter, NonBlocking, NonBlockingBuild
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::fmt::format::debug_fn;
 
 use crate::config::{Log, LogFormat, LogLevel};
 use crate::terminal::{message, stderr};
@@ -24,7 +25,7 @@ fn filter(level: LogLevel) -> LevelFilter {
     }
 }
 
-/// Starts the messages of the process of a sink: they are text without time and level, which whoever takes them adds.
+/// Starts the messages of the process of a sink: text without time, level and the sink's name, which whoever takes them adds.
 pub fn start_sink(level: LogLevel, lines: impl for<'a> MakeWriter<'a> + Send + Sync + 'static) {
     let _ = tracing_subscriber::fmt()
         .with_env_filter(EnvFilter::new(directives(filter(level))))
@@ -32,6 +33,11 @@ pub fn start_sink(level: LogLevel, lines: impl for<'a> MakeWriter<'a> + Send + S
         .with_target(false)
         .with_level(false)
         .without_time()
+        .fmt_fields(debug_fn(|line, field, value| match field.name() {
+            "message" => write!(line, "{value:?}"),
+            "sink" => Ok(()),
+            name => write!(line, " {name}={value:?}"),
+        }))
         .with_writer(lines)
         .try_init();
 }

@@ -370,12 +370,13 @@ fn a_name_that_somebody_else_has_is_refused_at_the_start() {
     let once = |code| run(weir(&begin).args(["--parquet", "data"]).current_dir(stage.scratch.path())).expect_code(code);
     once(0);
     let data = stage.path("data");
-    let classes: [(&str, &dyn Fn(&Path)); 3] = [
+    type Planter<'a> = (&'a str, &'a dyn Fn(&Path));
+    let planters: [Planter<'_>; 3] = [
         ("class=network", &|path| symlink(stage.outside(), path).expect("a link")),
         ("class=network", &|path| fs::write(path, "a file").expect("a file")),
         (".parquet.generation.json", &|path| fs::write(path, b"\xff\xfe").expect("a file")),
     ];
-    for (name, plant) in classes {
+    for (name, plant) in planters {
         plant(&data.join(name));
         let ended = once(125);
         assert!(ended.stderr.contains(name), "{name}: {}", ended.stderr);

@@ -13,6 +13,7 @@ use weir_files::open_to_read;
 use super::wire::{ERROR_BYTES_MAX, Message, receive, send};
 use crate::cli::SettingFlags;
 use crate::config::{Config, DATA_DIR, KEYS, SinkSettings, text_of};
+use crate::escape::whole_characters;
 use crate::host::Caller;
 use crate::privilege::{Role, drop_rights};
 
@@ -66,8 +67,7 @@ impl Args {
 
 /// The longest beginning of a text that a message has room for.
 fn cut(mut text: String) -> String {
-    let end = (0..=ERROR_BYTES_MAX.min(text.len())).rev().find(|end| text.is_char_boundary(*end));
-    text.truncate(end.unwrap_or(0));
+    text.truncate(whole_characters(&text, ERROR_BYTES_MAX).len());
     text
 }
 
@@ -142,7 +142,8 @@ mod tests {
     fn only_regular_files_are_opened_and_nothing_is_waited_for() {
         let dir = tempfile::tempdir().expect("a directory");
         let fifo = dir.path().join("fifo");
-        rustix::fs::mknodat(rustix::fs::CWD, &fifo, FileType::Fifo, Mode::RWXU, 0).expect("a FIFO");
+        rustix::fs::mknodat(rustix::fs::CWD, &fifo, rustix::fs::FileType::Fifo, rustix::fs::Mode::RWXU, 0)
+            .expect("a FIFO");
         for path in [fifo.as_path(), dir.path(), Path::new("/dev/null")] {
             let error = open_to_read(path).expect_err("no regular file").to_string();
             assert!(error.contains("only regular files"), "{}: {error}", path.display());

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use crate::escape::whole_characters;
+
 /// Bytes that may still be kept of an answer.
 pub(super) struct Budget {
     left: usize,
@@ -41,8 +43,7 @@ impl Budget {
 
 /// At most this many bytes of a text, whole characters.
 pub(super) fn shorten(text: &str, bytes_max: usize) -> String {
-    let end = (0..=bytes_max.min(text.len())).rev().find(|end| text.is_char_boundary(*end));
-    text[..end.unwrap_or(0)].to_owned()
+    whole_characters(text, bytes_max).to_owned()
 }
 
 #[cfg(test)]

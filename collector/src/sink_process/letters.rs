@@ -7,6 +7,7 @@ use weir_sinks::{Carrier, DeadLetters, Letter, PayloadFormat};
 
 use super::child::Voice;
 use super::wire;
+use crate::escape::whole_characters;
 use crate::terminal::escape;
 
 /// Longest text of a letter that is kept, bytes.
@@ -68,9 +69,5 @@ impl LetterHead {
 
 /// The text made harmless, and not longer than it needs to be.
 pub fn short(text: &str) -> String {
-    let mut end = text.len().min(TEXT_BYTES_MAX);
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    escape(&text[..end]).into_owned()
+    escape(whole_characters(text, TEXT_BYTES_MAX)).into_owned()
 }

@@ -125,8 +125,7 @@ impl Speaker {
         if left_out > 0 {
             tracing::warn!(sink, "{left_out} messages of the sink's process were left out: there were too many");
         }
-        // The process names the sink as well.
-        let text = short(&text.replace(&format!(" sink={sink:?}"), ""));
+        let text = short(text);
         match level {
             Level::Error => tracing::error!(sink, "{text}"),
             Level::Warn => tracing::warn!(sink, "{text}"),
