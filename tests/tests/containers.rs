@@ -9,7 +9,6 @@ use std::time::{Duration, Instant};
 
 use weir_tests::capture::{Capture, Row, number, text};
 use weir_tests::live::Live;
-use weir_tests::skip::skipped;
 use weir_tests::wait;
 
 /// Containers of the attribution; `WEIR_TEST_CONTAINERS` says how many otherwise.
@@ -310,19 +309,9 @@ impl Drop for Delegated {
     }
 }
 
+/// Not by setpriv: that of busybox, in the virtual machines, cannot.
 fn as_user(command: &str) -> String {
-    format!("setpriv --reuid {USER} --regid {USER} --clear-groups {command}; true")
-}
-
-/// Busybox, in the virtual machines, has a setpriv that cannot.
-fn can_become_a_user(what: &str) -> bool {
-    let user = USER.to_string();
-    let tried = Command::new("setpriv").args(["--reuid", &user, "--regid", &user, "--clear-groups", "true"]).output();
-    let can = tried.is_ok_and(|output| output.status.success());
-    if !can {
-        skipped(what, "no setpriv that becomes a user");
-    }
-    can
+    format!("{} as {USER} {command}; true", env!("CARGO_BIN_EXE_trigger"))
 }
 
 /// The row of this mark under a filter, if it comes.
@@ -334,9 +323,6 @@ fn mark_under(flags: &[&str], script: &str, mark: &str) -> Option<Row> {
 
 #[test]
 fn what_a_user_calls_a_container_is_a_claim_and_no_filter_hides_it() {
-    if !can_become_a_user("claims of a user") {
-        return;
-    }
     let delegated = Delegated::make();
     let id = format!("{:064x}", std::process::id());
     let mark = format!("/no/such/claim-{}", std::process::id());
@@ -365,9 +351,6 @@ fn what_a_user_calls_a_container_is_a_claim_and_no_filter_hides_it() {
 
 #[test]
 fn a_claim_of_the_id_of_a_container_is_not_that_container() {
-    if !can_become_a_user("a user's claim of an id") {
-        return;
-    }
     let (delegated, container) = (Delegated::make(), Container::make(30));
     let mark = path_in(&container, "claim");
     let script = delegated.script(&format!("docker-{}.scope", container.id), &mark);

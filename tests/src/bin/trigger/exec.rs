@@ -117,3 +117,12 @@ pub fn run() {
         },
     );
 }
+
+/// Becomes a program of a user without any group or capability.
+pub fn as_user(uid: u32, command: &[String]) {
+    use std::os::unix::process::CommandExt;
+    let (name, arguments) = command.split_first().expect("a command");
+    // Groups go by themselves where a user is set.
+    let error = std::process::Command::new(name).args(arguments).gid(uid).uid(uid).exec();
+    panic!("{name}: {error}");
+}

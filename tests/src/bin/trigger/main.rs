@@ -42,6 +42,7 @@ fn main() {
             let number = |text: &str| text.parse().expect("a number");
             return texts::run(&names[1], number(&names[2]), number(&names[3]));
         }
+        Some("as") => return exec::as_user(names[1].parse().expect("a user's number"), &names[2..]),
         Some("storm") => return storm::run(names[1].parse().expect("a number of children")),
         _ => (),
     }
