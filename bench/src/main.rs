@@ -2,6 +2,7 @@
 //!
 //! Machines are shared and noisy: medians and ratios say more than single absolute numbers.
 
+mod boundary;
 mod brokers;
 mod context;
 mod figures;
@@ -49,6 +50,7 @@ const NAMES: &[(&str, Measure)] = &[
     ("json", |f, _| sinks::json::measure(f)),
     ("kafka", |f, _| sinks::kafka::measure(f)),
     ("nats", |f, _| sinks::nats::measure(f)),
+    ("sink-process", |f, _| boundary::measure(f)),
     ("outage", |f, args| outage::measure(f, &args.outage())),
     ("flood", |f, _| flood::two_producers(f)),
     ("storm", |f, _| flood::four_producers_and_a_storm(f)),
@@ -63,8 +65,9 @@ type Measure = fn(&mut Figures, &Args) -> Result<()>;
 /// Measures weir on this machine; needs root.
 #[derive(Parser)]
 struct Args {
-    /// What to measure: kernel, rows, context, texts, spool, replay, json, kafka, nats, outage, flood, storm, memory, size, latency,
-    /// rest; all by default. kafka, nats and outage need brokers, which `./x bench` fetches.
+    /// What to measure: kernel, rows, context, texts, spool, replay, json, kafka, nats, sink-process, outage, flood, storm,
+    /// memory, size, latency, rest; all by default. kafka, nats, sink-process and outage need brokers, which `./x bench`
+    /// fetches.
     names: Vec<String>,
     /// Where the JSON goes.
     #[arg(long, default_value = "bench/results/latest.json")]

@@ -21,7 +21,8 @@ const RECORDED: Duration = Duration::from_secs(20);
 /// Runs of each kind, in turn.
 const ROUNDS: usize = 3;
 
-fn record(capture: &Path) -> Result<()> {
+/// Records what the module says.
+pub fn record(capture: &Path) -> Result<()> {
     let files = load::files()?;
     let mut collector = weir::command()?;
     collector.args(["run", "--status", "never", "--class", "default", "--capture"]).arg(capture);
@@ -38,7 +39,7 @@ fn record(capture: &Path) -> Result<()> {
 }
 
 /// Rows of a capture, by what it says of itself.
-fn rows_of(capture: &Path) -> Result<f64> {
+pub fn rows_of(capture: &Path) -> Result<f64> {
     let output = weir::command()?.args(["capture", "info", "--json"]).arg(capture).stdout(Stdio::piped()).output()?;
     let info: serde_json::Value = serde_json::from_slice(&output.stdout).context("`weir capture info --json`")?;
     let streams = info["streams"].as_array().context("the streams in `weir capture info --json`")?;
@@ -47,7 +48,7 @@ fn rows_of(capture: &Path) -> Result<f64> {
 }
 
 /// One replay: CPU time and wall time, seconds.
-fn replay(capture: &Path, arguments: &[&str]) -> Result<[f64; 2]> {
+pub fn replay(capture: &Path, arguments: &[&str]) -> Result<[f64; 2]> {
     let (cpu, started) = (weir::children_cpu_seconds()?, Instant::now());
     let output = Command::new(weir::binary()?)
         .arg("replay")

@@ -30,7 +30,7 @@ const ASK_EVERY: Duration = Duration::from_millis(50);
 const CLUSTER: &str = "dGVzdHMtb2Ytd2Vpci4uLg";
 /// `ApiVersions`, version 0, correlation id 7, no client id: every broker answers it, whoever asks.
 const ARE_YOU_THERE: [u8; 14] = [0, 0, 0, 10, 0, 18, 0, 0, 0, 0, 0, 7, 0xff, 0xff];
-/// Settings of the virtual machine: small, and quick to start.
+/// Settings of the virtual machine: small, and quick to start. `tests/kafka/fetch` makes its archive of classes with the same.
 const JAVA: &[&str] = &["-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:-UsePerfData"];
 
 /// The jars; without them says that the test is skipped.
@@ -100,6 +100,10 @@ impl Broker {
 
     fn java(&self, class: &str) -> Command {
         let mut java = Command::new("java");
+        let archive = self.jars.join("kafka.jsa");
+        if archive.exists() {
+            java.arg(format!("-XX:SharedArchiveFile={}", archive.display()));
+        }
         java.args(JAVA).arg(format!("-Dlog4j2.configurationFile={}", self.path("log4j2.properties").display()));
         java.arg("-cp").arg(self.jars.join("*")).arg(class).stdin(Stdio::null());
         java
