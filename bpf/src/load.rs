@@ -95,6 +95,8 @@ pub struct Loaded {
     ring_bytes: u32,
     /// What survives the collector.
     pins: Option<Pins>,
+    /// Nobody else takes them.
+    lock: Option<OwnedFd>,
     /// Attached programs of a load before, which this one goes on with.
     attached_before: Vec<(String, OwnedFd)>,
 }
@@ -208,7 +210,9 @@ impl Loaded {
     /// # Errors
     /// As [`Loaded::load`], and when a pin is missing.
     pub fn take_over(settings: &Settings, pins: Pins) -> Result<Loaded, Error> {
+        let lock = pins.lock()?;
         let mut loaded = Loaded::load_over(settings, Some(&pins))?;
+        loaded.lock = Some(lock);
         for name in pins.links()? {
             let link =
                 Link::open(pins.link(&name)).map_err(Error::libbpf(format!("open the pinned link of {name}")))?;
@@ -275,6 +279,7 @@ impl Loaded {
             own,
             ring_bytes: settings.ring_bytes,
             pins: None,
+            lock: None,
             attached_before: vec![],
         };
         loaded.know_own()?;
@@ -486,6 +491,7 @@ impl Loaded {
             }
         }
         pins.complete()?;
+        self.lock = Some(pins.lock()?);
         self.pins = Some(pins);
         Ok(())
     }

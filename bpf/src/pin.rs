@@ -14,6 +14,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use libbpf_rs::{MapCore, MapHandle};
+use rustix::fs::{FlockOperation, Mode, OFlags, flock, openat};
+use rustix::io::Errno;
 use weir_files::{Dir, Refusal};
 
 use crate::Error;
@@ -107,6 +109,25 @@ impl Pins {
             }
         }
         take()
+    }
+
+    /// Takes them for as long as the descriptor is open: a copy of a spool has the same pins as the spool that it came from.
+    ///
+    /// # Errors
+    /// When another collector has them.
+    pub fn lock(&self) -> Result<OwnedFd, Error> {
+        let lock = || {
+            let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+            let dir = openat(&self.open()?, ".", flags, Mode::empty())?;
+            match flock(&dir, FlockOperation::NonBlockingLockExclusive) {
+                Err(Errno::WOULDBLOCK) => {
+                    let text = "another weir goes on with them: is this a copy of its spool?";
+                    Err(io::Error::new(io::ErrorKind::WouldBlock, text))
+                }
+                locked => Ok(locked.map(|()| dir)?),
+            }
+        };
+        lock().map_err(Error::io(format!("take the pins in {}", self.dir.display())))
     }
 
     /// Everything is pinned.

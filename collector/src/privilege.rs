@@ -187,7 +187,7 @@ mod tests {
             (&[CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH], Role::Replay, vec![CAP_DAC_READ_SEARCH]),
             (&all, Role::Signals { command: false }, vec![]),
             (&all, Role::Signals { command: true }, vec![CAP_KILL]),
-            (&all, Role::Helper, vec![CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_SETUID]),
+            (&all, Role::Helper, vec![CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH, CAP_SETUID]),
             (&all, Role::Confined, vec![]),
             (&[CAP_BPF], Role::Signals { command: true }, vec![]),
             (&[CAP_SYS_ADMIN, CAP_SETUID], Role::Reader, vec![CAP_SYS_ADMIN]),

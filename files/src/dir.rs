@@ -318,3 +318,16 @@ pub fn open_to_read(path: &Path) -> io::Result<File> {
     only_files(&fstat(&file)?)?;
     Ok(file)
 }
+
+/// Refuses a file that everybody can write: what it says is done.
+///
+/// # Errors
+/// When everybody can.
+pub fn refuse_everybodys(path: &Path, file: &File) -> io::Result<()> {
+    let stat = fstat(file)?;
+    if !Mode::from_raw_mode(stat.st_mode).contains(Mode::WOTH) {
+        return Ok(());
+    }
+    let what = format!("can be written by everybody (mode {:04o})", stat.st_mode & 0o7777);
+    Err(Refusal::of(path, &stat, what, "take that right away by `chmod o-w`"))
+}

@@ -40,7 +40,7 @@ mod trust;
 mod walk;
 mod write;
 
-pub use dir::{Dir, open_to_read};
+pub use dir::{Dir, open_to_read, refuse_everybodys};
 pub use list::{Entry, Kind};
 pub use refusal::Refusal;
 pub use trust::Owner;

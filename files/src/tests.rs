@@ -311,3 +311,16 @@ fn a_thread_without_any_right_writes_the_callers_directory_as_the_caller() {
     }
     assert_eq!(fs::metadata(scratch.path().join("by-root")).expect("there").uid(), 0);
 }
+
+#[test]
+fn a_file_that_everybody_can_write_is_refused_by_who_does_what_it_says() {
+    let scratch = scratch();
+    let path = scratch.path().join("settings");
+    fs::write(&path, "").expect("written");
+    for (mode, is_taken) in [(0o600, true), (0o644, true), (0o664, true), (0o666, false), (0o602, false)] {
+        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).expect("its mode");
+        let taken = crate::refuse_everybodys(&path, &File::open(&path).expect("open"));
+        assert_eq!(taken.is_ok(), is_taken, "{mode:o}");
+        assert!(taken.err().is_none_or(|error| error.to_string().contains("chmod o-w")));
+    }
+}

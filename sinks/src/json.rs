@@ -8,6 +8,8 @@
 mod cells;
 mod page;
 
+use std::convert::Infallible;
+
 use weir_schema::SCHEMA_VERSION;
 
 use crate::Batch;
@@ -17,6 +19,8 @@ use cells::{Cells, Columns};
 pub(crate) use page::Page;
 use page::{Piece, Store};
 
+/// Lines that are written at once, bytes.
+pub(crate) const PART_BYTES: usize = 1 << 20;
 /// Memory for texts that is kept from batch to batch, bytes.
 const STORE_BYTES_KEPT: usize = 8 << 20;
 
@@ -78,8 +82,34 @@ pub fn write_rows(batch: &Batch, out: &mut Vec<u8>) {
 
 /// Appends the rows of several batches in kernel-time order, one line each.
 pub fn write_merged(batches: &[&Batch], out: &mut Vec<u8>) {
-    let mut page = Page::behind(std::mem::take(out));
+    let append = |bytes: &[u8]| {
+        out.extend_from_slice(bytes);
+        Ok::<(), Infallible>(())
+    };
+    let Ok(()) = write_parts(batches, &mut Page::default(), append);
+}
+
+/// The same in parts of [`PART_BYTES`] and one row more at most: a text that stands once in a batch can be in each of its rows.
+/// `page` is empty before and behind; its memory is used again from call to call.
+///
+/// # Errors
+/// The first that `put` gives; what follows is not written.
+pub(crate) fn write_parts<E>(
+    batches: &[&Batch],
+    page: &mut Page,
+    mut put: impl FnMut(&[u8]) -> Result<(), E>,
+) -> Result<(), E> {
     let mut writers: Vec<JsonRows<'_>> = batches.iter().map(|b| JsonRows::new(b, Scratch::default())).collect();
-    merged(batches, |batch, row| writers[batch].row(row, &mut page));
-    *out = page.into_bytes();
+    let written = merged(batches, |batch, row| {
+        writers[batch].row(row, page);
+        if page.len() < PART_BYTES {
+            return Ok(());
+        }
+        let result = put(page.as_bytes());
+        page.clear(2 * PART_BYTES);
+        result
+    });
+    let written = written.and_then(|()| if page.len() > 0 { put(page.as_bytes()) } else { Ok(()) });
+    page.clear(2 * PART_BYTES);
+    written
 }

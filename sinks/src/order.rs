@@ -27,18 +27,18 @@ impl<'a> Keys<'a> {
     }
 }
 
-/// Calls `row(batch, row)` for every row of the batches, each of which is in order, in the order of all.
+/// Calls `row(batch, row)` for every row of the batches, each of which is in order, in the order of all, until one fails.
 ///
 /// A batch without the common columns, which the schema rules out, comes first in its own order.
-pub(crate) fn merged(batches: &[&Batch], mut row: impl FnMut(usize, usize)) {
+pub(crate) fn merged<E>(batches: &[&Batch], mut row: impl FnMut(usize, usize) -> Result<(), E>) -> Result<(), E> {
     if let [only] = batches {
-        return (0..only.rows.num_rows()).for_each(|i| row(0, i));
+        return (0..only.rows.num_rows()).try_for_each(|i| row(0, i));
     }
     let mut heads: Vec<(usize, Keys<'_>, usize)> = Vec::with_capacity(batches.len());
     for (b, batch) in batches.iter().enumerate() {
         match Keys::of(batch) {
             Some(keys) => heads.push((b, keys, 0)),
-            None => (0..batch.rows.num_rows()).for_each(|i| row(b, i)),
+            None => (0..batch.rows.num_rows()).try_for_each(|i| row(b, i))?,
         }
     }
     // At most one batch per class, so a scan beats a heap; a run of one class costs one comparison per row.
@@ -46,16 +46,16 @@ pub(crate) fn merged(batches: &[&Batch], mut row: impl FnMut(usize, usize)) {
         let keys = |h: &(usize, Keys<'_>, usize)| h.1.get(h.2);
         let Some((first, _)) = heads.iter().enumerate().filter_map(|(i, h)| Some((i, keys(h)?))).min_by_key(|h| h.1)
         else {
-            return;
+            return Ok(());
         };
         let bound = heads.iter().enumerate().filter(|(i, _)| *i != first).filter_map(|(_, h)| keys(h)).min();
         let (b, keys, next) = &mut heads[first];
-        row(*b, *next);
+        row(*b, *next)?;
         *next += 1;
         while let Some(key) = keys.get(*next)
             && bound.is_none_or(|bound| key <= bound)
         {
-            row(*b, *next);
+            row(*b, *next)?;
             *next += 1;
         }
     }

@@ -5,14 +5,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use crate::json::{Page, write_parts};
 use crate::table::{Table, TableStyle};
-use crate::{Batch, Progress, Receipt, Sink, SinkError, json};
+use crate::{Batch, Progress, Receipt, Sink, SinkError};
 
 /// Between two flushes, which put checkpoint rows behind what was written; none while nothing is written.
 const FLUSH_INTERVAL: Duration = Duration::from_secs(10);
-
-/// The buffer of lines is given back beyond this many bytes, so that one huge cut does not hold memory for good.
-const BUFFER_BYTES_MAX: usize = 4 << 20;
 
 /// How rows are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,12 +32,17 @@ impl Closed {
     }
 }
 
+/// The lines that are being written.
+enum Lines {
+    Json(Page),
+    Table(Table, Vec<u8>),
+}
+
 /// Writes rows to a stream. What is written cannot be taken back, so every failure is final.
 pub struct StdoutSink {
     name: String,
     stream: Box<dyn Write + Send>,
-    table: Option<Table>,
-    buffer: Vec<u8>,
+    lines: Lines,
     closed: Closed,
     /// Since when there are rows without a checkpoint behind them.
     written: Option<Instant>,
@@ -53,15 +56,11 @@ impl StdoutSink {
 
     /// With the style of a table.
     pub fn with_style(format: Format, style: TableStyle, stream: Box<dyn Write + Send>) -> StdoutSink {
-        let table = (format == Format::Table).then(|| Table::new(style));
-        StdoutSink {
-            name: "stdout".to_owned(),
-            stream,
-            table,
-            buffer: Vec::new(),
-            closed: Closed::default(),
-            written: None,
-        }
+        let lines = match format {
+            Format::Json => Lines::Json(Page::default()),
+            Format::Table => Lines::Table(Table::new(style), Vec::new()),
+        };
+        StdoutSink { name: "stdout".to_owned(), stream, lines, closed: Closed::default(), written: None }
     }
 
     /// With another [`Sink::name`].
@@ -74,17 +73,12 @@ impl StdoutSink {
         self.closed.clone()
     }
 
-    fn put(&mut self) -> Result<(), SinkError> {
-        let result = self.stream.write_all(&self.buffer).and_then(|()| self.stream.flush());
-        self.buffer.clear();
-        self.buffer.shrink_to(BUFFER_BYTES_MAX);
-        result.map_err(|error| {
-            if error.kind() == ErrorKind::BrokenPipe {
-                self.closed.0.store(true, Ordering::Release);
-                return SinkError::Gone("stdout was closed".into());
-            }
-            SinkError::Fatal(format!("writing rows to stdout: {error}"))
-        })
+    fn failed(&self, error: &std::io::Error) -> SinkError {
+        if error.kind() == ErrorKind::BrokenPipe {
+            self.closed.0.store(true, Ordering::Release);
+            return SinkError::Gone("stdout was closed".into());
+        }
+        SinkError::Fatal(format!("writing rows to stdout: {error}"))
     }
 }
 
@@ -98,15 +92,14 @@ impl Sink for StdoutSink {
     }
 
     fn write_cut(&mut self, batches: &[&Batch]) -> Result<(), SinkError> {
-        match &mut self.table {
-            Some(table) => table.write(batches, &mut self.buffer),
-            None => json::write_merged(batches, &mut self.buffer),
-        }
         self.written.get_or_insert_with(Instant::now);
-        if self.buffer.is_empty() {
-            return Ok(());
-        }
-        self.put()
+        let stream = &mut self.stream;
+        let put = |bytes: &[u8]| stream.write_all(bytes).and_then(|()| stream.flush());
+        let written = match &mut self.lines {
+            Lines::Json(page) => write_parts(batches, page, put),
+            Lines::Table(table, lines) => table.write_parts(batches, lines, put),
+        };
+        written.map_err(|error| self.failed(&error))
     }
 
     fn wants_flush(&self, now: Instant) -> bool {

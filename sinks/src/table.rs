@@ -6,10 +6,13 @@
 mod detail;
 mod read;
 
+use std::convert::Infallible;
+
 use weir_schema::ClassId;
 use weir_schema::errno::ERRNO_MAX;
 
 use crate::Batch;
+use crate::json::PART_BYTES;
 use crate::order::merged;
 use crate::text::push_visible;
 use crate::time::Clock;
@@ -53,8 +56,32 @@ impl Table {
     /// Appends the rows of several batches in kernel-time order, one line each; checkpoints, ends and what the user
     /// chose not to see (`not_selected`) are left out.
     pub fn write(&mut self, batches: &[&Batch], out: &mut Vec<u8>) {
+        let append = |bytes: &[u8]| {
+            out.extend_from_slice(bytes);
+            Ok::<(), Infallible>(())
+        };
+        let Ok(()) = self.write_parts(batches, &mut Vec::new(), append);
+    }
+
+    /// The same in parts, as [`crate::json::write_parts`]. `lines` is empty before and behind.
+    pub(crate) fn write_parts<E>(
+        &mut self,
+        batches: &[&Batch],
+        lines: &mut Vec<u8>,
+        mut put: impl FnMut(&[u8]) -> Result<(), E>,
+    ) -> Result<(), E> {
         let columns: Vec<Columns<'_>> = batches.iter().map(|b| Columns::new(b)).collect();
-        merged(batches, |batch, row| self.row(batches[batch].class.id, &columns[batch], row, out));
+        let mut put = |lines: &mut Vec<u8>, least: usize| {
+            let result = if lines.len() > least { put(lines) } else { return Ok(()) };
+            lines.clear();
+            lines.shrink_to(2 * PART_BYTES);
+            result
+        };
+        let written = merged(batches, |batch, row| {
+            self.row(batches[batch].class.id, &columns[batch], row, lines);
+            put(lines, PART_BYTES)
+        });
+        written.and_then(|()| put(lines, 0))
     }
 
     fn row(&mut self, class: ClassId, columns: &Columns<'_>, row: usize, out: &mut Vec<u8>) {

@@ -12,7 +12,7 @@ use std::process::Command;
 use rustix::fs::{CWD, FileType, Mode, makedev, mknodat};
 use rustix::process::Signal;
 use serde_json::{Value, json};
-use support::delivery::{has_bpf_fs, pins};
+use support::delivery::{has_bpf_fs, pins, wait_for_start};
 use support::program::{Ended, command, parquet_files, run, start, weir};
 use support::seed::Random;
 use support::skip::{has, is_root, note};
@@ -466,6 +466,28 @@ fn a_spool_of_another_makes_detach_touch_nothing_outside_of_it() {
     let ended = run(weir(&["detach", "--spool"]).arg(&root_spool)).expect_code(0);
     assert!(String::from_utf8_lossy(&ended.stdout).contains("detached"), "{ended:?}");
     assert!(!pins.exists());
+}
+
+#[test]
+fn a_copy_of_a_spool_takes_no_pins_from_a_weir_that_runs() {
+    let what = "a copy of a spool";
+    if !is_root(what) || !has_bpf_fs(what) {
+        return;
+    }
+    let stage = Stage::new();
+    let dir = stage.scratch.path();
+    let begin = ["run", "--status", "never", "--durability", "crash", "--spool"];
+    let mut running = start(weir(&begin).args(["spool", "--parquet", "parquet"]).current_dir(dir));
+    wait_for_start(&mut running, dir);
+    run(command("cp").args(["-a", "spool", "copy"]).current_dir(dir)).expect_code(0);
+    let detached = run(weir(&["detach", "--spool", "copy"]).current_dir(dir)).expect_code(1);
+    let other = run(weir(&begin).args(["copy", "--parquet", "other", "--duration", "100ms"]).current_dir(dir));
+    for ended in [detached, other.expect_code(125)] {
+        assert!(ended.stderr.contains("another weir goes on with them"), "{}", ended.stderr);
+    }
+    running.signal(Signal::INT);
+    let ended = running.wait().expect_code(0);
+    assert!(ended.stderr.contains(" 0 lost") && ended.stderr.contains("is accounted for"), "{}", ended.stderr);
 }
 
 #[test]

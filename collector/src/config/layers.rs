@@ -5,6 +5,7 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use toml::de::{DeTable, DeValue};
+use weir_files::{Dir, Refusal, open_to_read, refuse_everybodys};
 
 use super::lines::Lines;
 use super::nearest::hint;
@@ -268,20 +269,22 @@ fn is_mistaken(name: &str) -> bool {
 
 /// A thread that gave its rights up (see [`crate::privilege`]) may read the caller's file only as the caller.
 fn read_text(path: &Path) -> io::Result<String> {
-    match File::open(path).and_then(text_of) {
-        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-            let (dir, name) = weir_files::Dir::of_given_file(path, Caller::owner())?;
-            dir.open(name).and_then(text_of)
+    let file = match open_to_read(path) {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied && Refusal::in_error(&error).is_none() => {
+            let (dir, name) = Dir::of_given_file(path, Caller::owner())?;
+            dir.open(name)
         }
-        read => read,
-    }
+        opened => opened,
+    };
+    text_of(path, file?)
 }
 
-/// The text of a configuration, unless it is too long to be one.
+/// The text of a configuration, unless everybody can write it or it is too long to be one.
 ///
 /// # Errors
-/// When it is, or cannot be read.
-pub(crate) fn text_of(file: File) -> io::Result<String> {
+/// When it is so, or cannot be read.
+pub(crate) fn text_of(path: &Path, file: File) -> io::Result<String> {
+    refuse_everybodys(path, &file)?;
     let mut text = String::new();
     file.take(CONFIG_BYTES_MAX + 1).read_to_string(&mut text)?;
     if text.len() as u64 > CONFIG_BYTES_MAX {

@@ -22,6 +22,8 @@ pub use rule::{Rule, is_id};
 
 /// Cgroups that are known at once; beyond it those that were removed first go, then none is added.
 pub const CGROUPS_MAX: usize = 1 << 16;
+/// The same of those that others than root made: what they make takes no room from what root makes.
+const OTHERS_MAX: usize = CGROUPS_MAX / 2;
 /// How long a removed cgroup stays known, ns: its last events can come behind its end.
 const GRACE_NS: i64 = 30_000_000_000;
 
@@ -38,6 +40,8 @@ pub struct Container {
     pub name: Option<String>,
     /// What says that it is one.
     pub evidence: Evidence,
+    /// Its cgroup is inside of another container's.
+    is_nested: bool,
     /// Its name is known, or that there is none.
     is_answered: bool,
     texts: [TextId; TEXTS],
@@ -78,6 +82,13 @@ fn place_of_claim(own: &str) -> String {
     parent.split('/').filter(|name| !name.is_empty()).take(PLACE_COMPONENTS).flat_map(|name| ["/", name]).collect()
 }
 
+/// The container of a path, and how far that is believed.
+struct Found<'a> {
+    shape: Shape<'a>,
+    is_proof: bool,
+    is_nested: bool,
+}
+
 /// A cgroup and what the filter says of it, for the kernel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Verdict {
@@ -93,8 +104,10 @@ pub struct Verdict {
 
 /// All that are known.
 pub struct Containers {
-    /// The container of each known cgroup; `None`: the host's.
-    cgroups: HashMap<u64, Option<u32>, FixedState>,
+    /// Each known cgroup.
+    cgroups: HashMap<u64, Cgroup, FixedState>,
+    /// How many of them others than root made.
+    others: usize,
     list: HashMap<u32, Container, FixedState>,
     /// Cgroups of each.
     members: HashMap<u32, HashSet<u64, FixedState>, FixedState>,
@@ -105,7 +118,8 @@ pub struct Containers {
     /// Those that only claim an id.
     claims: HashMap<String, Vec<u32>, FixedState>,
     next: u32,
-    removed: VecDeque<(u64, i64)>,
+    /// Those of root, and those of others.
+    removed: [VecDeque<(u64, i64)>; 2],
     unknown: u64,
     refused: u64,
     rule: Rule,
@@ -117,6 +131,16 @@ pub struct Containers {
     /// Bytes of what containers are called; beyond the limit none is added.
     bytes: usize,
     bytes_max: usize,
+    /// Of them those of claims, which have the half of it.
+    claim_bytes: usize,
+}
+
+/// What is known of a cgroup.
+#[derive(Debug, Clone, Copy)]
+struct Cgroup {
+    /// `None`: the host's.
+    container: Option<u32>,
+    by_root: bool,
 }
 
 /// Bytes of a container beside its id, four times, and its path, twice.
@@ -145,13 +169,14 @@ impl Containers {
     pub fn new(bytes_max: usize) -> Containers {
         Containers {
             cgroups: HashMap::default(),
+            others: 0,
             list: HashMap::default(),
             members: HashMap::default(),
             by_id: HashMap::default(),
             by_path: HashMap::default(),
             claims: HashMap::default(),
             next: 0,
-            removed: VecDeque::new(),
+            removed: [VecDeque::new(), VecDeque::new()],
             unknown: 0,
             refused: 0,
             rule: Rule::default(),
@@ -160,13 +185,14 @@ impl Containers {
             to_renew: Vec::new(),
             bytes: 0,
             bytes_max,
+            claim_bytes: 0,
         }
     }
 
     /// The container of a cgroup, if it is one's.
     pub fn of_cgroup(&mut self, cgroup: u64) -> Option<&Container> {
         match self.cgroups.get(&cgroup) {
-            Some(container) => self.list.get(&(*container)?),
+            Some(known) => self.list.get(&known.container?),
             None => {
                 self.unknown += 1;
                 None
@@ -177,61 +203,91 @@ impl Containers {
     /// A cgroup was made, or was there at the start. `by_root`: nobody else can have made it.
     pub fn made(&mut self, cgroup: u64, path: &[u8], by_root: bool, texts: &mut Texts) {
         let path = String::from_utf8_lossy(path);
-        if self.cgroups.len() >= CGROUPS_MAX {
-            let Some((gone, _)) = self.removed.pop_front() else {
-                self.refused += 1;
-                return;
-            };
-            self.forget(gone);
-        }
         let found = self.believed(&path, by_root);
-        if let Some((shape, is_proof)) = &found
-            && self.known(shape, *is_proof).is_none()
-            && self.bytes + Container::bytes_of(&shape.id, shape.own) > self.bytes_max
-        {
+        let has_room = self.make_room(by_root) && found.as_ref().is_none_or(|found| self.has_room_for(found));
+        if !has_room {
             self.refused += 1;
             return;
         }
-        let container = found.map(|(shape, is_proof)| self.add(&shape, is_proof, cgroup, texts));
+        let container = found.map(|found| self.add(&found, cgroup, texts));
         if let Some(number) = container {
             self.members.entry(number).or_default().insert(cgroup);
         }
-        if let Some(Some(old)) = self.cgroups.insert(cgroup, container)
-            && container != Some(old)
-        {
-            self.release(old, cgroup);
+        self.others += usize::from(!by_root);
+        if let Some(old) = self.cgroups.insert(cgroup, Cgroup { container, by_root }) {
+            self.others -= usize::from(!old.by_root);
+            if let Some(number) = old.container.filter(|_| old.container != container) {
+                self.release(number, cgroup);
+            }
         }
         self.judge(cgroup);
     }
 
+    /// Room for one more cgroup: what was removed goes, first what others than root made.
+    fn make_room(&mut self, by_root: bool) -> bool {
+        let is_full = |this: &Containers| this.cgroups.len() >= CGROUPS_MAX || !by_root && this.others >= OTHERS_MAX;
+        while is_full(self) {
+            let [roots, others] = &mut self.removed;
+            let gone = others.pop_front().or_else(|| if by_root { roots.pop_front() } else { None });
+            let Some((gone, _)) = gone else { return false };
+            self.forget(gone);
+        }
+        true
+    }
+
+    /// Whether there is room for what the container is called, if it is a new one.
+    fn has_room_for(&self, found: &Found<'_>) -> bool {
+        let bytes = Container::bytes_of(&found.shape.id, found.shape.own);
+        self.known(found).is_some()
+            || self.bytes + bytes <= self.bytes_max
+                && (found.is_proof || self.claim_bytes + bytes <= self.bytes_max / 2)
+    }
+
     /// The container of a path that counts: the innermost one that is proven, else the innermost. So nobody leaves a container
     /// by making a cgroup inside that claims to be another.
-    fn believed<'a>(&self, path: &'a str, by_root: bool) -> Option<(Shape<'a>, bool)> {
-        let mut claimed = None;
-        for shape in shape::shapes(path) {
-            let known =
-                self.by_path.get(shape.own).filter(|_| shape.own != path).and_then(|number| self.list.get(number));
-            if known.map_or(shape.is_in_place && by_root, |container| container.evidence.is_proof()) {
-                return Some((shape, true));
+    fn believed<'a>(&self, path: &'a str, by_root: bool) -> Option<Found<'a>> {
+        let shapes: Vec<Shape<'a>> = shape::shapes(path).collect();
+        let is_proven = |own| self.at(own).is_some_and(|container| container.evidence.is_proof());
+        for (i, shape) in shapes.iter().enumerate() {
+            let is_known = shape.own != path && self.by_path.contains_key(shape.own);
+            let is_proof = if is_known { is_proven(shape.own) } else { shape.is_in_place && by_root };
+            let is_nested = shapes[i + 1..].iter().any(|outer| is_proven(outer.own));
+            // Root inside of a container can make a cgroup that has another one's id, and does not become that one by it.
+            let is_anothers = is_nested && self.proven(&shape.id).is_some_and(|other| other.cgroup_path != shape.own);
+            if is_proof && !is_anothers {
+                return Some(Found { shape: shape.clone(), is_proof, is_nested });
             }
-            claimed = claimed.or(Some((shape, false)));
         }
-        claimed
+        shapes.into_iter().next().map(|shape| Found { shape, is_proof: false, is_nested: false })
     }
 
-    fn known(&self, shape: &Shape<'_>, is_proof: bool) -> Option<u32> {
-        let by_id = if is_proof { self.by_id.get(&shape.id) } else { None };
-        by_id.or_else(|| self.by_path.get(shape.own).filter(|number| self.has_evidence(**number, is_proof))).copied()
+    /// The container whose own cgroup has this path.
+    fn at(&self, path: &str) -> Option<&Container> {
+        self.list.get(self.by_path.get(path)?)
     }
 
-    fn add(&mut self, shape: &Shape<'_>, is_proof: bool, cgroup: u64, texts: &mut Texts) -> u32 {
-        if let Some(known) = self.known(shape, is_proof) {
+    /// The one that is proven to have this id.
+    fn proven(&self, id: &str) -> Option<&Container> {
+        self.list.get(self.by_id.get(id)?)
+    }
+
+    fn known(&self, found: &Found<'_>) -> Option<u32> {
+        let Found { shape, is_proof, .. } = found;
+        // One that is inside of another container is this one only at its own path.
+        let is_it = |container: &Container| !container.is_nested || container.cgroup_path == shape.own;
+        let by_id = self.by_id.get(&shape.id).filter(|_| *is_proof && self.proven(&shape.id).is_some_and(is_it));
+        by_id.or_else(|| self.by_path.get(shape.own).filter(|number| self.has_evidence(**number, *is_proof))).copied()
+    }
+
+    fn add(&mut self, found: &Found<'_>, cgroup: u64, texts: &mut Texts) -> u32 {
+        if let Some(known) = self.known(found) {
             return known;
         }
+        let Found { shape, is_proof, is_nested } = found;
         let number = self.next;
         self.next += 1;
         let (is_machine, text) = (!shape::is_oci_id(&shape.id), texts.plain(shape.id.as_bytes()));
-        let evidence = if is_proof { Evidence::Cgroup } else { Evidence::Claimed };
+        let evidence = if *is_proof { Evidence::Cgroup } else { Evidence::Claimed };
         let name = if is_machine { text } else { TextId::NONE };
         let [runtime, evident] = [shape.runtime, evidence.name()].map(|word| texts.plain(word.as_bytes()));
         let container = Container {
@@ -241,15 +297,20 @@ impl Containers {
             // Machines are called by their id, and no socket knows them.
             name: is_machine.then(|| shape.id.clone()),
             evidence,
+            is_nested: *is_nested,
             is_answered: is_machine,
             texts: [text, name, TextId::NONE, runtime, evident],
         };
-        self.bytes += Container::bytes_of(&shape.id, shape.own);
+        let bytes = Container::bytes_of(&shape.id, shape.own);
+        self.bytes += bytes;
         self.list.insert(number, container);
         self.by_path.insert(shape.own.to_owned(), number);
-        if is_proof {
-            self.by_id.insert(shape.id.clone(), number);
+        if *is_proof {
+            if let Some(before) = self.by_id.insert(shape.id.clone(), number) {
+                self.only_claims(before, texts);
+            }
         } else {
+            self.claim_bytes += bytes;
             self.claims.entry(shape.id.clone()).or_default().push(number);
         }
         if !is_machine {
@@ -259,23 +320,45 @@ impl Containers {
         number
     }
 
+    /// Root made another at the runtime's own place that has this id.
+    fn only_claims(&mut self, number: u32, texts: &mut Texts) {
+        let Some(container) = self.list.get_mut(&number) else { return };
+        container.evidence = Evidence::Claimed;
+        container.texts = [
+            container.texts[0],
+            TextId::NONE,
+            TextId::NONE,
+            container.texts[3],
+            texts.plain(Evidence::Claimed.name().as_bytes()),
+        ];
+        container.name = None;
+        self.claim_bytes += Container::bytes_of(&container.id, &container.cgroup_path);
+        self.claims.entry(container.id.clone()).or_default().push(number);
+        self.judge_all_of(number);
+    }
+
     fn has_evidence(&self, number: u32, is_proof: bool) -> bool {
         self.list.get(&number).is_some_and(|container| container.evidence.is_proof() == is_proof)
     }
 
     /// A cgroup was removed. It stays known for a while.
     pub fn removed(&mut self, cgroup: u64, ktime_ns: i64) {
-        self.removed.push_back((cgroup, ktime_ns));
-        while let Some((gone, at)) = self.removed.front().copied()
-            && (at.saturating_add(GRACE_NS) < ktime_ns || self.removed.len() > CGROUPS_MAX)
-        {
-            self.removed.pop_front();
-            self.forget(gone);
+        let by_root = self.cgroups.get(&cgroup).is_none_or(|known| known.by_root);
+        self.removed[usize::from(!by_root)].push_back((cgroup, ktime_ns));
+        for queue in 0..self.removed.len() {
+            while let Some((gone, at)) = self.removed[queue].front().copied()
+                && (at.saturating_add(GRACE_NS) < ktime_ns || self.removed[queue].len() > CGROUPS_MAX)
+            {
+                self.removed[queue].pop_front();
+                self.forget(gone);
+            }
         }
     }
 
     fn forget(&mut self, cgroup: u64) {
-        let container = self.cgroups.remove(&cgroup).flatten();
+        let known = self.cgroups.remove(&cgroup);
+        self.others -= usize::from(known.is_some_and(|known| !known.by_root));
+        let container = known.and_then(|known| known.container);
         self.verdicts.push(Verdict { cgroup, inside: container.is_some(), wanted: false, gone: true });
         if let Some(container) = container {
             self.release(container, cgroup);
@@ -295,7 +378,9 @@ impl Containers {
                 }
             }
             self.no_claim(&gone.id, number);
-            self.bytes -= Container::bytes_of(&gone.id, &gone.cgroup_path);
+            let bytes = Container::bytes_of(&gone.id, &gone.cgroup_path);
+            self.bytes -= bytes;
+            self.claim_bytes -= if gone.evidence.is_proof() { 0 } else { bytes };
         }
     }
 
@@ -309,7 +394,7 @@ impl Containers {
 
     /// The container that a record of class container is about: one whose own cgroup it is.
     pub fn own(&self, cgroup: u64, path: &[u8]) -> Option<&Container> {
-        let container = self.list.get(&self.cgroups.get(&cgroup).copied()??)?;
+        let container = self.list.get(&self.cgroups.get(&cgroup)?.container?)?;
         let path = String::from_utf8_lossy(path);
         // The same container can have several, so it is the shape that tells.
         shape::shapes(&path).any(|shape| shape.own == path && shape.id == container.id).then_some(container)
@@ -337,6 +422,9 @@ impl Containers {
             self.by_id.insert(metadata.id.clone(), number);
         }
         let container = self.list.get_mut(&number)?;
+        if !container.evidence.is_proof() {
+            self.claim_bytes -= Container::bytes_of(&container.id, &container.cgroup_path);
+        }
         let text = |value: Option<&str>, texts: &mut Texts| value.map_or(TextId::NONE, |v| texts.plain(v.as_bytes()));
         container.texts[1] = text(metadata.name.as_deref(), texts);
         container.texts[2] = text(metadata.image.as_deref(), texts);
@@ -381,7 +469,7 @@ impl Containers {
     }
 
     fn judge(&mut self, cgroup: u64) {
-        let container = self.cgroups.get(&cgroup).copied().flatten().and_then(|number| self.list.get(&number));
+        let container = self.cgroups.get(&cgroup).and_then(|known| self.list.get(&known.container?));
         let inside = container.is_some_and(|container| self.rule.is_inside(container));
         let verdict = Verdict { cgroup, inside, wanted: self.rule.keeps(container), gone: false };
         self.verdicts.push(verdict);
@@ -393,8 +481,8 @@ impl Containers {
             return true;
         }
         // Of one that is not known (its making was lost, or it went while nobody read) nothing can be said.
-        let Some(number) = self.cgroups.get(&cgroup) else { return true };
-        let container = number.and_then(|number| self.list.get(&number));
+        let Some(known) = self.cgroups.get(&cgroup) else { return true };
+        let container = known.container.and_then(|number| self.list.get(&number));
         let is_inside = is_inner || container.is_some_and(|container| self.rule.is_inside(container));
         self.rule.keeps_where(is_inside) && self.rule.keeps(container)
     }
@@ -432,8 +520,8 @@ impl Containers {
     /// The container of a cgroup, with texts that a row can have.
     pub fn with_texts(&mut self, cgroup: u64, texts: &mut Texts) -> Option<&Container> {
         if texts.is_turning()
-            && let Some(Some(number)) = self.cgroups.get(&cgroup)
-            && let Some(container) = self.list.get_mut(number)
+            && let Some(number) = self.cgroups.get(&cgroup).and_then(|known| known.container)
+            && let Some(container) = self.list.get_mut(&number)
         {
             container.renew(texts);
         }
@@ -608,5 +696,57 @@ mod tests {
             Some("fe".repeat(32)),
             "an engine inside"
         );
+    }
+
+    #[test]
+    fn root_inside_of_a_container_does_not_become_another_by_its_id() {
+        let other = "fe".repeat(32);
+        let inside = [&path()[..], b"/docker/", other.as_bytes()].concat();
+        let at_home = format!("/docker/{other}");
+        let confirmed = Metadata { id: other.clone(), cgroups: vec![at_home.clone()], ..metadata("web", None) };
+        for the_false_one_is_first in [false, true] {
+            let (mut containers, mut texts) = (Containers::default(), Texts::default());
+            containers.set_rule(Rule::new(None, &[], &["web".into(), other.clone()]));
+            containers.made(7, &path(), true, &mut texts);
+            let order = if the_false_one_is_first { [8, 9] } else { [9, 8] };
+            for cgroup in order {
+                let path = if cgroup == 8 { &inside[..] } else { at_home.as_bytes() };
+                containers.made(cgroup, path, true, &mut texts);
+            }
+            assert_eq!(containers.named(&confirmed, &mut texts).map(|container| container.cgroup), Some(9));
+            let shown = |containers: &mut Containers, cgroup| {
+                containers.of_cgroup(cgroup).map(|c| (c.id.clone(), c.name.clone(), c.evidence))
+            };
+            let (name, sure) = (Some("web".to_owned()), Evidence::Confirmed);
+            assert_eq!(shown(&mut containers, 9), Some((other.clone(), name, sure)));
+            let id =
+                if the_false_one_is_first { (other.clone(), Evidence::Claimed) } else { (ID.into(), Evidence::Cgroup) };
+            assert_eq!(shown(&mut containers, 8), Some((id.0, None, id.1)));
+            assert!(containers.keeps(8, false) && !containers.keeps(9, false), "first: {the_false_one_is_first}");
+            for cgroup in [7, 8, 9] {
+                containers.removed(cgroup, 0);
+            }
+            containers.removed(99, GRACE_NS + 1);
+            assert_eq!((containers.len(), containers.bytes, containers.claim_bytes, containers.others), (0, 0, 0, 0));
+            assert!(containers.by_id.is_empty() && containers.by_path.is_empty() && containers.claims.is_empty());
+        }
+    }
+
+    #[test]
+    fn claims_take_no_room_from_what_root_makes() {
+        let (mut containers, mut texts) = (Containers::new(1 << 20), Texts::default());
+        let long = "x".repeat(250);
+        let claim = |n: u64| format!("/user.slice/{long}/{long}/{n:064x}");
+        for n in 0..5_000 {
+            containers.made(100 + n, claim(n).as_bytes(), false, &mut texts);
+            containers.removed(100 + n, 0);
+        }
+        assert!(containers.bytes() <= 1 << 19 && containers.unknown().1 > 0);
+        for cgroup in 10_000..10_000 + CGROUPS_MAX as u64 {
+            containers.made(cgroup, b"/user.slice/plain", false, &mut texts);
+        }
+        assert!(containers.cgroups.len() <= OTHERS_MAX);
+        containers.made(7, &path(), true, &mut texts);
+        assert_eq!(evidence(&mut containers, 7), Some(Evidence::Cgroup));
     }
 }

@@ -136,7 +136,11 @@ impl AsFd for Directory {
 fn check(path: &Path, stat: &Stat) -> Result<()> {
     let own = geteuid().as_raw();
     if stat.st_uid != 0 && stat.st_uid != own {
-        bail!("{} belongs to user {}, and should be yours or root's: remove it", path.display(), stat.st_uid);
+        bail!(
+            "{} belongs to user {}, and should be yours or root's: name another place with `control`",
+            path.display(),
+            stat.st_uid
+        );
     }
     if stat.st_mode & WRITE_OF_OTHERS != 0 && stat.st_mode & STICKY == 0 {
         bail!("others can write to {}: take their right away (chmod go-w)", path.display());

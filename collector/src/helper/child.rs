@@ -72,7 +72,9 @@ fn cut(mut text: String) -> String {
 }
 
 fn read_config(path: &Path) -> Result<String> {
-    open_to_read(path).and_then(text_of).with_context(|| format!("{}: cannot be read", path.display()))
+    open_to_read(path)
+        .and_then(|file| text_of(path, file))
+        .with_context(|| format!("{}: cannot be read", path.display()))
 }
 
 fn in_memory(text: &str) -> Result<File> {

@@ -204,6 +204,7 @@ impl OldRings {
     /// # Errors
     /// When pins cannot be opened or removed.
     pub fn detach(pinned: &Pinned, pins: &Pins) -> Result<OldRings> {
+        let _lock = pins.lock()?;
         let old = OldRings::open(pinned, pins).context("open the rings of the load before")?;
         pins.remove().context("remove the pins of the load before")?;
         Ok(old)

@@ -11,7 +11,7 @@ const RUNS_MAX: usize = 16_384;
 /// Classes in one input: far more than any version of weir has.
 const CLASSES_MAX: usize = 1_024;
 /// Bytes of a name: of a host, a boot, a class.
-const NAME_BYTES_MAX: usize = 4_096;
+pub(super) const NAME_BYTES_MAX: usize = 4_096;
 
 /// Everything that the rows of one sink say.
 #[derive(Debug)]

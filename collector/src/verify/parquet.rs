@@ -3,24 +3,32 @@
 use std::fs::File;
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Int32Type, Int64Type, TimestampMicrosecondType};
 use arrow_array::{Array, Int32Array, Int64Array, RecordBatch, StringArray};
-use arrow_schema::{ArrowError, DataType, Schema};
+use arrow_schema::{ArrowError, DataType, FieldRef, Schema};
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
 use parquet::errors::ParquetError;
+use parquet::file::metadata::ParquetMetaData;
 use thiserror::Error;
 use weir_schema::{CLASSES, Class};
 
-use super::account::{Account, Stream};
+use super::account::{Account, NAME_BYTES_MAX, Stream};
 use super::row::{Loss, Row, RowError};
 
 /// Rows decoded at once: the columns of a batch stay in the second-level cache.
 const BATCH_ROWS: usize = 16_384;
+/// The same where texts may be long.
+const BATCH_ROWS_OF_LONG_TEXTS: usize = 1_024;
+/// Bytes of a column's texts in a group of rows that are no reason for smaller batches.
+const TEXTS_BYTES: u64 = 4 << 20;
 /// Columns of every class that are read.
 const COMMON: &[&str] = &["time", "ktime_ns", "host", "boot_id", "epoch", "cpu", "seq"];
+/// Of all columns those that are texts.
+const TEXTS: &[&str] = &["host", "boot_id", "action", "by_action", "reason"];
 /// Columns of class `loss` that are read besides.
 const LOSS: &[&str] = &["action", "gap_cpu", "first_seq", "last_seq", "last_ktime_ns", "count", "by_action", "reason"];
 
@@ -45,6 +53,9 @@ pub enum FileError {
     /// Not written by weir.
     #[error("column `{0}` has nulls")]
     Nulls(&'static str),
+    /// Not written by weir: no row has so much.
+    #[error("column `{0}` has {1} bytes in {2} rows")]
+    Long(&'static str, u64, u64),
     /// A row makes no sense.
     #[error("row {0}: {1}")]
     Row(u64, RowError),
@@ -69,8 +80,9 @@ pub(super) fn read_all(file: File, path: &Path, name: &str, account: &mut Accoun
     let class = account.class(class_name(path, metadata.schema()))?;
     let wanted = COMMON.iter().chain(if is_loss { LOSS } else { &[] }).copied();
     let mask = ProjectionMask::columns(metadata.parquet_schema(), wanted);
+    let batch_rows = batch_rows(metadata.metadata())?;
     let batches = ParquetRecordBatchReaderBuilder::new_with_metadata(file, metadata)
-        .with_batch_size(BATCH_ROWS)
+        .with_batch_size(batch_rows)
         .with_projection(mask)
         .build()?;
     let mut stream = Stream::new(name.to_owned());
@@ -97,24 +109,39 @@ pub(super) fn add_batch(
     add(&columns, loss.as_ref(), first_row, class, stream, account)
 }
 
-/// The file's metadata; text as the file's dictionaries if it was written so, else plain.
+/// The file's metadata. Texts are read as dictionaries, whatever wrote them: a text that stands once in the file and is in all
+/// rows takes memory once.
 fn metadata(file: &File) -> Result<ArrowReaderMetadata, FileError> {
-    let metadata = ArrowReaderMetadata::load(file, ArrowReaderOptions::new())?;
-    let texts = ["host", "boot_id", "action", "by_action", "reason"];
-    let fields = texts.iter().filter_map(|text| metadata.schema().column_with_name(text));
-    if fields.into_iter().all(|(_, field)| is_text(field.data_type())) {
-        return Ok(metadata);
-    }
-    let plain = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
-    Ok(ArrowReaderMetadata::try_new(metadata.metadata().clone(), plain)?)
+    let plain = ArrowReaderMetadata::load(file, ArrowReaderOptions::new().with_skip_arrow_metadata(true))?;
+    let dictionary = DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8));
+    let field = |field: &FieldRef| {
+        let is_text = TEXTS.contains(&field.name().as_str()) && *field.data_type() == DataType::Utf8;
+        if is_text { Arc::new(field.as_ref().clone().with_data_type(dictionary.clone())) } else { Arc::clone(field) }
+    };
+    let fields: Vec<FieldRef> = plain.schema().fields().iter().map(field).collect();
+    let schema = Arc::new(Schema::new(fields));
+    let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true).with_schema(schema);
+    Ok(ArrowReaderMetadata::try_new(Arc::clone(plain.metadata()), options)?)
 }
 
-fn is_text(ty: &DataType) -> bool {
-    match ty {
-        DataType::Utf8 => true,
-        DataType::Dictionary(key, value) => **key == DataType::Int32 && **value == DataType::Utf8,
-        _ => false,
+/// Rows that are decoded at once.
+///
+/// # Errors
+/// A column has more text than its rows can have.
+fn batch_rows(metadata: &ParquetMetaData) -> Result<usize, FileError> {
+    let mut longest = 0;
+    for group in metadata.row_groups() {
+        let rows = u64::try_from(group.num_rows()).unwrap_or(0);
+        for column in group.columns() {
+            let Some(name) = TEXTS.iter().find(|text| column.column_path().string() == **text) else { continue };
+            let bytes = u64::try_from(column.uncompressed_size()).unwrap_or(u64::MAX);
+            if bytes > TEXTS_BYTES && bytes / (2 * NAME_BYTES_MAX as u64) > rows {
+                return Err(FileError::Long(name, bytes, rows));
+            }
+            longest = longest.max(bytes);
+        }
     }
+    Ok(if longest > TEXTS_BYTES { BATCH_ROWS_OF_LONG_TEXTS } else { BATCH_ROWS })
 }
 
 /// Name of the class: the Hive folder, else the class with the most columns of which all are in the file.

@@ -16,11 +16,6 @@ pub(crate) struct Page {
 }
 
 impl Page {
-    /// Goes on behind what `bytes` hold.
-    pub fn behind(bytes: Vec<u8>) -> Page {
-        Page { len: bytes.len(), bytes }
-    }
-
     /// What was written.
     pub fn into_bytes(mut self) -> Vec<u8> {
         self.bytes.truncate(self.len);
@@ -195,13 +190,14 @@ mod tests {
         let text: Vec<u8> = (0..2 * SLACK).map(|n| b'a' + (n % 26) as u8).collect();
         let mut store = Store::default();
         let pieces: Vec<Piece> = (0..=text.len()).map(|len| store.add(&text[..len])).collect();
-        let mut page = Page::behind(b"<".to_vec());
+        let mut page = Page::default();
+        page.push(b'<');
         pieces.iter().for_each(|piece| page.push_piece(&store, *piece));
         let expected = (0..=text.len()).fold(b"<".to_vec(), |all, len| [&all[..], &text[..len]].concat());
         assert_eq!(page.as_bytes(), expected);
         page.truncate(1);
         page.push_slice(b"ok>");
-        assert_eq!(page.into_bytes(), b"<ok>");
+        assert_eq!(page.as_bytes(), b"<ok>");
     }
 
     #[test]
@@ -211,7 +207,7 @@ mod tests {
         for value in near.flat_map(|v| [v, v.wrapping_neg()]).chain([i64::MIN, i64::MIN + 1, i64::MAX]) {
             let mut page = Page::default();
             page.push_int(value);
-            assert_eq!(page.into_bytes(), value.to_string().as_bytes());
+            assert_eq!(page.as_bytes(), value.to_string().as_bytes());
         }
     }
 
