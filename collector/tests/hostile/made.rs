@@ -9,6 +9,8 @@ use arrow_array::{
     TimestampMicrosecondArray, new_null_array,
 };
 use arrow_schema::DataType;
+use parquet::arrow::ArrowWriter;
+use parquet::arrow::arrow_writer::ArrowWriterOptions;
 use weir_collector::fuzz::sum_frames;
 use weir_collector::spool::{Log, LogOptions};
 use weir_schema::{CLASSES, ClassId};
@@ -82,6 +84,40 @@ pub fn capture(dir: &Path, cuts: u64, rows: i64) -> PathBuf {
     }
     log.publish(true).expect("a disk that works");
     log.shared().segments()[0].path.clone()
+}
+
+/// A batch in which one text stands once and is in every row of these columns.
+fn with_text(batch: &Batch, columns: &[&str], text: &str) -> RecordBatch {
+    let schema = batch.rows.schema();
+    let changed = schema.fields().iter().zip(batch.rows.columns()).map(|(field, column)| {
+        if !columns.contains(&field.name().as_str()) {
+            return Arc::clone(column);
+        }
+        let keys = Int32Array::from(vec![0; column.len()]);
+        Arc::new(DictionaryArray::new(keys, Arc::new(StringArray::from(vec![text])))) as ArrayRef
+    });
+    RecordBatch::try_new(Arc::clone(&schema), changed.collect()).expect("columns of the schema")
+}
+
+/// A capture of one cut whose rows all have the same `comm` of so many bytes.
+pub fn capture_with_long_text(dir: &Path, rows: i64, bytes: usize) -> PathBuf {
+    let mut log = Log::open(options(dir)).expect("a new log");
+    let mut cut = Cut { last: true, ..cut(0, rows) };
+    cut.batches[0].rows = with_text(&cut.batches[0], &["comm"], &"\u{1}".repeat(bytes));
+    log.append(&cut).expect("room for a cut");
+    log.publish(true).expect("a disk that works");
+    log.shared().segments()[0].path.clone()
+}
+
+/// A Parquet file of class `loss` whose rows all have the same texts of so many bytes.
+pub fn parquet_with_long_texts(path: &Path, rows: i64, bytes: usize) {
+    let texts = ["host", "boot_id", "action", "by_action", "reason"];
+    let rows = with_text(&batch(ClassId::Loss, 0, rows), &texts, &"A".repeat(bytes));
+    let options = ArrowWriterOptions::new().with_skip_arrow_metadata(true);
+    let file = fs::File::create(path).expect("a file");
+    let mut writer = ArrowWriter::try_new_with_options(file, rows.schema(), options).expect("a writer");
+    writer.write(&rows).expect("room for rows");
+    writer.close().expect("room for the footer");
 }
 
 /// Where the frames of a segment begin.
