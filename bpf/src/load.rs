@@ -95,7 +95,7 @@ pub struct Loaded {
     ring_bytes: u32,
     /// What survives the collector.
     pins: Option<Pins>,
-    /// Nobody else takes them.
+    /// Held as long as the pins are ours ([`Pins::lock`]).
     lock: Option<OwnedFd>,
     /// Attached programs of a load before, which this one goes on with.
     attached_before: Vec<(String, OwnedFd)>,
@@ -467,11 +467,16 @@ impl Loaded {
         self.links.clear();
     }
 
-    /// Pins everything that is attached, with maps and rings: it all survives this process.
+    /// Pins everything that is attached, with maps and rings: it all survives this process. `lock` is that of [`Pins::prepare`].
     ///
     /// # Errors
     /// When the kernel refuses, or there is no BPF file system.
-    pub fn pin<'a>(&mut self, pins: Pins, rings: impl Iterator<Item = (usize, &'a Ring)>) -> Result<(), Error> {
+    pub fn pin<'a>(
+        &mut self,
+        pins: Pins,
+        lock: OwnedFd,
+        rings: impl Iterator<Item = (usize, &'a Ring)>,
+    ) -> Result<(), Error> {
         for mut map in self.object.maps_mut() {
             let name = map.name().to_string_lossy().into_owned();
             if PINNED_MAPS.contains(&name.as_str()) {
@@ -491,7 +496,7 @@ impl Loaded {
             }
         }
         pins.complete()?;
-        self.lock = Some(pins.lock()?);
+        self.lock = Some(lock);
         self.pins = Some(pins);
         Ok(())
     }

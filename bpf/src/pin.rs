@@ -14,8 +14,6 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use libbpf_rs::{MapCore, MapHandle};
-use rustix::fs::{FlockOperation, Mode, OFlags, flock, openat};
-use rustix::io::Errno;
 use weir_files::{Dir, Refusal};
 
 use crate::Error;
@@ -34,6 +32,16 @@ const TRIES: usize = 100;
 #[derive(Debug, Clone)]
 pub struct Pins {
     dir: PathBuf,
+}
+
+/// Locks a directory of pins, for as long as the descriptor is open.
+fn locked(dir: &Dir) -> io::Result<OwnedFd> {
+    dir.lock_itself().map_err(|error| match error.kind() {
+        io::ErrorKind::WouldBlock => {
+            io::Error::new(error.kind(), "another weir goes on with them: is this a copy of its spool?")
+        }
+        _ => error,
+    })
 }
 
 /// Names in a BPF file system have no dots.
@@ -77,17 +85,19 @@ impl Pins {
         self.mount()?.subdir(self.name()?)
     }
 
-    /// Makes the directories, and removes what a start that failed left in them.
+    /// Makes the directories, and removes what a start that failed left in them. They are locked ([`Pins::lock`]) from here on.
     ///
     /// # Errors
-    /// When the parent is no BPF file system, with what to do.
-    pub fn prepare(&self) -> Result<(), Error> {
+    /// When the parent is no BPF file system, with what to do, or another collector has these pins.
+    pub fn prepare(&self) -> Result<OwnedFd, Error> {
         let parent = self.dir.parent().unwrap_or(Path::new("/"));
         let what = || format!("pin under {}", parent.display());
         let make = || {
             let mount = self.mount()?;
             let dir = self.take_name(&mount)?;
-            [LINKS, MAPS, PROGRAMS, RINGS].iter().try_for_each(|name| dir.make_subdir(name).map(drop))
+            let lock = locked(&dir)?;
+            [LINKS, MAPS, PROGRAMS, RINGS].iter().try_for_each(|name| dir.make_subdir(name).map(drop))?;
+            Ok(lock)
         };
         make().map_err(Error::io(what()))
     }
@@ -96,19 +106,35 @@ impl Pins {
     /// pinned: what stands there then is given another one, which only root can do to it.
     fn take_name(&self, mount: &Dir) -> io::Result<Dir> {
         let name = self.name()?;
-        let take = || self.remove().and_then(|()| mount.make_subdir(name));
         for _ in 0..TRIES {
-            match take() {
+            match self.clear_name(mount).and_then(|()| mount.make_subdir(name)) {
+                // Who took it has given it up meanwhile.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(error) if Refusal::in_error(&error).is_some() => {
-                    tracing::warn!("moved aside: {error}");
                     let mut aside = name.to_owned();
                     aside.push(format!("-aside-{:016x}", RandomState::new().hash_one(())));
-                    mount.rename(name, mount, aside)?;
+                    match mount.rename(name, mount, aside) {
+                        Ok(()) => tracing::warn!("moved aside: {error}"),
+                        Err(gone) if gone.kind() == io::ErrorKind::NotFound => {}
+                        Err(_) => return Err(error),
+                    }
                 }
                 taken => return taken,
             }
         }
-        take()
+        mount.make_subdir(name)
+    }
+
+    /// Removes what a start that failed left, unless a collector goes on with it.
+    fn clear_name(&self, mount: &Dir) -> io::Result<()> {
+        match mount.subdir(self.name()?) {
+            Ok(dir) => {
+                let _lock = locked(&dir)?;
+                self.remove()
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(error),
+        }
     }
 
     /// Takes them for as long as the descriptor is open: a copy of a spool has the same pins as the spool that it came from.
@@ -116,18 +142,8 @@ impl Pins {
     /// # Errors
     /// When another collector has them.
     pub fn lock(&self) -> Result<OwnedFd, Error> {
-        let lock = || {
-            let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-            let dir = openat(&self.open()?, ".", flags, Mode::empty())?;
-            match flock(&dir, FlockOperation::NonBlockingLockExclusive) {
-                Err(Errno::WOULDBLOCK) => {
-                    let text = "another weir goes on with them: is this a copy of its spool?";
-                    Err(io::Error::new(io::ErrorKind::WouldBlock, text))
-                }
-                locked => Ok(locked.map(|()| dir)?),
-            }
-        };
-        lock().map_err(Error::io(format!("take the pins in {}", self.dir.display())))
+        let lock = self.open().and_then(|dir| locked(&dir));
+        lock.map_err(Error::io(format!("take the pins in {}", self.dir.display())))
     }
 
     /// Everything is pinned.

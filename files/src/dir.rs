@@ -8,14 +8,16 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat, StatVfs, fstat, fstatfs, fstatvfs, statat};
+use rustix::fs::{
+    AtFlags, FileType, FlockOperation, Mode, OFlags, Stat, StatVfs, flock, fstat, fstatfs, fstatvfs, statat,
+};
 use rustix::io::Errno;
 
 use crate::beneath;
 use crate::identity::{Guard, Identity, assume};
 use crate::refusal::{Refusal, kind};
 use crate::trust::{Owner, Trust};
-use crate::walk::{Place, make_below, sync, walk};
+use crate::walk::{Place, make_below, readable, sync, walk};
 
 /// What to do about a file that is not what weir left there.
 const NOT_OURS: &str = "weir did not make it: remove it, or choose another directory";
@@ -54,9 +56,20 @@ impl Dir {
     /// # Errors
     /// As [`Dir::open_given`], or when the path ends with no name.
     pub fn of_given_file(path: &Path, owner: Owner) -> io::Result<(Dir, OsString)> {
-        let none = || io::Error::new(io::ErrorKind::InvalidInput, format!("{} names no file", path.display()));
-        let name = path.file_name().ok_or_else(none)?.to_owned();
-        Ok((Dir::open_given(path.parent().unwrap_or(Path::new("")), owner)?, name))
+        let (parent, name) = parent_and_name(path)?;
+        Ok((Dir::open_given(parent, owner)?, name))
+    }
+
+    /// The same for a file that is to be written: what is missing of the directory is made, and what stands at the name must be
+    /// a file that weir may replace, or nothing.
+    ///
+    /// # Errors
+    /// As [`Dir::create_given`] and [`Dir::check_file`], or when the path ends with no name.
+    pub fn for_given_file(path: &Path, owner: Owner) -> io::Result<(Dir, OsString)> {
+        let (parent, name) = parent_and_name(path)?;
+        let dir = Dir::create_given(parent, owner)?;
+        dir.check_file(&name)?;
+        Ok((dir, name))
     }
 
     /// Anybody's directory, to look at what was recorded there: below it no links and only regular files.
@@ -165,11 +178,19 @@ impl Dir {
     /// # Errors
     /// The same.
     pub fn open_to_write(&self, name: impl AsRef<Path>) -> io::Result<File> {
-        self.open_as(name.as_ref(), OFlags::RDWR, true)
+        self.open_as(name.as_ref(), OFlags::RDWR, false)
     }
 
-    pub(crate) fn open_as(&self, name: &Path, flags: OFlags, writes: bool) -> io::Result<File> {
-        if writes {
+    /// The same, also one that has a second name: for what is only looked at, and copied by links.
+    ///
+    /// # Errors
+    /// The same.
+    pub fn open_linked(&self, name: impl AsRef<Path>) -> io::Result<File> {
+        self.open_as(name.as_ref(), OFlags::RDONLY, true)
+    }
+
+    pub(crate) fn open_as(&self, name: &Path, flags: OFlags, may_be_linked: bool) -> io::Result<File> {
+        if flags.intersects(OFlags::WRONLY | OFlags::RDWR) {
             self.to_write()?;
         }
         let (dir, name) = self.above(name)?;
@@ -180,7 +201,8 @@ impl Dir {
             beneath::open(dir.fd.as_fd(), name.as_ref(), flags, Mode::from_raw_mode(crate::FILE_MODE))
         };
         let file = file.map_err(|errno| dir.explain(errno, &name, "where weir has a file"))?;
-        check(&fstat(&file)?, &dir.path_of(&name), &dir.trust)?;
+        // Who only looks may look at a copy that shares its files with another.
+        check(&fstat(&file)?, &dir.path_of(&name), &dir.trust, may_be_linked || dir.trust.everybody)?;
         Ok(File::from(file))
     }
 
@@ -214,6 +236,26 @@ impl Dir {
         }
     }
 
+    /// Whether nothing stands at this name, or a file of weir's.
+    ///
+    /// # Errors
+    /// Something else does: what, whose, and what to do.
+    pub fn check_file(&self, name: impl AsRef<Path>) -> io::Result<()> {
+        let stat = self.stat(&name)?;
+        stat.map_or(Ok(()), |stat| check(&stat, &self.path_of(name), &self.trust, false))
+    }
+
+    /// Locks it for as long as the descriptor is open.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::WouldBlock`] when another process has the lock; else when it cannot be opened.
+    pub fn lock_itself(&self) -> io::Result<OwnedFd> {
+        let _guard = self.assume();
+        let dir = readable(self.fd.as_fd())?;
+        flock(&dir, FlockOperation::NonBlockingLockExclusive)?;
+        Ok(dir)
+    }
+
     /// Lets everybody read it and enter it: what stands in it is no recording.
     ///
     /// # Errors
@@ -221,9 +263,7 @@ impl Dir {
     pub fn let_others_read(&self) -> io::Result<()> {
         self.to_write()?;
         let _guard = self.assume();
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let dir = rustix::fs::openat(&*self.fd, ".", flags, Mode::empty())?;
-        Ok(rustix::fs::fchmod(dir, Mode::from_raw_mode(0o755))?)
+        Ok(rustix::fs::fchmod(readable(self.fd.as_fd())?, Mode::from_raw_mode(0o755))?)
     }
 
     /// Makes the names in it durable.
@@ -278,6 +318,12 @@ impl Dir {
     }
 }
 
+fn parent_and_name(path: &Path) -> io::Result<(&Path, OsString)> {
+    let none = || io::Error::new(io::ErrorKind::InvalidInput, format!("{} names no file", path.display()));
+    let name = path.file_name().ok_or_else(none)?.to_owned();
+    Ok((path.parent().unwrap_or(Path::new("")), name))
+}
+
 impl AsFd for Dir {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()
@@ -285,7 +331,7 @@ impl AsFd for Dir {
 }
 
 /// Whether an open file is what weir would have made.
-pub(crate) fn check(stat: &Stat, path: &Path, trust: &Trust) -> io::Result<()> {
+pub(crate) fn check(stat: &Stat, path: &Path, trust: &Trust, may_be_linked: bool) -> io::Result<()> {
     if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
         let what = format!("is {} where weir has a file", kind(stat));
         return Err(Refusal::of(path, stat, what, NOT_OURS));
@@ -293,8 +339,7 @@ pub(crate) fn check(stat: &Stat, path: &Path, trust: &Trust) -> io::Result<()> {
     if !trust.takes(stat.st_uid) {
         return Err(Refusal::of(path, stat, "is a file of somebody else", NOT_OURS));
     }
-    // Who only looks may look at a copy that shares its files with another.
-    if !trust.everybody && stat.st_nlink > 1 {
+    if !may_be_linked && stat.st_nlink > 1 {
         return Err(Refusal::of(path, stat, "has a second name (hard link)", NOT_OURS));
     }
     Ok(())

@@ -4,10 +4,11 @@ use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, openat, statat};
+use rustix::fs::{AtFlags, FileType, statat};
 use rustix::io::Errno;
 
 use crate::dir::Dir;
+use crate::walk::readable;
 
 /// What a name stands for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,8 +45,7 @@ impl Dir {
     pub fn list(&self) -> io::Result<Vec<Entry>> {
         let _guard = self.assume();
         let mut found = vec![];
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        for entry in rustix::fs::Dir::new(openat(&*self.fd, ".", flags, Mode::empty())?)? {
+        for entry in rustix::fs::Dir::new(readable(self.fd.as_fd())?)? {
             let entry = entry?;
             let name = OsStr::from_bytes(entry.file_name().to_bytes());
             if name == "." || name == ".." {

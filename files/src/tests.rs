@@ -115,6 +115,7 @@ fn what_is_planted_at_a_name_is_refused_and_what_it_leads_to_stays() {
             let refusal = refusal(refused);
             assert!(refusal.what.contains(what) && refusal.path == dir.path_of("x"), "{refusal}");
         }
+        assert_eq!(what == "hard link", dir.open_linked("x").is_ok());
         if what != "hard link" {
             assert_eq!(what != "a directory", dir.create("x").is_ok(), "a leftover's name goes, a directory stays");
         }

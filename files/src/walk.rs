@@ -163,10 +163,14 @@ pub(crate) fn give(fd: BorrowedFd<'_>, stat: &Stat, (uid, gid): (u32, u32)) -> i
     }
 }
 
+/// The directory itself, where a descriptor only stands for it.
+pub(crate) fn readable(dir: BorrowedFd<'_>) -> rustix::io::Result<OwnedFd> {
+    openat(dir, ".", OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
+}
+
 /// Makes the names in a directory durable.
 pub(crate) fn sync(dir: BorrowedFd<'_>) -> io::Result<()> {
-    let readable = openat(dir, ".", OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty());
-    match readable.and_then(fsync) {
+    match readable(dir).and_then(fsync) {
         // Who may write a directory and not read it cannot ask for that; file systems without the call refuse it.
         Err(Errno::ACCESS | Errno::INVAL) => Ok(()),
         synced => Ok(synced?),

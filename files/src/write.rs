@@ -125,7 +125,7 @@ impl Dir {
     fn open_or_make(&self, name: &Path, flags: OFlags) -> io::Result<File> {
         // Without O_EXCL a name could appear in between that is another's: what was opened is checked either way.
         for _ in 0..3 {
-            match self.open_as(name, flags, true) {
+            match self.open_as(name, flags, false) {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 opened => return opened,
             }

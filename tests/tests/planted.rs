@@ -479,7 +479,10 @@ fn a_copy_of_a_spool_takes_no_pins_from_a_weir_that_runs() {
     let begin = ["run", "--status", "never", "--durability", "crash", "--spool"];
     let mut running = start(weir(&begin).args(["spool", "--parquet", "parquet"]).current_dir(dir));
     wait_for_start(&mut running, dir);
+    // Nothing comes or goes while it is copied.
+    running.signal(Signal::STOP);
     run(command("cp").args(["-a", "spool", "copy"]).current_dir(dir)).expect_code(0);
+    running.signal(Signal::CONT);
     let detached = run(weir(&["detach", "--spool", "copy"]).current_dir(dir)).expect_code(1);
     let other = run(weir(&begin).args(["copy", "--parquet", "other", "--duration", "100ms"]).current_dir(dir));
     for ended in [detached, other.expect_code(125)] {

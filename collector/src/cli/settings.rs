@@ -67,7 +67,8 @@ impl Args for SettingFlags {
             .value_parser(clap::value_parser!(PathBuf))
             .help("Settings from this TOML file; the environment (WEIR_*) and flags weigh more")
             .long_help(
-                "Settings from this TOML file (WEIR_CONFIG); the environment and flags weigh more. There is none by default.",
+                "Settings from this TOML file (WEIR_CONFIG), a regular file that not everybody can write; the environment and \
+                 flags weigh more. There is none by default.",
             );
         KEYS.iter().flat_map(args_of).fold(command.arg(file), Command::arg)
     }

@@ -40,8 +40,10 @@ pub struct Container {
     pub name: Option<String>,
     /// What says that it is one.
     pub evidence: Evidence,
-    /// Its cgroup is inside of another container's.
+    /// Its cgroup is inside of one that is another container's by its name.
     is_nested: bool,
+    /// Root made its cgroup.
+    by_root: bool,
     /// Its name is known, or that there is none.
     is_answered: bool,
     texts: [TextId; TEXTS],
@@ -54,6 +56,11 @@ impl Container {
     /// `container_id`, `container_name`, `container_image`, `runtime`, `container_evidence`.
     pub fn texts(&self) -> [TextId; TEXTS] {
         self.texts
+    }
+
+    /// Whether a filter may leave it out for its id or its name: of what is inside of a container, only its runtime knows them.
+    fn may_be_left_out(&self) -> bool {
+        self.evidence == Evidence::Confirmed || self.evidence.is_proof() && !self.is_nested
     }
 
     /// Whether one of these cgroups is its own or below it.
@@ -131,8 +138,8 @@ pub struct Containers {
     /// Bytes of what containers are called; beyond the limit none is added.
     bytes: usize,
     bytes_max: usize,
-    /// Of them those of claims, which have the half of it.
-    claim_bytes: usize,
+    /// Of them those of cgroups that others than root made, which have the half of it.
+    others_bytes: usize,
 }
 
 /// What is known of a cgroup.
@@ -185,7 +192,7 @@ impl Containers {
             to_renew: Vec::new(),
             bytes: 0,
             bytes_max,
-            claim_bytes: 0,
+            others_bytes: 0,
         }
     }
 
@@ -204,12 +211,12 @@ impl Containers {
     pub fn made(&mut self, cgroup: u64, path: &[u8], by_root: bool, texts: &mut Texts) {
         let path = String::from_utf8_lossy(path);
         let found = self.believed(&path, by_root);
-        let has_room = self.make_room(by_root) && found.as_ref().is_none_or(|found| self.has_room_for(found));
+        let has_room = self.make_room(by_root) && found.as_ref().is_none_or(|found| self.has_room_for(found, by_root));
         if !has_room {
             self.refused += 1;
             return;
         }
-        let container = found.map(|found| self.add(&found, cgroup, texts));
+        let container = found.map(|found| self.add(&found, cgroup, by_root, texts));
         if let Some(number) = container {
             self.members.entry(number).or_default().insert(cgroup);
         }
@@ -236,11 +243,10 @@ impl Containers {
     }
 
     /// Whether there is room for what the container is called, if it is a new one.
-    fn has_room_for(&self, found: &Found<'_>) -> bool {
+    fn has_room_for(&self, found: &Found<'_>, by_root: bool) -> bool {
         let bytes = Container::bytes_of(&found.shape.id, found.shape.own);
         self.known(found).is_some()
-            || self.bytes + bytes <= self.bytes_max
-                && (found.is_proof || self.claim_bytes + bytes <= self.bytes_max / 2)
+            || self.bytes + bytes <= self.bytes_max && (by_root || self.others_bytes + bytes <= self.bytes_max / 2)
     }
 
     /// The container of a path that counts: the innermost one that is proven, else the innermost. So nobody leaves a container
@@ -251,14 +257,15 @@ impl Containers {
         for (i, shape) in shapes.iter().enumerate() {
             let is_known = shape.own != path && self.by_path.contains_key(shape.own);
             let is_proof = if is_known { is_proven(shape.own) } else { shape.is_in_place && by_root };
-            let is_nested = shapes[i + 1..].iter().any(|outer| is_proven(outer.own));
+            let is_nested = i + 1 < shapes.len();
             // Root inside of a container can make a cgroup that has another one's id, and does not become that one by it.
             let is_anothers = is_nested && self.proven(&shape.id).is_some_and(|other| other.cgroup_path != shape.own);
             if is_proof && !is_anothers {
                 return Some(Found { shape: shape.clone(), is_proof, is_nested });
             }
         }
-        shapes.into_iter().next().map(|shape| Found { shape, is_proof: false, is_nested: false })
+        let is_nested = shapes.len() > 1;
+        shapes.into_iter().next().map(|shape| Found { shape, is_proof: false, is_nested })
     }
 
     /// The container whose own cgroup has this path.
@@ -279,7 +286,7 @@ impl Containers {
         by_id.or_else(|| self.by_path.get(shape.own).filter(|number| self.has_evidence(**number, *is_proof))).copied()
     }
 
-    fn add(&mut self, found: &Found<'_>, cgroup: u64, texts: &mut Texts) -> u32 {
+    fn add(&mut self, found: &Found<'_>, cgroup: u64, by_root: bool, texts: &mut Texts) -> u32 {
         if let Some(known) = self.known(found) {
             return known;
         }
@@ -298,11 +305,13 @@ impl Containers {
             name: is_machine.then(|| shape.id.clone()),
             evidence,
             is_nested: *is_nested,
+            by_root,
             is_answered: is_machine,
             texts: [text, name, TextId::NONE, runtime, evident],
         };
         let bytes = Container::bytes_of(&shape.id, shape.own);
         self.bytes += bytes;
+        self.others_bytes += if by_root { 0 } else { bytes };
         self.list.insert(number, container);
         self.by_path.insert(shape.own.to_owned(), number);
         if *is_proof {
@@ -310,7 +319,6 @@ impl Containers {
                 self.only_claims(before, texts);
             }
         } else {
-            self.claim_bytes += bytes;
             self.claims.entry(shape.id.clone()).or_default().push(number);
         }
         if !is_machine {
@@ -332,7 +340,6 @@ impl Containers {
             texts.plain(Evidence::Claimed.name().as_bytes()),
         ];
         container.name = None;
-        self.claim_bytes += Container::bytes_of(&container.id, &container.cgroup_path);
         self.claims.entry(container.id.clone()).or_default().push(number);
         self.judge_all_of(number);
     }
@@ -343,8 +350,9 @@ impl Containers {
 
     /// A cgroup was removed. It stays known for a while.
     pub fn removed(&mut self, cgroup: u64, ktime_ns: i64) {
-        let by_root = self.cgroups.get(&cgroup).is_none_or(|known| known.by_root);
-        self.removed[usize::from(!by_root)].push_back((cgroup, ktime_ns));
+        if let Some(known) = self.cgroups.get(&cgroup) {
+            self.removed[usize::from(!known.by_root)].push_back((cgroup, ktime_ns));
+        }
         for queue in 0..self.removed.len() {
             while let Some((gone, at)) = self.removed[queue].front().copied()
                 && (at.saturating_add(GRACE_NS) < ktime_ns || self.removed[queue].len() > CGROUPS_MAX)
@@ -380,7 +388,7 @@ impl Containers {
             self.no_claim(&gone.id, number);
             let bytes = Container::bytes_of(&gone.id, &gone.cgroup_path);
             self.bytes -= bytes;
-            self.claim_bytes -= if gone.evidence.is_proof() { 0 } else { bytes };
+            self.others_bytes -= if gone.by_root { 0 } else { bytes };
         }
     }
 
@@ -416,15 +424,22 @@ impl Containers {
         for number in claims.into_iter().filter(|number| Some(*number) != right) {
             self.answered(number);
         }
-        let number = self.by_id.get(&metadata.id).copied().or(right)?;
+        let proven = self.by_id.get(&metadata.id).copied();
+        let is_there =
+            |number: &u32| self.list.get(number).is_some_and(|c| !c.is_nested || c.has_one_of(&metadata.cgroups));
+        let Some(number) = right.or(proven.filter(is_there)) else {
+            proven.into_iter().for_each(|number| self.answered(number));
+            return None;
+        };
         if Some(number) == right {
             self.no_claim(&metadata.id, number);
-            self.by_id.insert(metadata.id.clone(), number);
+            // The runtime has it here, so what root made elsewhere is not it.
+            if let Some(before) = self.by_id.insert(metadata.id.clone(), number) {
+                self.only_claims(before, texts);
+                self.answered(before);
+            }
         }
         let container = self.list.get_mut(&number)?;
-        if !container.evidence.is_proof() {
-            self.claim_bytes -= Container::bytes_of(&container.id, &container.cgroup_path);
-        }
         let text = |value: Option<&str>, texts: &mut Texts| value.map_or(TextId::NONE, |v| texts.plain(v.as_bytes()));
         container.texts[1] = text(metadata.name.as_deref(), texts);
         container.texts[2] = text(metadata.image.as_deref(), texts);
@@ -727,9 +742,35 @@ mod tests {
                 containers.removed(cgroup, 0);
             }
             containers.removed(99, GRACE_NS + 1);
-            assert_eq!((containers.len(), containers.bytes, containers.claim_bytes, containers.others), (0, 0, 0, 0));
+            assert_eq!((containers.len(), containers.bytes, containers.others_bytes, containers.others), (0, 0, 0, 0));
             assert!(containers.by_id.is_empty() && containers.by_path.is_empty() && containers.claims.is_empty());
         }
+    }
+
+    #[test]
+    fn root_inside_of_a_container_is_not_left_out_for_a_name_that_it_took() {
+        let (mut containers, mut texts) = (Containers::default(), Texts::default());
+        let other = "fe".repeat(32);
+        containers.set_rule(Rule::new(None, &[], &["backup".into(), other.clone()]));
+        containers.made(7, &path(), true, &mut texts);
+        containers.made(8, &[&path()[..], b"/lxc.payload.backup"].concat(), true, &mut texts);
+        let false_one = [&path()[..], b"/docker/", other.as_bytes()].concat();
+        containers.made(9, &false_one, true, &mut texts);
+        // One that stands still is nowhere.
+        let stopped = Metadata { id: other.clone(), ..metadata("backup", None) };
+        assert!(containers.named(&stopped, &mut texts).is_none());
+        assert!(containers.keeps(8, false) && containers.keeps(9, false));
+        assert_eq!(evidence(&mut containers, 9), Some(Evidence::Cgroup));
+        // The true one is a claim until the runtime says where it is.
+        let own = format!("/shop.slice/docker-{other}.scope");
+        containers.made(10, own.as_bytes(), true, &mut texts);
+        let inside_of_a_claim = format!("{own}/docker/{ID}");
+        containers.made(11, inside_of_a_claim.as_bytes(), true, &mut texts);
+        assert_ne!(containers.cgroups[&11].container, containers.cgroups[&7].container);
+        let told = Metadata { cgroups: vec![own], ..stopped };
+        assert_eq!(containers.named(&told, &mut texts).map(|container| container.cgroup), Some(10));
+        assert_eq!([9, 10].map(|c| evidence(&mut containers, c)), [Some(Evidence::Claimed), Some(Evidence::Confirmed)]);
+        assert!(containers.keeps(9, false) && !containers.keeps(10, false));
     }
 
     #[test]

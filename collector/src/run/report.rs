@@ -83,23 +83,13 @@ impl Place {
     /// # Errors
     /// What stands there is no report that weir could replace.
     pub fn find(path: &Path) -> Result<Place> {
-        let found = Dir::of_given_file(path, Caller::owner()).and_then(|(dir, name)| {
-            let place = Place { dir, name };
-            place.check().map(|()| place)
-        });
-        found.with_context(|| format!("write the report to {}", path.display()))
-    }
-
-    /// A report of a run before is replaced, and nothing else.
-    fn check(&self) -> io::Result<()> {
-        match self.dir.open_to_write(&self.name) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-            opened => opened.map(drop),
-        }
+        let found = Dir::for_given_file(path, Caller::owner());
+        let (dir, name) = found.with_context(|| format!("write the report to {}", path.display()))?;
+        Ok(Place { dir, name })
     }
 
     fn write(&self, text: &str) -> io::Result<()> {
-        self.check()?;
+        self.dir.check_file(&self.name)?;
         self.dir.replace(&self.name, text.as_bytes())
     }
 }

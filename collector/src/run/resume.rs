@@ -285,10 +285,10 @@ pub fn pin(
         exact_order: loaded.plan.exact_order,
         cpus: settings.possible_cpus,
     };
-    pins.prepare().context("keep the programs across a restart (`--durability crash`)")?;
+    let lock = pins.prepare().context("keep the programs across a restart (`--durability crash`)")?;
     pinned.store(spool)?;
     let rings = sequencer.sources().filter_map(|source| Some((source.number(), source.ring()?)));
-    loaded.pin(pins, rings).context("pin programs, maps and rings")
+    loaded.pin(pins, lock, rings).context("pin programs, maps and rings")
 }
 
 /// `weir detach`: what the spool has pinned goes; what its rings hold comes into the spool first. `None`: nothing is pinned.

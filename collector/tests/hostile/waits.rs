@@ -16,7 +16,7 @@ fn first_word(dir: &Path, address: &str) -> Option<String> {
     command.args([LIFE_MAX, env!("CARGO_BIN_EXE_weir"), "replay"]).arg(dir).args(["--kafka", address]);
     let mut child = command.env_remove("WEIR_CONFIG").stderr(Stdio::piped()).spawn().expect("weir starts");
     let lines = BufReader::new(child.stderr.take().expect("a pipe")).lines();
-    let word = lines.map_while(Result::ok).find(|line| line.contains("the replay waits for this sink since"));
+    let word = lines.map_while(Result::ok).find(|line| line.contains("the replay has waited"));
     // It ends with `timeout`, which hands the signal on.
     let pid = rustix::process::Pid::from_child(&child);
     let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);

@@ -127,7 +127,7 @@ fn note(dir: &Dir, path: &Path, reason: &str) -> io::Result<()> {
 /// What the footer says about the rows; a file that cannot be read is noted by name alone.
 fn describe(dir: &Dir, path: &Path) -> Value {
     let read = || -> Option<Value> {
-        let reader = SerializedFileReader::new(dir.open(path).ok()?).ok()?;
+        let reader = SerializedFileReader::new(dir.open_linked(path).ok()?).ok()?;
         let metadata = reader.metadata().file_metadata();
         let pairs: BTreeMap<&str, &str> = metadata
             .key_value_metadata()?

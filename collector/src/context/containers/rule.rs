@@ -51,7 +51,7 @@ impl Rule {
             return self.only.is_empty() || (!container.is_answered && self.only.iter().any(|word| !is_id(word)));
         }
         let is_named = |list: &[String]| list.iter().any(|word| names(word, container));
-        if is_named(&self.except) {
+        if container.may_be_left_out() && is_named(&self.except) {
             return false;
         }
         self.only.is_empty() || is_named(&self.only) || (!container.is_answered && self.only.iter().any(|w| !is_id(w)))
