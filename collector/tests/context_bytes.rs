@@ -14,7 +14,7 @@ use weir_sinks::{Batch, Identity, Lane, LaneOptions, Policy, Progress, Receipt, 
 
 const BYTES_MAX: usize = 64 << 20;
 /// Of the batches on their way, of vectors that grow by doubling, and of the test itself.
-const SLACK_BYTES: usize = 128 << 20;
+const SLACK_BYTES: usize = 64 << 20;
 const HOSTILE: usize = 12_000;
 /// Bytes of each name, path and argument.
 const LONG: usize = 4_000;

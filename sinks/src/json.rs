@@ -82,11 +82,22 @@ pub fn write_rows(batch: &Batch, out: &mut Vec<u8>) {
 
 /// Appends the rows of several batches in kernel-time order, one line each.
 pub fn write_merged(batches: &[&Batch], out: &mut Vec<u8>) {
-    let append = |bytes: &[u8]| {
-        out.extend_from_slice(bytes);
-        Ok::<(), Infallible>(())
-    };
-    let Ok(()) = write_parts(batches, &mut Page::default(), append);
+    let mut page = Page::behind(std::mem::take(out));
+    let Ok(()) = write_rows_to(batches, &mut page, |_| Ok::<(), Infallible>(()));
+    *out = page.into_bytes();
+}
+
+/// Writes to a page, which `behind` gets behind each row.
+fn write_rows_to<E>(
+    batches: &[&Batch],
+    page: &mut Page,
+    mut behind: impl FnMut(&mut Page) -> Result<(), E>,
+) -> Result<(), E> {
+    let mut writers: Vec<JsonRows<'_>> = batches.iter().map(|b| JsonRows::new(b, Scratch::default())).collect();
+    merged(batches, |batch, row| {
+        writers[batch].row(row, page);
+        behind(page)
+    })
 }
 
 /// The same in parts of [`PART_BYTES`] and one row more at most: a text that stands once in a batch can be in each of its rows.
@@ -99,9 +110,7 @@ pub(crate) fn write_parts<E>(
     page: &mut Page,
     mut put: impl FnMut(&[u8]) -> Result<(), E>,
 ) -> Result<(), E> {
-    let mut writers: Vec<JsonRows<'_>> = batches.iter().map(|b| JsonRows::new(b, Scratch::default())).collect();
-    let written = merged(batches, |batch, row| {
-        writers[batch].row(row, page);
+    let written = write_rows_to(batches, page, |page| {
         if page.len() < PART_BYTES {
             return Ok(());
         }

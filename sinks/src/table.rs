@@ -56,11 +56,21 @@ impl Table {
     /// Appends the rows of several batches in kernel-time order, one line each; checkpoints, ends and what the user
     /// chose not to see (`not_selected`) are left out.
     pub fn write(&mut self, batches: &[&Batch], out: &mut Vec<u8>) {
-        let append = |bytes: &[u8]| {
-            out.extend_from_slice(bytes);
-            Ok::<(), Infallible>(())
-        };
-        let Ok(()) = self.write_parts(batches, &mut Vec::new(), append);
+        let Ok(()) = self.write_rows_to(batches, out, |_| Ok::<(), Infallible>(()));
+    }
+
+    /// Appends to lines, which `behind` gets behind each row.
+    fn write_rows_to<E>(
+        &mut self,
+        batches: &[&Batch],
+        lines: &mut Vec<u8>,
+        mut behind: impl FnMut(&mut Vec<u8>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let columns: Vec<Columns<'_>> = batches.iter().map(|b| Columns::new(b)).collect();
+        merged(batches, |batch, row| {
+            self.row(batches[batch].class.id, &columns[batch], row, lines);
+            behind(lines)
+        })
     }
 
     /// The same in parts, as [`crate::json::write_parts`]. `lines` is empty before and behind.
@@ -70,17 +80,13 @@ impl Table {
         lines: &mut Vec<u8>,
         mut put: impl FnMut(&[u8]) -> Result<(), E>,
     ) -> Result<(), E> {
-        let columns: Vec<Columns<'_>> = batches.iter().map(|b| Columns::new(b)).collect();
         let mut put = |lines: &mut Vec<u8>, least: usize| {
             let result = if lines.len() > least { put(lines) } else { return Ok(()) };
             lines.clear();
             lines.shrink_to(2 * PART_BYTES);
             result
         };
-        let written = merged(batches, |batch, row| {
-            self.row(batches[batch].class.id, &columns[batch], row, lines);
-            put(lines, PART_BYTES)
-        });
+        let written = self.write_rows_to(batches, lines, |lines| put(lines, PART_BYTES));
         written.and_then(|()| put(lines, 0))
     }
 

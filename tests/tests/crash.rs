@@ -14,7 +14,7 @@ use support::skip::{is_root, note};
 use support::verified::verify;
 
 /// Collectors that are killed.
-const KILLS: u64 = 10;
+const KILLS: u64 = 25;
 /// Every so many of them, the next start is looked at.
 const STARTS_AFTER: u64 = 5;
 /// One in so many is killed at any moment of its start; the others once a file is visible.
@@ -26,7 +26,7 @@ const EARLY_LIFE_MS_MAX: u64 = 1_500;
 /// Age at which a file closes.
 const FILE_AGE: &str = "60ms";
 /// Signal pairs that are tried.
-const PAIRS: u64 = 3;
+const PAIRS: u64 = 6;
 
 fn load_beside(scratch: &Path) -> Background {
     Load::build(scratch).start(Shape { openers: 2, stormers: 1, seconds: 600.0, calls: u64::MAX, pause_us: 300 })

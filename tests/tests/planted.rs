@@ -49,6 +49,14 @@ impl Stage {
         self.scratch.path().join(name)
     }
 
+    /// A directory where everybody makes files.
+    fn tmp(&self) -> PathBuf {
+        let tmp = self.path("tmp");
+        fs::create_dir(&tmp).expect("made");
+        fs::set_permissions(&tmp, Permissions::from_mode(0o1777)).expect("sticky");
+        tmp
+    }
+
     fn secret(&self) -> PathBuf {
         self.path("secret")
     }
@@ -296,9 +304,7 @@ fn a_directory_that_somebody_else_made_in_tmp_is_refused() {
         return;
     }
     let stage = Stage::new();
-    let tmp = stage.path("tmp");
-    fs::create_dir(&tmp).expect("made");
-    fs::set_permissions(&tmp, Permissions::from_mode(0o1777)).expect("sticky");
+    let tmp = stage.tmp();
     let mut capture = weir(CAPTURE);
     run(capture.current_dir(stage.scratch.path())).expect_code(0);
     let capture = stage.path("capture").display().to_string();
@@ -326,24 +332,6 @@ fn a_directory_that_somebody_else_made_in_tmp_is_refused() {
     assert_eq!(fs::metadata(tmp.join("weir-spool")).expect("made").uid(), 0);
 }
 
-/// A directory where everybody makes files, with a name in it that mallory has planted.
-fn plant_in_tmp(stage: &Stage, name: &str, plant: &str) -> PathBuf {
-    let tmp = stage.path("tmp");
-    if !tmp.exists() {
-        fs::create_dir(&tmp).expect("made");
-        fs::set_permissions(&tmp, Permissions::from_mode(0o1777)).expect("sticky");
-    }
-    let path = tmp.join(name);
-    match plant {
-        "a FIFO" => mknodat(CWD, &path, FileType::Fifo, Mode::from_raw_mode(0o666), 0).expect("a FIFO"),
-        "a link" => symlink(stage.secret(), &path).expect("a link"),
-        "a directory" => fs::create_dir(&path).expect("a directory"),
-        _ => fs::write(&path, "theirs").expect("a file"),
-    }
-    lchown(&path, Some(MALLORY), Some(MALLORY)).expect("given away");
-    path
-}
-
 #[test]
 fn a_name_that_somebody_else_has_is_refused_at_the_start() {
     if !is_root("names of others") {
@@ -352,20 +340,21 @@ fn a_name_that_somebody_else_has_is_refused_at_the_start() {
     let stage = Stage::new();
     let begin = ["run", "--status", "never", "--duration", "100ms"];
     let report: &[&str] = &["--stdout", "json", "--report", "planted"];
-    for plant in ["a FIFO", "a link", "a directory", "a file of somebody else"] {
-        let planted = plant_in_tmp(&stage, "planted", plant);
-        let tmp = planted.parent().expect("tmp");
+    let tmp = &stage.tmp();
+    let planted = tmp.join("planted");
+    for plant in [Plant::Fifo, Plant::LinkToFile, Plant::Directory, Plant::OthersFile] {
+        plant.at(&planted, &stage);
+        lchown(&planted, Some(MALLORY), Some(MALLORY)).expect("given away");
         let before = fs::symlink_metadata(&planted).expect("there").ino();
         for by in [None, Some(ALICE)] {
             let args = [&begin[..], report, &["--", "touch", "ran"]].concat();
             let ended = by.map_or_else(|| run(weir(&args).current_dir(tmp)), |uid| run(&mut sudo(uid, tmp, &args)));
             let said = &ended.stderr;
-            assert_eq!(ended.code(), Some(125), "{plant}, {by:?}: {said}");
-            assert!(said.contains("planted") && said.contains("uid 2002"), "{plant}, {by:?}: {said}");
-            assert!(!tmp.join("ran").exists(), "{plant}, {by:?}: the command ran");
+            assert_eq!(ended.code(), Some(125), "{plant:?}, {by:?}: {said}");
+            assert!(said.contains("planted") && said.contains("uid 2002"), "{plant:?}, {by:?}: {said}");
+            assert!(!tmp.join("ran").exists(), "{plant:?}, {by:?}: the command ran");
         }
-        assert_eq!(fs::symlink_metadata(&planted).expect("still there").ino(), before, "{plant}");
-        fs::remove_dir(&planted).or_else(|_| fs::remove_file(&planted)).expect("removed");
+        assert_eq!(fs::symlink_metadata(&planted).expect("still there").ino(), before, "{plant:?}");
     }
     let once = |code| run(weir(&begin).args(["--parquet", "data"]).current_dir(stage.scratch.path())).expect_code(code);
     once(0);

@@ -328,7 +328,7 @@ impl Containers {
         number
     }
 
-    /// Root made another at the runtime's own place that has this id.
+    /// Another turned out to have its id: root made that one at the runtime's own place, or the runtime says so.
     fn only_claims(&mut self, number: u32, texts: &mut Texts) {
         let Some(container) = self.list.get_mut(&number) else { return };
         container.evidence = Evidence::Claimed;

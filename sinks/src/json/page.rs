@@ -16,6 +16,11 @@ pub(crate) struct Page {
 }
 
 impl Page {
+    /// Goes on behind what `bytes` hold.
+    pub fn behind(bytes: Vec<u8>) -> Page {
+        Page { len: bytes.len(), bytes }
+    }
+
     /// What was written.
     pub fn into_bytes(mut self) -> Vec<u8> {
         self.bytes.truncate(self.len);
