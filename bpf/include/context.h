@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Who: the identity of a task, read by direct loads (a fifth of the cost of probe reads).
+ * Who: the identity of a task, by direct loads.
  */
 #ifndef WEIR_CONTEXT_H
 #define WEIR_CONTEXT_H
 
+#include "load.h"
 #include "maps.h"
-#include <bpf/bpf_core_read.h>
 #include <bpf/bpf_tracing.h>
 
 /* Names one process of one boot for ever; of the group leader. */
@@ -15,9 +15,15 @@ static __always_inline __s64 process_key(__u64 start_boottime, __u32 tgid)
 	return (__s64)((start_boottime >> 17) << 22 | (tgid & ((1 << 22) - 1)));
 }
 
+/* Most tasks lead their group. */
 static __always_inline __s64 key_of(struct task_struct *task)
 {
-	return process_key(task->group_leader->start_boottime, task->tgid);
+	__u64 start = task->start_boottime;
+	__u32 tgid = task->tgid;
+
+	if (task->pid != tgid)
+		start = POINTER(task, group_leader)->start_boottime;
+	return process_key(start, tgid);
 }
 
 /* Eight bytes in one load; where the compiler knows that they are characters it would load each. */
@@ -36,20 +42,26 @@ static __always_inline void copy_comm(void *to, const struct task_struct *task)
 #define CGROUP_OF(set, controller)                                                                 \
 	((set)->subsys[bpf_core_enum_value(enum cgroup_subsys_id, controller)]->cgroup->kn->id)
 
+/* The cgroup of v2. */
+static __always_inline __u64 cgroup_of(struct css_set *set)
+{
+	return set->dfl_cgrp->kn->id;
+}
+
 /* The cgroup that tells the container: of v2, or of a controller where containers live on v1. */
-static __always_inline __u64 container_cgroup(struct css_set *set)
+static __always_inline __u64 container_cgroup(struct css_set *set, __u64 cgroup)
 {
 	if (HAS_CONTROLLER(pids_cgrp_id) && config.container_hierarchy == CONTAINERS_IN_V1_PIDS)
 		return CGROUP_OF(set, pids_cgrp_id);
 	if (HAS_CONTROLLER(memory_cgrp_id) && config.container_hierarchy == CONTAINERS_IN_V1_MEMORY)
 		return CGROUP_OF(set, memory_cgrp_id);
-	return set->dfl_cgrp->kn->id;
+	return cgroup;
 }
 
 /* In a pid namespace below the collector's. */
 static __always_inline bool is_inner(struct task_struct *task)
 {
-	return task->thread_pid->level > config.host_pid_level;
+	return POINTER(task, thread_pid)->level > config.host_pid_level;
 }
 
 /*
@@ -59,7 +71,7 @@ static __always_inline bool is_inner(struct task_struct *task)
  */
 static __noinline bool is_inner_of_root(struct task_struct *task)
 {
-	unsigned long number = (unsigned long)task->thread_pid + bpf_core_field_offset(struct pid, numbers);
+	unsigned long number = (unsigned long)POINTER(task, thread_pid) + bpf_core_field_offset(struct pid, numbers);
 	struct pid_namespace *namespace = NULL;
 	struct task_struct *init;
 
@@ -83,20 +95,20 @@ static __always_inline bool is_inner_for(struct task_struct *task, __u32 filters
 /* All fields of the header but size, action, sequence number and time. */
 static __always_inline void fill_task(struct weir_header *header, struct task_struct *task)
 {
-	struct task_struct *parent = task->real_parent;
-	const struct cred *cred = task->cred;
-	struct css_set *set = task->cgroups;
+	struct task_struct *parent = POINTER(task, real_parent);
+	const struct cred *cred = POINTER(task, cred);
+	struct css_set *set = POINTER(task, cgroups);
 
 	header->context = WEIR_CONTEXT_TASK;
 	if (config.filters & (FILTER_CONTAINERS | FILTER_NOT_CONTAINERS) && is_inner_for(task, config.filters))
 		header->context |= WEIR_CONTEXT_INNER;
 	header->process_key = key_of(task);
-	header->parent_key = key_of(parent);
-	header->cgroup_id = set->dfl_cgrp->kn->id;
-	header->container_cgroup = container_cgroup(set);
+	header->ppid = parent->tgid;
+	header->parent_key = process_key(parent->group_leader->start_boottime, header->ppid);
+	header->cgroup_id = cgroup_of(set);
+	header->container_cgroup = container_cgroup(set, header->cgroup_id);
 	header->pid = task->tgid;
 	header->tid = task->pid;
-	header->ppid = parent->tgid;
 	header->uid = cred->uid.val;
 	header->gid = cred->gid.val;
 	copy_comm(header->comm, task);

@@ -147,7 +147,7 @@ static __always_inline __u16 add_directory(struct draft *draft, struct task_stru
 	if (start >= DRAFT_BYTES_MAX - WALK_BYTES_MAX)
 		return 0;
 	if (dirfd == AT_FDCWD) {
-		*state |= walk_path(draft, &task->fs->pwd) & ~PATH_DELETED;
+		*state |= walk_path(draft, &POINTER(task, fs)->pwd) & ~PATH_DELETED;
 	} else {
 		struct file *file = file_of(task, dirfd);
 
@@ -165,7 +165,7 @@ static __always_inline bool is_absolute(struct draft *draft, __u32 start, __u16 
 
 static __always_inline __u16 add_root(struct draft *draft, struct task_struct *task, __u8 *state)
 {
-	struct path *root = &task->fs->root;
+	struct path *root = &POINTER(task, fs)->root;
 	struct dentry *dentry = root->dentry;
 	struct vfsmount *mnt = root->mnt;
 	struct mount *mount = mount_of(mnt);

@@ -53,7 +53,8 @@ struct {
 
 static __always_inline bool passes_containers(struct task_struct *task, __u32 filters)
 {
-	__u64 cgroup = container_cgroup(task->cgroups);
+	struct css_set *set = POINTER(task, cgroups);
+	__u64 cgroup = container_cgroup(set, cgroup_of(set));
 	__u8 *known = bpf_map_lookup_elem(&container_cgroups, &cgroup);
 	bool inside = is_inner_for(task, filters);
 
@@ -75,7 +76,7 @@ static __always_inline bool under_cgroup(void *list, __u32 entries)
 
 static __noinline bool passes_lists(struct task_struct *task, __u32 filters)
 {
-	__u32 tgid = task->tgid, uid = task->cred->uid.val;
+	__u32 tgid = task->tgid, uid = POINTER(task, cred)->uid.val;
 
 	if (filters & FILTER_TREE && !bpf_map_lookup_elem(&followed, &tgid))
 		return false;

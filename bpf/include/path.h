@@ -8,8 +8,6 @@
 
 #include "context.h"
 
-extern void *bpf_rdonly_cast(const void *, __u32) __weak __ksym;
-
 #define PATH_TRUNCATED 1
 #define PATH_DELETED 2
 #define PATH_UNREACHABLE 4
@@ -19,15 +17,6 @@ extern void *bpf_rdonly_cast(const void *, __u32) __weak __ksym;
 #define WALK_STEPS_OLD_MAX 24	/* ... without bpf_loop (before 5.17), where each is verified by itself */
 #define WALK_STEPS_INLINE 2	/* steps before them that are no calls */
 #define WALK_BYTES_MAX 4096
-
-/* Before 6.2 nothing turns an address into a typed pointer: there every load is a probe read. */
-#define LOAD(pointer, field)                                                                       \
-	(bpf_ksym_exists(bpf_rdonly_cast) ? (pointer)->field : BPF_CORE_READ(pointer, field))
-
-#define CAST(type, address)                                                                        \
-	((struct type *)(bpf_ksym_exists(bpf_rdonly_cast)                                          \
-				 ? bpf_rdonly_cast((void *)(address), bpf_core_type_id_kernel(struct type)) \
-				 : (void *)(address)))
 
 #define HAS_LOOP bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_loop)
 
@@ -258,7 +247,7 @@ static __always_inline __u32 walk_file(struct draft *draft, struct file *file)
  */
 static __always_inline struct file *file_of(struct task_struct *task, int fd)
 {
-	struct fdtable *table = task->files->fdt;
+	struct fdtable *table = POINTER(task, files)->fdt;
 	struct file *file = NULL;
 
 	if (fd < 0 || (__u32)fd >= table->max_fds)

@@ -15,7 +15,7 @@ static __always_inline void cgroup_changed(struct cgroup *cgroup, const char *pa
 	struct weir_container *record;
 	struct draft *draft;
 
-	if (!selected(action) || cgroup->root->hierarchy_id != config.container_hierarchy_id)
+	if (!selected(action) || POINTER(cgroup, root)->hierarchy_id != config.container_hierarchy_id)
 		return;
 	record = draft_of(draft, weir_container, action);
 	if (!record)
@@ -24,7 +24,7 @@ static __always_inline void cgroup_changed(struct cgroup *cgroup, const char *pa
 	/* of the filters by containers the container counts, and not who makes it */
 	if (!passes(task, config.filters & ~(FILTER_CONTAINERS | FILTER_NOT_CONTAINERS | FILTER_CONTAINER_IDS)))
 		record->header.context |= WEIR_CONTEXT_LEFT_OUT;
-	record->header.container_cgroup = cgroup->kn->id;
+	record->header.container_cgroup = POINTER(cgroup, kn)->id;
 	record->cgroup_path_len = add_kernel_text(draft, path);
 	draft_send(draft);
 }

@@ -38,7 +38,7 @@ int weir_tasks(struct bpf_iter__task *ctx)
 	/* filtered out: known, but no row; the collector itself asks for the cgroup, which is only known of the current task */
 	if (!passes(task, config.filters & ~(FILTER_CGROUP | FILTER_NOT_CGROUP)))
 		record->header.context |= WEIR_CONTEXT_LEFT_OUT;
-	exe = task->mm->exe_file;
+	exe = POINTER(task, mm)->exe_file;
 	if (exe)
 		record->exe_len = add_walk(draft, exe, &record->path_state);
 	add_place(draft, record, task);
@@ -50,7 +50,7 @@ int weir_tasks(struct bpf_iter__task *ctx)
 /* The number of a task in the pid namespace of this level. */
 static __always_inline __u32 number_at(struct task_struct *task, __u32 level)
 {
-	struct pid *pid = task->thread_pid;
+	struct pid *pid = POINTER(task, thread_pid);
 	unsigned long number = (unsigned long)pid + bpf_core_field_offset(struct pid, numbers);
 	__u32 found = 0;
 
@@ -75,7 +75,7 @@ int weir_own(struct bpf_iter__task *ctx)
 	self = bpf_get_current_task_btf();
 	if (task->tgid == self->tgid)
 		add_own(COLLECTOR, key_of(task), task->tgid);
-	else if (ours.asked && number_at(task, self->thread_pid->level) == ours.asked && !is_own_key(task))
+	else if (ours.asked && number_at(task, POINTER(self, thread_pid)->level) == ours.asked && !is_own_key(task))
 		join_own(key_of(task), task->tgid);
 	return 0;
 }

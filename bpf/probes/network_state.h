@@ -103,7 +103,7 @@ static __always_inline void state_closed(struct sock *sk, struct owner *owner, i
 		return;
 	state_row(sk, owner, WEIR_NETWORK_CLOSE);
 	bpf_map_delete_elem(&acceptors, &cookie);
-	if (!sk->sk_socket)
+	if (!POINTER(sk, sk_socket))
 		return;
 	owner = bpf_sk_storage_get(&owners, sk, NULL, BPF_LOCAL_STORAGE_GET_F_CREATE);
 	if (owner)

@@ -13,7 +13,7 @@
 
 static __always_inline void fill_ids(struct weir_process *record, struct task_struct *task)
 {
-	const struct cred *cred = task->cred;
+	const struct cred *cred = POINTER(task, cred);
 
 	record->ruid = cred->uid.val;
 	record->euid = cred->euid.val;
@@ -42,13 +42,13 @@ static __always_inline __u32 pid_namespace_of(struct pid *pid)
 /* Session, login user, terminal and namespaces of a task. */
 static __always_inline void fill_place(struct weir_process *record, struct task_struct *task)
 {
-	struct pid *session = task->signal->pids[PIDTYPE_SID];
-	struct nsproxy *namespaces = task->nsproxy;
-	struct pid *pid = task->thread_pid;
+	struct pid *session = POINTER(task, signal)->pids[PIDTYPE_SID];
+	struct nsproxy *namespaces = POINTER(task, nsproxy);
+	struct pid *pid = POINTER(task, thread_pid);
 
 	record->session_id = session ? session->numbers[0].nr : 0;
 	record->login = bpf_core_field_exists(task->loginuid) ? task->loginuid.val : (__u32)-1;
-	record->user_ns = INUM(task->cred->user_ns);
+	record->user_ns = INUM(POINTER(task, cred)->user_ns);
 	record->pid_ns = pid_namespace_of(pid);
 	if (!namespaces) /* in its exit */
 		return;
@@ -62,7 +62,7 @@ static __always_inline void fill_place(struct weir_process *record, struct task_
 /* Working directory and terminal: what only a record with tails can have, and last among them. */
 static __always_inline void add_place(struct draft *draft, struct weir_process *record, struct task_struct *task)
 {
-	struct tty_struct *tty = task->signal->tty;
+	struct tty_struct *tty = POINTER(task, signal)->tty;
 
 	fill_place(record, task);
 	record->cwd_len = add_directory(draft, task, AT_FDCWD, &record->path_state);
@@ -97,7 +97,7 @@ SEC("tp_btf/sched_process_exec")
 int BPF_PROG(weir_exec, struct task_struct *task, int old_pid, struct linux_binprm *bprm)
 {
 	struct weir_process *record;
-	struct mm_struct *mm = task->mm;
+	struct mm_struct *mm = POINTER(task, mm);
 	struct draft *draft;
 	__u32 start;
 
@@ -284,7 +284,7 @@ SEC("tp_btf/sched_process_exit")
 int BPF_PROG(weir_process_exit, struct task_struct *task)
 {
 	struct task_struct *leader = task->group_leader;
-	struct signal_struct *signal = task->signal;
+	struct signal_struct *signal = POINTER(task, signal);
 	struct weir_process *record;
 	__u32 tgid = task->tgid;
 	int code;
