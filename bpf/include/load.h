@@ -22,8 +22,8 @@ extern void *bpf_rdonly_cast(const void *, __u32) __weak __ksym;
 
 /*
  * A field that is a pointer, of what a hook or a helper hands over. Of each pointer that is loaded through a trusted one the
- * verifier asks whether it is trusted, too, by its type's name in a list of all the kernel's types (from 6.2 to 6.18): two
- * thirds of the time of a start. Through a pointer that was cast it does not ask. Storages and kfuncs do not take the result.
+ * verifier asks whether it is trusted, too, by its type's name in a list of all the kernel's types (from 6.2 to 6.18): four
+ * fifths of the time of a start. Through a pointer that was cast it does not ask. Storages and kfuncs do not take the result.
  */
 #define POINTER(from, field)                                                                       \
 	(((typeof(from))(bpf_ksym_exists(bpf_rdonly_cast)                                          \
