@@ -2,7 +2,7 @@
 /*
  * Class container: the cgroups that containers live in.
  *
- * Hooks: tp_btf cgroup_mkdir and cgroup_rmdir.
+ * Hooks: tp_btf cgroup_mkdir, cgroup_rename (cgroup v1 only) and cgroup_rmdir.
  * Why these: the directory is made before the first task of a container is in it, so its path is known before the first
  * record that names the cgroup; every record has the cgroup's id and needs no text. Which paths are containers, the
  * collector decides: the record of another cgroup becomes no row.
@@ -31,6 +31,14 @@ static __always_inline void cgroup_changed(struct cgroup *cgroup, const char *pa
 
 SEC("tp_btf/cgroup_mkdir")
 int BPF_PROG(weir_cgroup_mkdir, struct cgroup *cgroup, const char *path)
+{
+	cgroup_changed(cgroup, path, WEIR_CONTAINER_START);
+	return 0;
+}
+
+/* Of v1: from here on it is what its new name says, as if it had been made. */
+SEC("tp_btf/cgroup_rename")
+int BPF_PROG(weir_cgroup_rename, struct cgroup *cgroup, const char *path)
 {
 	cgroup_changed(cgroup, path, WEIR_CONTAINER_START);
 	return 0;

@@ -109,6 +109,7 @@ const TRACEPOINTS: &[(&str, &str, &[u16])] = &[
     ("weir_fork", "sched_process_fork", &[0x0103]),
     ("weir_process_exit", "sched_process_exit", &[0x0104]),
     ("weir_cgroup_mkdir", "cgroup_mkdir", &[0x0802]),
+    ("weir_cgroup_rename", "cgroup_rename", &[0x0802]),
     ("weir_cgroup_rmdir", "cgroup_rmdir", &[0x0803]),
     ("weir_socket_state", "inet_sock_set_state", &[0x0302, 0x0303, 0x0307]),
     ("weir_socket_sent", "sock_send_length", &[0x0307]),

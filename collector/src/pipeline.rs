@@ -211,6 +211,11 @@ impl Pipeline {
         self.groups.iter_mut().filter(|g| g.pace != Pace::Drain).find_map(|g| g.closed.take())
     }
 
+    /// Begins a stream in which nothing is older than this.
+    pub fn begin(&mut self, ktime_ns: i64) {
+        self.own_ktime_ns = ktime_ns;
+    }
+
     /// Goes on with the collector's own numbers where the run before stopped, which had no record later than `ktime_ns`.
     pub fn go_on(&mut self, own: &Position, ktime_ns: i64) {
         (self.own_seq, self.own_ktime_ns) = (own.next_seq, own.ktime_ns);

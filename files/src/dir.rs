@@ -60,15 +60,16 @@ impl Dir {
         Ok((Dir::open_given(parent, owner)?, name))
     }
 
-    /// The same for a file that is to be written: what is missing of the directory is made, and what stands at the name must be
-    /// a file that weir may replace, or nothing.
+    /// The same for a file that is to be written later: what is missing of the directory is made, what stands at the name must be
+    /// a file that weir may replace, or nothing, and a small file can be written beside it.
     ///
     /// # Errors
-    /// As [`Dir::create_given`] and [`Dir::check_file`], or when the path ends with no name.
+    /// As [`Dir::create_given`], [`Dir::check_file`] and [`Dir::put`], or when the path ends with no name.
     pub fn for_given_file(path: &Path, owner: Owner) -> io::Result<(Dir, OsString)> {
         let (parent, name) = parent_and_name(path)?;
         let dir = Dir::create_given(parent, owner)?;
         dir.check_file(&name)?;
+        dir.try_to_put(&name)?;
         Ok((dir, name))
     }
 

@@ -18,6 +18,14 @@ use crate::{FILE_MODE, beneath};
 
 /// Ends the name of a file that takes another's place.
 const TEMPORARY: &str = ".tmp";
+/// Bytes that show whether a file system has room for a small file.
+const SMALL_BYTES: usize = 64 << 10;
+
+fn temporary(name: &OsStr) -> OsString {
+    let mut temporary = name.to_owned();
+    temporary.push(TEMPORARY);
+    temporary
+}
 
 impl Dir {
     /// Makes a file that must not be there, to read and write.
@@ -94,14 +102,23 @@ impl Dir {
     /// The same.
     pub fn put(&self, name: impl AsRef<Path>, bytes: &[u8]) -> io::Result<()> {
         let (dir, name) = self.above(name.as_ref())?;
-        let mut temporary = name.clone();
-        temporary.push(TEMPORARY);
-        let written = dir.create(&temporary).and_then(|mut file| {
-            file.write_all(bytes)?;
-            file.sync_all()?;
-            dir.rename(&temporary, &dir, &name)
-        });
+        let temporary = temporary(&name);
+        let written = dir.write_new(&temporary, bytes).and_then(|()| dir.rename(&temporary, &dir, &name));
         written.inspect_err(|_| drop(dir.remove(&temporary)))
+    }
+
+    /// Whether a small file could be put here now: writes a temporary one, and removes it.
+    pub(crate) fn try_to_put(&self, name: &OsStr) -> io::Result<()> {
+        let temporary = temporary(name);
+        let written = self.write_new(&temporary, &[0; SMALL_BYTES]);
+        let removed = self.remove(&temporary);
+        written.and(removed)
+    }
+
+    fn write_new(&self, name: &OsStr, bytes: &[u8]) -> io::Result<()> {
+        let mut file = self.create(name)?;
+        file.write_all(bytes)?;
+        file.sync_all()
     }
 
     /// A file to append to, made if it is absent.

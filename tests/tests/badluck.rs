@@ -144,13 +144,22 @@ fn a_directory_that_cannot_be_written_is_a_clear_error_at_the_start() {
         expect_one_line(run(weir(&["run"]).args(BRIEF).args(arguments).arg("--parquet").arg(dir)), words);
     };
     let refused = |dir: &Path, words: &[&str]| refused_with(&[], dir, words);
+    let data = scratch.path().join("data");
+    let refused_report = |path: &Path, why: &str| {
+        let path = path.display().to_string();
+        refused_with(&["--report", &path], &data, &["write the report to", &path, why]);
+    };
+    refused_report(Path::new("/proc/self/report.json"), "");
     let file = scratch.path().join("a file");
     fs::write(&file, "").expect("a file in the way");
     refused(&file, &["a file", "choose another directory"]);
     let disk = scratch.path().join("disk");
     fs::create_dir(&disk).expect("a mount point");
     match Tmpfs::mount(&disk, DISK_BYTES, true) {
-        Ok(_disk) => refused(&disk.join("data"), &["Read-only file system", "choose another directory"]),
+        Ok(_disk) => {
+            refused(&disk.join("data"), &["Read-only file system", "choose another directory"]);
+            refused_report(&disk.join("report.json"), "Read-only file system");
+        }
         Err(error) => skip("a read-only directory", format_args!("mount: {error}")),
     }
     match Tmpfs::mount(&disk, DISK_BYTES, false) {
@@ -159,6 +168,7 @@ fn a_directory_that_cannot_be_written_is_a_clear_error_at_the_start() {
             refused_with(&floor, &disk.join("data"), &["free_bytes_min", "free some space"]);
             fill(&disk.join("filler"));
             refused(&disk.join("data"), &["No space left", "free some space"]);
+            refused_report(&disk.join("report.json"), "No space left");
         }
         Err(error) => skip("a full directory", format_args!("mount: {error}")),
     }

@@ -366,6 +366,29 @@ fn a_claim_of_the_id_of_a_container_is_not_that_container() {
 }
 
 #[test]
+fn a_cgroup_that_gets_another_name_is_what_that_says() {
+    let (old, id) = (Container::make(40), format!("{:032x}{:032x}", std::process::id(), 41));
+    let renamed = Container { path: old.path.with_file_name(&id), id };
+    let mut live = Live::start(&["--class", "container,file.open"]);
+    live.until_it_sees();
+    if let Err(error) = fs::rename(&old.path, &renamed.path) {
+        drop(live);
+        old.remove();
+        return weir_tests::skip::skipped("a cgroup with another name", &format!("only those of v1 can: {error}"));
+    }
+    let (mark, end) = (path_in(&renamed, "inside"), path_in(&renamed, "end"));
+    assert!(!renamed.command(&format!("cat {mark}")).status().expect("sh").success());
+    live.until(|| open(&end), |r| text(r, "path") == end);
+    let rows = live.stop();
+    let start = rows.iter().find(|r| text(r, "action") == "start").expect("the container by its new name");
+    assert_eq!((text(start, "container_id"), text(start, "cgroup_path")), (renamed.id.clone(), renamed.below_root()));
+    let inside = rows.iter().find(|r| text(r, "path") == mark).expect("the open in it");
+    assert_eq!(text(inside, "container_id"), renamed.id);
+    renamed.remove();
+    remove_parent();
+}
+
+#[test]
 fn a_pid_namespace_hides_its_processes_only_if_root_made_it() {
     let what = "pid namespaces of a user";
     let able =

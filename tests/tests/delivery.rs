@@ -138,7 +138,11 @@ fn a_capture_played_again_gives_the_same_tables_and_its_parts_stay_accounted_for
     ok(&["capture", "cut", &at("cap"), &at("part"), "--only-class", "process"]);
     let part = verify(Path::new(&at("part")));
     assert_eq!((part.code, part.rows("file")), (0, 0), "{:?}", part.problems());
-    ok(&["capture", "merge", &at("both"), &at("part"), &at("cap")]);
+    let refused = run(&mut weir(&["capture", "merge", &at("both"), &at("part"), &at("cap")])).expect_code(1);
+    assert!(refused.stderr.contains("the same run"), "{}", refused.stderr);
+    ok(&["run", "--class", "process", "--capture", &at("other"), "--", "true"]);
+    ok(&["capture", "merge", &at("both"), &at("other"), &at("cap")]);
+    ok(&["verify", &at("both")]);
     let both = ok(&["capture", "info", "--json", &at("both")]);
     let both: Value = serde_json::from_slice(&both.stdout).expect("JSON");
     assert!(both["streams"].as_array().is_some_and(|s| !s.is_empty()), "{both}");

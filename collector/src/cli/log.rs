@@ -79,7 +79,7 @@ pub(super) enum Capture {
         #[command(flatten)]
         span: SpanArgs,
     },
-    /// Make one capture of several
+    /// Make one capture of several, of different runs or hosts
     Merge {
         /// Directory of the new one
         to: PathBuf,

@@ -18,8 +18,10 @@ use tokio::time::{sleep, timeout};
 use super::name::Name;
 use super::wire::{ControlCommand, REPLY_BYTES_MAX, REQUEST_BYTES_MAX, Reply, line};
 
-/// Connections at a time; further ones wait in the kernel's queue.
-const CONNECTIONS_MAX: usize = 16;
+/// Connections at a time of root and of the user that weir runs as, and of everybody else. Further ones are closed at once:
+/// those that wait in the kernel's queue would keep everybody waiting.
+const CONNECTIONS_MAX: usize = 64;
+const CONNECTIONS_OF_OTHERS_MAX: usize = 8;
 /// How long a request may take to come, and a line of the answer to go.
 const LINE_MAX: Duration = Duration::from_secs(2);
 /// How often who waits for a reload hears that it goes on.
@@ -49,14 +51,17 @@ pub struct Allowed {
 }
 
 impl Allowed {
+    fn is_ours(self, uid: u32) -> bool {
+        uid == 0 || uid == self.own
+    }
+
     fn refuse(self, uid: u32, command: ControlCommand) -> Option<String> {
-        let is_ours = uid == 0 || uid == self.own;
-        let may = is_ours || (self.caller == Some(uid) && command == ControlCommand::Status);
+        let may = self.is_ours(uid) || (self.caller == Some(uid) && command == ControlCommand::Status);
         (!may).then(|| format!("user {uid} may not ask this weir for that: it runs as user {}; use sudo", self.own))
     }
 
     fn knows(self, uid: u32) -> bool {
-        uid == 0 || uid == self.own || self.caller == Some(uid)
+        self.is_ours(uid) || self.caller == Some(uid)
     }
 }
 
@@ -123,15 +128,17 @@ struct Desk {
 }
 
 async fn serve(listener: UnixListener, desk: Arc<Desk>) {
-    let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let ours = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let others = Arc::new(Semaphore::new(CONNECTIONS_OF_OTHERS_MAX));
     loop {
-        // The semaphore is never closed.
-        let permit = Arc::clone(&room).acquire_owned().await.ok();
         match listener.accept().await {
             Ok((stream, _)) => {
+                let Ok(peer) = stream.peer_cred().map(|peer| peer.uid()) else { continue };
+                let room = if desk.allowed.is_ours(peer) { &ours } else { &others };
+                let Ok(permit) = Arc::clone(room).try_acquire_owned() else { continue };
                 let desk = Arc::clone(&desk);
                 tokio::spawn(async move {
-                    if let Err(error) = desk.answer(stream).await {
+                    if let Err(error) = desk.answer(stream, peer).await {
                         tracing::debug!("a control connection ended: {error}");
                     }
                     drop(permit);
@@ -146,8 +153,7 @@ async fn serve(listener: UnixListener, desk: Arc<Desk>) {
 }
 
 impl Desk {
-    async fn answer(&self, mut stream: UnixStream) -> io::Result<()> {
-        let peer = stream.peer_cred()?.uid();
+    async fn answer(&self, mut stream: UnixStream, peer: u32) -> io::Result<()> {
         // Read in any case: who finds the connection closed behind an unread request does not see the answer.
         let Some(request) = timeout(LINE_MAX, receive(&mut stream)).await?? else { return Ok(()) };
         if !self.allowed.knows(peer) {

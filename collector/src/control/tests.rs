@@ -193,6 +193,11 @@ fn only_its_own_user_and_root_may_reload_and_the_caller_may_look() {
         assert_eq!(!refused, may, "{uid} {command:?}: {reply:?}");
     }
     assert!(running.reloads.is_empty());
+    // So many that root would wait for longer than a client does, if it had to wait for them.
+    let hold =
+        move || -> Vec<UnixStream> { (0..400).map(|_| UnixStream::connect(&path).expect("it listens")).collect() };
+    let held = as_user(CALLER, hold).expect("root may");
+    assert!(ask(&running.name.path(), ControlCommand::Status).is_ok(), "root is answered beside {} others", held.len());
 }
 
 #[test]

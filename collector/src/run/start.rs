@@ -297,6 +297,7 @@ pub fn start(config: &Config, reread: Reread, command: Option<Vec<OsString>>) ->
     let running: Vec<(&[u8], Vec<u8>)> = tasks(&listed).into_iter().map(|t| (t, cmdline_of(pid(t)))).collect();
     pipeline.know_running(&running);
     if have_rows {
+        pipeline.begin(before_attach_ns);
         for (record, _) in running.iter().filter(|(record, _)| cgroups.let_through(cgroup_id(record))) {
             pipeline.running(record, before_attach_ns);
         }

@@ -1,6 +1,6 @@
 //! New captures from old ones, and what other programs read.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs::File;
 use std::io::{self, BufWriter};
 use std::path::Path;
@@ -70,17 +70,47 @@ pub fn cut(from: &Path, to: &Path, span: Span, classes: ClassSet) -> io::Result<
 /// A new capture with all streams of several. Returns how many rows.
 ///
 /// # Errors
-/// When a capture cannot be read or written.
-pub fn merge<'a>(from: impl IntoIterator<Item = &'a Path>, to: &Path) -> io::Result<u64> {
+/// When a capture cannot be read or written, or two have events of the same run.
+pub fn merge<'a>(from: impl IntoIterator<Item = &'a Path> + Clone, to: &Path) -> io::Result<u64> {
+    check_apart(from.clone())?;
     let mut log = new_log(to)?;
     let mut rows = 0;
     for dir in from {
-        let at = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", dir.display()));
-        let shared = Shared::open_whole(dir).map_err(at)?;
-        rows += append_all(&shared, &mut log, Span::default(), ClassSet::all()).map_err(at)?;
+        rows += append_all(&open(dir)?, &mut log, Span::default(), ClassSet::all()).map_err(named(dir))?;
     }
     log.publish(true)?;
     Ok(rows)
+}
+
+fn named(dir: &Path) -> impl Fn(io::Error) -> io::Error + '_ {
+    move |error| io::Error::new(error.kind(), format!("{}: {error}", dir.display()))
+}
+
+fn open(dir: &Path) -> io::Result<Arc<Shared>> {
+    Shared::open_whole(dir).map_err(named(dir))
+}
+
+/// Each part of a run accounts for all of the run's numbers, so a capture can have one of them only.
+fn check_apart<'a>(from: impl IntoIterator<Item = &'a Path>) -> io::Result<()> {
+    let mut known: HashMap<(Arc<str>, i64), &Path> = HashMap::new();
+    for dir in from {
+        let mut own = HashSet::new();
+        let note = |cut: Arc<Cut>| {
+            own.insert((cut.identity.boot_id.clone(), cut.identity.epoch));
+            Ok(())
+        };
+        for_each(&open(dir)?, note).map_err(named(dir))?;
+        for stream in own {
+            if let Some(other) = known.insert(stream, dir) {
+                let (other, dir) = (other.display(), dir.display());
+                let text = format!(
+                    "{other} and {dir} have events of the same run: only captures of different runs can be merged"
+                );
+                return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
+            }
+        }
+    }
+    Ok(())
 }
 
 fn append_all(shared: &Arc<Shared>, log: &mut Log, span: Span, classes: ClassSet) -> io::Result<u64> {

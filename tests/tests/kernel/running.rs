@@ -1,6 +1,8 @@
 //! Processes that were alive before `weir`: one row each, and their names in later rows.
 
-use weir_tests::capture::{number, text};
+use std::process::Command;
+
+use weir_tests::capture::{Row, number, text, weir};
 use weir_tests::compare::is_key;
 use weir_tests::live::{Live, Obedient};
 
@@ -34,5 +36,30 @@ fn process_running() {
     let later = rows.iter().find(|r| text(r, "path") == path).expect("its row");
     for column in ["process_key", "parent_key", "exe", "cmdline", "cgroup_id"] {
         assert_eq!(later.get(column), row.get(column), "{column}");
+    }
+}
+
+/// Hundredths of a second since the boot.
+fn uptime() -> i64 {
+    let text = std::fs::read_to_string("/proc/uptime").expect("/proc");
+    text.split_whitespace().next().and_then(|s| s.replace('.', "").parse().ok()).expect("seconds")
+}
+
+#[test]
+fn a_run_without_any_event_ends_at_its_own_time() {
+    let before = uptime();
+    // What nothing here does.
+    let arguments =
+        ["run", "--class", "kernel.kexec_load", "--stdout", "json", "--status", "never", "--duration", "100ms"];
+    let output = Command::new(weir()).args(arguments).output().expect("weir starts");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let rows: Vec<Row> = String::from_utf8(output.stdout)
+        .expect("UTF-8")
+        .lines()
+        .map(|line| serde_json::from_str(line).expect("a row"))
+        .collect();
+    assert!(rows.iter().any(|row| text(row, "action") == "end"), "{rows:?}");
+    for row in &rows {
+        assert!((before..=uptime()).contains(&(number(row, "ktime_ns") / 10_000_000)), "{before} and {row:?}");
     }
 }
