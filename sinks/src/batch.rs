@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
-use arrow_array::types::Int64Type;
+use arrow_array::types::{Int64Type, TimestampMicrosecondType};
 use arrow_array::{Array, ArrayRef, RecordBatch};
 use arrow_schema::DataType;
 use serde::{Deserialize, Serialize};
@@ -33,6 +33,13 @@ pub struct Batch {
 }
 
 impl Batch {
+    /// Times of the rows, µs from 1970.
+    pub fn times(&self) -> &[i64] {
+        let column = self.rows.column_by_name("time");
+        let column = column.and_then(|column| column.as_primitive_opt::<TimestampMicrosecondType>());
+        column.map_or(&[], |times| times.values())
+    }
+
     /// Kernel times of the rows, ns, ascending.
     pub fn ktimes(&self) -> &[i64] {
         let column = self.rows.column_by_name("ktime_ns").and_then(|column| column.as_primitive_opt::<Int64Type>());

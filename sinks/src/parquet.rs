@@ -4,8 +4,8 @@
 //! names, class by class and `loss`, which has the checkpoints, last. What fails before the last name takes the names
 //! of the same flush back, so that the rows of a flush are all there or all lost.
 //!
-//! A file is `<dir>/class=<class>/date=YYYY-MM-DD/hour=HH/<host>-<boot id>-<epoch>-<first ktime_ns>-<n>.parquet`; date
-//! and hour (UTC) are those of its first row.
+//! A file is `<dir>/class=<class>/date=YYYY-MM-DD/hour=H/<host>-<boot id>-<epoch>-<first ktime_ns>-<n>.parquet`; date
+//! and hour (UTC) are those of its rows.
 
 mod encode;
 mod failure;
@@ -43,8 +43,8 @@ pub struct ParquetSink {
     target: Target,
     limits: Limits,
     codec: Codec,
-    /// By class.
-    open: [Option<ClassFile>; CLASSES.len()],
+    /// By class; more than one file where the rows have come into another hour.
+    open: [Vec<ClassFile>; CLASSES.len()],
     opened_at: Option<Instant>,
     /// Files of this epoch by class.
     published: [u64; CLASSES.len()],
@@ -102,12 +102,19 @@ impl ParquetSink {
     }
 
     fn try_write(&mut self, batch: &Batch) -> Result<(), Failure> {
-        let slot = &mut self.open[batch.class.id.index()];
-        let file = match slot {
-            Some(file) => file,
-            None => slot.insert(ClassFile::start(batch, &self.target, &self.identity, &self.codec)?),
-        };
-        file.append(&batch.rows, &self.options, &mut self.codec)?;
+        let parts = hours(batch);
+        if parts.is_empty() {
+            return Err(file::missing(batch.class, "time"));
+        }
+        for (hour, part) in parts {
+            let files = &mut self.open[batch.class.id.index()];
+            if files.last().is_none_or(|file| file.hour() != hour) {
+                files.push(ClassFile::start(&part, &self.target, &self.identity, &self.codec)?);
+            }
+            if let Some(file) = files.last_mut() {
+                file.append(&part.rows, &self.options, &mut self.codec)?;
+            }
+        }
         self.opened_at.get_or_insert_with(Instant::now);
         while self.open_bytes() > OPEN_BYTES_MAX {
             let Some(largest) = self.open.iter_mut().flatten().max_by_key(|file| file.open_bytes()) else { break };
@@ -191,6 +198,19 @@ impl ParquetSink {
     }
 }
 
+/// The rows of each hour (counted from 1970), in their order.
+fn hours(batch: &Batch) -> Vec<(i64, Batch)> {
+    let (times, mut parts, mut at) = (batch.times(), vec![], 0);
+    while let Some(first) = times.get(at) {
+        let hour = names::hour_of(*first);
+        // Times of a batch ascend.
+        let count = times[at..].partition_point(|time| names::hour_of(*time) <= hour);
+        parts.push((hour, Batch { class: batch.class, rows: batch.rows.slice(at, count) }));
+        at += count;
+    }
+    parts
+}
+
 impl Sink for ParquetSink {
     fn name(&self) -> &str {
         &self.options.name
@@ -219,10 +239,9 @@ impl Sink for ParquetSink {
     }
 
     fn wants_flush(&self, now: Instant) -> bool {
-        let is_full = |file: &ClassFile| {
-            file.rows() >= self.options.rows_max || file.bytes() >= self.options.bytes_max || file.is_past_its_hour()
-        };
-        self.flush_due().is_some_and(|due| now >= due) || self.open.iter().flatten().any(is_full)
+        let is_full = |file: &ClassFile| file.rows() >= self.options.rows_max || file.bytes() >= self.options.bytes_max;
+        let has_past_hour = self.open.iter().any(|files| files.len() > 1);
+        has_past_hour || self.flush_due().is_some_and(|due| now >= due) || self.open.iter().flatten().any(is_full)
     }
 
     fn flush_due(&self) -> Option<Instant> {

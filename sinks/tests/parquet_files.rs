@@ -54,7 +54,7 @@ fn files_stand_in_hive_partitions_under_names_that_say_whose_they_are() {
     sink.flush(&Progress::default()).unwrap();
     sink.write(&plain_rows(ClassId::File, 20, 10)).unwrap();
     sink.flush(&Progress::default()).unwrap();
-    let part = "date=2026-03-04/hour=05/unit-host-0d9c3c1e-77000000001";
+    let part = "date=2026-03-04/hour=5/unit-host-0d9c3c1e-77000000001";
     let names = [
         format!("class=file/{part}-{}-0.parquet", EPOCH),
         format!("class=file/{part}-{}-1.parquet", EPOCH + 20_000),
@@ -171,7 +171,28 @@ fn rows_bytes_age_and_hour_each_ask_for_a_flush() {
     sink.write(&plain_rows(ClassId::File, rows_to_next_hour, 1)).unwrap();
     assert!(sink.wants_flush(now), "hour");
     sink.flush(&Progress::default()).unwrap();
-    assert!(parquet_files(dir.path()).last().unwrap().contains("hour=05"), "the hour of the first row");
+    let names = parquet_files(dir.path());
+    assert!(names.iter().any(|n| n.contains("hour=5")) && names.iter().any(|n| n.contains("hour=6")), "{names:?}");
+}
+
+#[test]
+fn each_row_is_in_the_partition_of_its_own_hour() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut sink = open(options(dir.path()));
+    let to_next_hour = HOUR_US - TIME_US % HOUR_US;
+    sink.write(&plain_rows(ClassId::File, to_next_hour - 10, 17)).unwrap();
+    sink.write(&plain_rows(ClassId::Loss, to_next_hour - 1, 2)).unwrap();
+    sink.flush(&Progress::default()).unwrap();
+    let mut found: Vec<(String, i64)> = vec![];
+    for name in parquet_files(dir.path()) {
+        let reader = SerializedFileReader::new(File::open(dir.path().join(&name)).unwrap()).unwrap();
+        let partition = name.rsplit_once('/').unwrap().0.to_owned();
+        found.push((partition, reader.metadata().file_metadata().num_rows()));
+    }
+    found.sort();
+    let rows = [("file", 5, 10), ("file", 6, 7), ("loss", 5, 1), ("loss", 6, 1)];
+    let expected = rows.map(|(class, hour, n)| (format!("class={class}/date=2026-03-04/hour={hour}"), n));
+    assert_eq!(found, expected);
 }
 
 #[test]

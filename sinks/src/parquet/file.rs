@@ -4,8 +4,6 @@ use std::io::BufWriter;
 use std::path::{Path, PathBuf};
 
 use arrow_array::RecordBatch;
-use arrow_array::cast::AsArray;
-use arrow_array::types::{Int64Type, TimestampMicrosecondType};
 use parquet::arrow::arrow_writer::ArrowRowGroupWriterFactory;
 use parquet::errors::ParquetError;
 use parquet::file::writer::SerializedFileWriter;
@@ -34,7 +32,6 @@ pub(super) struct ClassFile {
     rows: u64,
     spans: Spans,
     first_time_us: i64,
-    last_time_us: i64,
     first_ktime_ns: i64,
 }
 
@@ -47,6 +44,11 @@ pub(super) struct Whole {
     first_ktime_ns: i64,
 }
 
+/// The rows have no such column.
+pub(super) fn missing(class: &Class, name: &str) -> Failure {
+    Failure::Encode { class: class.name, error: ParquetError::General(format!("column {name} is missing")) }
+}
+
 impl ClassFile {
     /// Starts a file with the rows of `batch`, which has some.
     pub(super) fn start(
@@ -56,16 +58,10 @@ impl ClassFile {
         codec: &Codec,
     ) -> Result<ClassFile, Failure> {
         let class = batch.class;
-        let first = |name: &'static str| {
-            let missing = || ParquetError::General(format!("column {name} is missing"));
-            let column = batch.rows.column_by_name(name).ok_or_else(missing)?;
-            let times = column.as_primitive_opt::<TimestampMicrosecondType>().map(|column| column.value(0));
-            times.or_else(|| column.as_primitive_opt::<Int64Type>().map(|column| column.value(0))).ok_or_else(missing)
-        };
-        let refused = |error| Failure::Encode { class: class.name, error };
-        let first_time_us = first("time").map_err(refused)?;
-        let first_ktime_ns = first("ktime_ns").map_err(refused)?;
-        let layout = Layout::new(batch.rows.schema()).map_err(refused)?;
+        let first_of = |values: &[i64], name| values.first().copied().ok_or_else(|| missing(class, name));
+        let first_time_us = first_of(batch.times(), "time")?;
+        let first_ktime_ns = first_of(batch.ktimes(), "ktime_ns")?;
+        let layout = Layout::new(batch.rows.schema()).map_err(|error| Failure::Encode { class: class.name, error })?;
 
         let unfinished = target.start(&format!("{}-{}", class.name, names::stem(identity, first_ktime_ns, 0)))?;
         let path = unfinished.path().to_path_buf();
@@ -84,7 +80,6 @@ impl ClassFile {
             rows: 0,
             spans: Spans::default(),
             first_time_us,
-            last_time_us: first_time_us,
             first_ktime_ns,
         })
     }
@@ -108,10 +103,6 @@ impl ClassFile {
         }
         self.rows += batch.num_rows() as u64;
         self.spans.add(self.class.id, batch);
-        if let Some(times) = batch.column_by_name("time").and_then(|c| c.as_primitive_opt::<TimestampMicrosecondType>())
-        {
-            self.last_time_us = times.values().last().copied().unwrap_or(self.last_time_us);
-        }
         Ok(())
     }
 
@@ -145,9 +136,9 @@ impl ClassFile {
         self.out.bytes_written() as u64 + self.group.bytes() as u64
     }
 
-    /// Whether rows of another hour than the first row's have come.
-    pub(super) fn is_past_its_hour(&self) -> bool {
-        names::hour_of(self.first_time_us) != names::hour_of(self.last_time_us)
+    /// The hour of its rows.
+    pub(super) fn hour(&self) -> i64 {
+        names::hour_of(self.first_time_us)
     }
 
     /// Writes the rest and the footer, and makes all of it durable.
