@@ -21,6 +21,12 @@ static __always_inline long call_number(struct pt_regs *regs)
 	return (int)regs->orig_ax;
 }
 
+/* Whether the result is what the register held at the enter, as the kernel leaves it where a signal takes the call's place. */
+static __always_inline bool rolled_back(struct pt_regs *regs, long ret)
+{
+	return (__u32)ret == (__u32)regs->orig_ax;
+}
+
 static __always_inline enum weir_abi call_abi(struct task_struct *task, long nr)
 {
 	if (task->thread_info.status & TS_COMPAT)
@@ -59,6 +65,11 @@ static __always_inline __u64 call_argument(struct pt_regs *regs, enum weir_abi a
 static __always_inline long call_number(struct pt_regs *regs)
 {
 	return regs->syscallno;
+}
+
+static __always_inline bool rolled_back(struct pt_regs *regs, long ret)
+{
+	return (__u32)ret == (__u32)regs->orig_x0;
 }
 
 static __always_inline enum weir_abi call_abi(struct task_struct *task, long nr)

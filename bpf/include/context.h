@@ -64,6 +64,20 @@ static __always_inline bool is_inner(struct task_struct *task)
 	return POINTER(task, thread_pid)->level > config.host_pid_level;
 }
 
+/* The number of a task in the pid namespace of this level. */
+static __always_inline __u32 number_at(struct task_struct *task, __u32 level)
+{
+	struct pid *pid = POINTER(task, thread_pid);
+	unsigned long number = (unsigned long)pid + bpf_core_field_offset(struct pid, numbers);
+	__u32 found = 0;
+
+	if (pid->level < level)
+		return 0;
+	number += level * bpf_core_type_size(struct upid) + bpf_core_field_offset(struct upid, nr);
+	bpf_probe_read_kernel(&found, sizeof(found), (void *)number);
+	return found;
+}
+
 /*
  * Whether root made the outermost pid namespace below the collector's: it belongs to the initial user namespace, which
  * takes a capability there, and its first process is root's. Programs that have the capability by their file (sandboxes)

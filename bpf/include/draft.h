@@ -179,17 +179,34 @@ static __always_inline __u16 add_root(struct draft *draft, struct task_struct *t
 	return draft->at - start;
 }
 
-/* Text and directory of one path argument: the directory where the text is relative, a changed root where it is not. */
-static __always_inline void add_argument(struct draft *draft, struct task_struct *task, int dirfd, const void *text,
-					 __u16 *raw_len, __u16 *dir_len, __u8 *state)
+/* Whether a text that fills its room goes on behind it: both look the same to who has read that much. */
+static __always_inline bool is_cut(const void *text, __u16 length)
+{
+	char next = 1;
+
+	return length == TEXT_BYTES_MAX - 1 && (bpf_probe_read_user(&next, 1, text + length) || next);
+}
+
+/*
+ * Text and directory of one path argument: the directory where the text is relative, or where the directory is the root to
+ * this call, else a changed root.
+ */
+static __always_inline void add_argument_below(struct draft *draft, struct task_struct *task, int dirfd, const void *text,
+					       __u16 *raw_len, __u16 *dir_len, __u8 *state, bool is_root)
 {
 	__u32 start = draft->at;
 
 	*raw_len = add_user_text(draft, text);
-	if (*raw_len == TEXT_BYTES_MAX - 1)
+	if (is_cut(text, *raw_len))
 		*state |= PATH_TRUNCATED;
-	*dir_len = is_absolute(draft, start, *raw_len) ? add_root(draft, task, state)
-						       : add_directory(draft, task, dirfd, state);
+	*dir_len = is_absolute(draft, start, *raw_len) && !is_root ? add_root(draft, task, state)
+								    : add_directory(draft, task, dirfd, state);
+}
+
+static __always_inline void add_argument(struct draft *draft, struct task_struct *task, int dirfd, const void *text,
+					 __u16 *raw_len, __u16 *dir_len, __u8 *state)
+{
+	add_argument_below(draft, task, dirfd, text, raw_len, dir_len, state, false);
 }
 
 #endif

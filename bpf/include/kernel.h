@@ -93,6 +93,12 @@ struct inode {
 	struct super_block *i_sb;
 	unsigned long i_ino;
 	__s64 i_size;
+	void *i_private;
+};
+
+struct proc_inode {
+	struct pid *pid;
+	struct inode vfs_inode;
 };
 
 struct dentry {
@@ -280,6 +286,28 @@ struct nsproxy {
 	struct cgroup_namespace *cgroup_ns;
 };
 
+typedef struct {
+	unsigned long sig[1]; /* bit 0 is signal 1 */
+} sigset_t;
+
+struct list_head {
+	struct list_head *next, *prev;
+};
+
+struct sigpending {
+	struct list_head list;
+	sigset_t signal;
+};
+
+typedef struct kernel_siginfo {
+	int si_signo, si_code;
+} kernel_siginfo_t;
+
+struct sigqueue {
+	struct list_head list;
+	kernel_siginfo_t info;
+};
+
 struct thread_info {
 	__u32 status;
 	unsigned long flags;
@@ -303,6 +331,8 @@ struct task_struct {
 	struct css_set *cgroups;
 	struct nsproxy *nsproxy;
 	kuid_t loginuid; /* with CONFIG_AUDIT */
+	sigset_t blocked;
+	struct sigpending pending; /* signals for this thread */
 };
 
 struct linux_binprm {

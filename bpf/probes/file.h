@@ -11,6 +11,8 @@
 #define FMODE_WRITE 0x2
 #define FMODE_CREATED 0x100000
 #define O_TRUNC 01000
+#define O_PATH 010000000
+#define O_TMPFILE 020000000 /* without the bit of O_DIRECTORY, which is another one on each architecture */
 #define O_CREAT_FLAGS (01 | 0100 | 01000) /* what creat(2) stands for */
 #define AT_REMOVEDIR 0x200
 #define AT_EMPTY_PATH 0x1000
@@ -50,8 +52,22 @@ static __always_inline void file_send(struct draft *draft, struct weir_file *rec
 		draft_send(draft);
 }
 
+/* A nameless file is made by the open that asks for it; what is no regular file has nothing to lose. */
+static __always_inline void fill_made(struct weir_file *record, struct file *file, __u64 flags)
+{
+	struct inode *inode = LOAD(file, f_inode);
+
+	if (flags & O_PATH) /* opens nothing, whatever else is asked for */
+		return;
+	if (LOAD(file, f_mode) & FMODE_CREATED || flags & O_TMPFILE)
+		record->bits |= 1;
+	else if (flags & O_TRUNC && (LOAD(inode, i_mode) & S_IFMT) == S_IFREG)
+		record->bits |= 2;
+}
+
 /* The most frequent event of files: the walk and the sending are in line. */
-static __always_inline void opened(struct call *call, int dirfd, const void *path, __u64 flags, __u32 mode)
+static __always_inline void opened_below(struct call *call, int dirfd, const void *path, __u64 flags, __u32 mode,
+					 bool is_root)
 {
 	struct draft *draft;
 	struct weir_file *record = file_draft(&draft, call, WEIR_FILE_OPEN);
@@ -66,17 +82,19 @@ static __always_inline void opened(struct call *call, int dirfd, const void *pat
 		file = file_of(call->task, call->ret);
 	}
 	if (file) {
-		if (LOAD(file, f_mode) & FMODE_CREATED)
-			record->bits |= 1;
-		else if (flags & O_TRUNC)
-			record->bits |= 2;
+		fill_made(record, file, flags);
 		from_file_by(add_walk_inline, draft, record, file);
 	} else {
-		add_argument(draft, call->task, dirfd, path, &record->path_raw_len, &record->path_dir_len,
-			     &record->path_state);
+		add_argument_below(draft, call->task, dirfd, path, &record->path_raw_len, &record->path_dir_len,
+				   &record->path_state, is_root);
 	}
 	if (file_passes(draft, record))
 		draft_send_inline(draft);
+}
+
+static __always_inline void opened(struct call *call, int dirfd, const void *path, __u64 flags, __u32 mode)
+{
+	opened_below(call, dirfd, path, flags, mode, false);
 }
 
 HANDLER(open) { opened(call, AT_FDCWD, (void *)ARG(call, 0), (__u32)ARG(call, 1), ARG(call, 2)); }
@@ -84,14 +102,16 @@ HANDLER(openat) { opened(call, ARG(call, 0), (void *)ARG(call, 1), (__u32)ARG(ca
 HANDLER(creat) { opened(call, AT_FDCWD, (void *)ARG(call, 0), O_CREAT_FLAGS, ARG(call, 1)); }
 HANDLER(open_by_handle_at) { opened(call, AT_FDCWD, NULL, (__u32)ARG(call, 2), 0); }
 
+#define RESOLVE_IN_ROOT 0x10
+
 HANDLER(openat2)
 {
 	struct {
-		__u64 flags, mode;
+		__u64 flags, mode, resolve;
 	} how = {};
 
 	bpf_probe_read_user(&how, sizeof(how), (void *)ARG(call, 2));
-	opened(call, ARG(call, 0), (void *)ARG(call, 1), how.flags, how.mode);
+	opened_below(call, ARG(call, 0), (void *)ARG(call, 1), how.flags, how.mode, how.resolve & RESOLVE_IN_ROOT);
 }
 
 /* An empty text stands for the descriptor itself where the caller says so: there the file is the kernel's own. */

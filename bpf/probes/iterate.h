@@ -47,20 +47,6 @@ int weir_tasks(struct bpf_iter__task *ctx)
 	return 0;
 }
 
-/* The number of a task in the pid namespace of this level. */
-static __always_inline __u32 number_at(struct task_struct *task, __u32 level)
-{
-	struct pid *pid = POINTER(task, thread_pid);
-	unsigned long number = (unsigned long)pid + bpf_core_field_offset(struct pid, numbers);
-	__u32 found = 0;
-
-	if (pid->level < level)
-		return 0;
-	number += level * bpf_core_type_size(struct upid) + bpf_core_field_offset(struct upid, nr);
-	bpf_probe_read_kernel(&found, sizeof(found), (void *)number);
-	return found;
-}
-
 /*
  * Takes in who reads this, the collector, and the process that it asks for. In a namespace of its own the collector does not
  * know the kernel's numbers, and nobody there knows start times as exactly as the keys have them.

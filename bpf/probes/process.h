@@ -191,7 +191,7 @@ static __always_inline void inherit(void *set, __u32 parent, __u32 child)
 SEC("tp_btf/sched_process_fork")
 int BPF_PROG(weir_fork, struct task_struct *parent, struct task_struct *child)
 {
-	__u32 parent_tgid = parent->tgid, child_tgid = child->tgid;
+	__u32 parent_tgid = parent->tgid, child_tgid = child->tgid, level;
 	struct weir_process *record;
 
 	if (parent_tgid == child_tgid)
@@ -208,7 +208,8 @@ int BPF_PROG(weir_fork, struct task_struct *parent, struct task_struct *child)
 		return 0;
 	fill_task(&record->header, parent);
 	record->flags = -1;
-	record->ret = child_tgid;
+	level = POINTER(parent, thread_pid)->level;
+	record->ret = level ? number_at(child, level) : child_tgid; /* what the parent is told */
 	record->child_pid = child_tgid;
 	record->child_key = process_key(child->start_boottime, child_tgid);
 	fill_place(record, child);
@@ -438,4 +439,43 @@ HANDLER(tkill) { send_signal(call, ARG(call, 0), ARG(call, 1), -1); }
 HANDLER(tgkill) { send_signal(call, ARG(call, 0), ARG(call, 2), -1); }
 HANDLER(rt_sigqueueinfo) { send_signal(call, ARG(call, 0), ARG(call, 1), -1); }
 HANDLER(rt_tgsigqueueinfo) { send_signal(call, ARG(call, 0), ARG(call, 2), -1); }
-HANDLER(pidfd_send_signal) { send_signal(call, 0, ARG(call, 1), ARG(call, 0)); }
+#define PROC_SUPER_MAGIC 0x9fa0
+#define PIDFS_MAGIC 0x50494446 /* pidfds since 6.9; anonymous inodes before */
+#define NO_TARGET (-2147483647 - 1)
+
+static __always_inline bool is_anonymous_pidfd(struct file *file)
+{
+	struct dentry *dentry = LOAD(file, f_path.dentry);
+	char name[8] = {};
+
+	bpf_probe_read_kernel(name, sizeof(name), LOAD(dentry, d_name.name));
+	return !__builtin_memcmp(name, "[pidfd]", sizeof(name));
+}
+
+/* The process behind a pidfd, or behind its directory in /proc, which serves as one. */
+static __always_inline struct pid *pid_of_file(struct file *file)
+{
+	struct inode *inode = LOAD(file, f_inode);
+	struct super_block *super = LOAD(inode, i_sb);
+	unsigned long magic = LOAD(super, s_magic);
+	struct proc_inode *proc;
+	void *pid = NULL;
+
+	if (magic == PROC_SUPER_MAGIC) {
+		proc = CAST(proc_inode, (unsigned long)inode - bpf_core_field_offset(struct proc_inode, vfs_inode));
+		return LOAD(proc, pid);
+	}
+	if (magic == PIDFS_MAGIC)
+		pid = LOAD(inode, i_private);
+	else if (magic == ANON_INODE_FS_MAGIC && is_anonymous_pidfd(file))
+		pid = LOAD(file, private_data);
+	return pid ? CAST(pid, pid) : NULL;
+}
+
+HANDLER(pidfd_send_signal)
+{
+	struct file *file = file_of(call->task, ARG(call, 0));
+	struct pid *pid = file ? pid_of_file(file) : NULL;
+
+	send_signal(call, pid ? LOAD(pid, numbers[0].nr) : NO_TARGET, ARG(call, 1), ARG(call, 0));
+}

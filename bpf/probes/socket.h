@@ -195,7 +195,7 @@ static __always_inline __u16 add_unix_name(struct draft *draft, struct sock *sk)
 	if (!address || draft->at >= DRAFT_BYTES_MAX)
 		return 0;
 	bytes = LOAD(address, len) - sizeof(__u16);
-	if (bytes > UNIX_PATH_BYTES)
+	if (bytes > UNIX_PATH_BYTES + 1) /* of a path that fills its address the kernel has a NUL more */
 		return 0;
 	bpf_barrier_var(bytes); /* else one comparison does for both bounds, which the verifier does not see through */
 	if (!bytes || bpf_probe_read_kernel(AT(draft), bytes, &address->name[0].sun_path))

@@ -66,6 +66,47 @@ static __always_inline bool failed(long ret)
 	return ret < 0 && ret >= -ERRNO_MAX;
 }
 
+#define SIGSYS 31
+#define SYS_SECCOMP 1 /* si_code; other ones: another trap of the kernel's */
+#define QUEUED_MAX 4  /* signals of a thread that are looked at, the newest first */
+
+/*
+ * The si_code of a SIGSYS that the kernel made in the place of a call, or 0. The thread gets it before it goes on, and it blocks
+ * none: so a signal that the program sent itself in advance, of whatever content, is not taken for one.
+ */
+static __noinline int trapped(struct task_struct *task)
+{
+	unsigned long head = (unsigned long)task + bpf_core_field_offset(struct task_struct, pending.list), at;
+	unsigned long bit = 1UL << (SIGSYS - 1);
+
+	if (!(task->pending.signal.sig[0] & bit) || task->blocked.sig[0] & bit)
+		return 0;
+	at = (unsigned long)POINTER(task, pending.list.prev);
+	for (int i = 0; i < QUEUED_MAX && at != head; i++) {
+		struct sigqueue *queued = (void *)(at - bpf_core_field_offset(struct sigqueue, list));
+
+		if (BPF_CORE_READ(queued, info.si_signo) == SIGSYS) {
+			int code = BPF_CORE_READ(queued, info.si_code);
+
+			return code > 0 ? code : 0; /* else a process sent it */
+		}
+		at = (unsigned long)BPF_CORE_READ(queued, list.prev);
+	}
+	return 0;
+}
+
+#define RET_TRAPPED (-ERRNO_MAX - 1) /* never ran, and nobody but the program knows what it was to do: no row */
+
+/* What a call returned; WEIR_RET_SECCOMP, a failure, where seccomp did not let it run. */
+static __always_inline long result_of(struct task_struct *task, struct pt_regs *regs, long ret)
+{
+	int code = rolled_back(regs, ret) ? trapped(task) : 0;
+
+	if (!code)
+		return ret;
+	return code == SYS_SECCOMP ? WEIR_RET_SECCOMP : RET_TRAPPED;
+}
+
 #define ARG(call, i) ((call)->words ? (call)->words[i] : call_argument((call)->regs, (call)->abi, i))
 
 static __always_inline void fill_call(struct weir_syscall *record, const struct call *call, __s64 duration)
@@ -141,7 +182,7 @@ static __always_inline void to_handler(void *ctx, __u32 slot)
 SEC("tp_btf/sys_exit")
 int BPF_PROG(weir_exit, struct pt_regs *regs, long ret)
 {
-	struct call call = { .regs = regs, .ret = ret, .nr = call_number(regs) };
+	struct call call = { .regs = regs, .nr = call_number(regs) };
 	__u8 bits;
 
 	if (!in_table(call.nr))
@@ -153,7 +194,10 @@ int BPF_PROG(weir_exit, struct pt_regs *regs, long ret)
 	bits = call_bits(call.task, call.nr, &call.abi, &call.slot, bits);
 	if (!(bits & (CALL_RECORD | CALL_ACTION)) || !wanted(call.task))
 		return 0;
-	if (!wanted_result(ret)) {
+	call.ret = result_of(call.task, regs, ret);
+	if (call.ret == RET_TRAPPED)
+		return 0;
+	if (!wanted_result(call.ret)) {
 		if (bits & CALL_PLACE)
 			to_handler(ctx, call.slot);
 		return 0;
@@ -183,7 +227,7 @@ static __always_inline void start_call(struct task_struct *task, __u32 slot)
 	{                                                                                          \
 		struct task_struct *task = bpf_get_current_task_btf();                             \
 		long nr = call_number(regs);                                                       \
-		struct call call = { task, regs, ret, nr, call_abi(task, nr) };                    \
+		struct call call = { task, regs, result_of(task, regs, ret), nr, call_abi(task, nr) }; \
                                                                                                    \
 		on_##name(&call);                                                                  \
 		return 0;                                                                          \

@@ -1,5 +1,6 @@
 //! What a consumer reads: columns, their types, and where each value comes from.
 
+use crate::errno::SECCOMP;
 use crate::wire::{Field, Wire};
 
 /// Type of a column: the ones that DuckDB, Spark, Trino, pandas and Iceberg all read.
@@ -124,13 +125,18 @@ pub const fn optional(name: &'static str, ty: ColumnType, null: i64, doc: &'stat
 }
 
 /// The return value, part of every class that has one.
-pub const RET: Column = same("ret", ColumnType::Int64, "the kernel's return value; null where no call returned");
+pub const RET: Column = optional(
+    "ret",
+    ColumnType::Int64,
+    -SECCOMP as i64,
+    "the kernel's return value; null where no call returned, or where it never ran",
+);
 /// The errno name, part of every class that has `ret`.
 pub const ERROR: Column = column(
     "error",
     ColumnType::Text,
     Source::Errno { field: "ret" },
-    "errno name of a failed attempt, null on success",
+    "errno name of a failed attempt, null on success; `SECCOMP` where the program's own filter did not let the call run",
 );
 /// Whether any text of the row had bytes that are not UTF-8.
 pub const TEXT_ESCAPED: Column = column(
@@ -170,7 +176,7 @@ pub static COMMON: &[Column] = &[
     column("uid", Int64, Source::Header("uid"), "real user id"),
     column("gid", Int64, Source::Header("gid"), "real group id"),
     column("comm", Text, Source::Header("comm"), "name of the thread"),
-    column("exe", Text, Source::Collector, "path of the executable, the kernel's own"),
+    column("exe", Text, Source::Collector, "path of the executable at the exec, the kernel's own"),
     column("cmdline", Text, Source::Collector, "arguments of the last exec, joined by spaces"),
     column("cgroup_id", Int64, Source::Header("cgroup_id"), "id of the cgroup v2 directory"),
     column("container_id", Text, Source::Collector, "container of the process, from its cgroup; null on the host"),
@@ -207,7 +213,12 @@ pub static CONTEXT: &[Column] = &[
     column("login_user", Text, Source::Collector, "name of `login_uid` in the host's user database"),
     column("session_id", Int32, Source::Header("session"), "session: process id of its leader on the host"),
     column("tty", Text, Source::Collector, "terminal of the session when the program was started, as ps shows it"),
-    column("cwd", Text, Source::Collector, "working directory"),
+    column(
+        "cwd",
+        Text,
+        Source::Collector,
+        "working directory by its path at the last exec or chdir; a directory that was renamed since keeps the old one, and so does one that another process changes for both (CLONE_FS)",
+    ),
     column("parent_comm", Text, Source::Collector, "name of the process that created this one, now or when it ended"),
     column("parent_exe", Text, Source::Collector, "its executable"),
     column("parent_cmdline", Text, Source::Collector, "its arguments, joined by spaces"),

@@ -3,8 +3,13 @@
 /// Largest error number: a return value from `-ERRNO_MAX` to -1 is an error, below it a result (`MAX_ERRNO`).
 pub const ERRNO_MAX: i32 = 4095;
 
+/// Stands in a record's result, negative, for a call that seccomp did not let run: the kernel returns nothing then. No error
+/// has this number.
+pub const SECCOMP: i32 = ERRNO_MAX;
+
 /// Error numbers and their names, ascending: those of `uapi/asm-generic/errno.h`, and from 512 on those that the kernel
-/// keeps to itself (`linux/errno.h`) and that show where a call is seen before it is restarted.
+/// keeps to itself (`linux/errno.h`) and that show where a call is seen before it is restarted. Last what is none: a call that
+/// never ran.
 #[rustfmt::skip]
 pub static ERRNOS: &[(i32, &str)] = &[
     (1, "EPERM"),
@@ -157,6 +162,7 @@ pub static ERRNOS: &[(i32, &str)] = &[
     (529, "EIOCBQUEUED"),
     (530, "ERECALLCONFLICT"),
     (531, "ENOGRACE"),
+    (SECCOMP, "SECCOMP"),
 ];
 
 /// Name of a positive error number.
@@ -191,7 +197,8 @@ mod tests {
         for (errno, name) in [(512, "ERESTARTSYS"), (516, "ERESTART_RESTARTBLOCK"), (529, "EIOCBQUEUED")] {
             assert_eq!(errno_name(errno), Some(name));
         }
-        for errno in [i32::MIN, -2, 0, 134, ERRNO_MAX] {
+        assert_eq!(errno_name(SECCOMP), Some("SECCOMP"));
+        for errno in [i32::MIN, -2, 0, 134, SECCOMP - 1] {
             assert_eq!(errno_name(errno), None);
         }
     }

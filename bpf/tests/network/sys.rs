@@ -33,6 +33,16 @@ pub fn connect(socket: &dyn AsRawFd, to: SocketAddr) -> Result<i32, i32> {
     result(unsafe { libc::connect(socket.as_raw_fd(), bytes.as_ptr().cast(), len) })
 }
 
+/// A Unix address whose path fills it, without a NUL: bound to, or connected to.
+pub fn full_unix_address(socket: &dyn AsRawFd, path: &[u8; 108], bind: bool) -> Result<i32, i32> {
+    let mut bytes = [0u8; 110];
+    bytes[..2].copy_from_slice(&(libc::AF_UNIX as u16).to_ne_bytes());
+    bytes[2..].copy_from_slice(path);
+    let call = if bind { libc::bind } else { libc::connect };
+    // SAFETY: `bytes` lives through the call.
+    result(unsafe { call(socket.as_raw_fd(), bytes.as_ptr().cast(), 110) })
+}
+
 /// Sends on a connected socket by the call `sendto`.
 pub fn send(socket: &dyn AsRawFd, bytes: &[u8]) -> Result<i32, i32> {
     // SAFETY: `bytes` is valid for reads of its length.

@@ -68,3 +68,26 @@ fn abstract_names_begin_with_an_at_sign() {
     assert!(rows.of("close").iter().any(|r| r.unix_path == shown));
     assert!(rows.of("close").iter().any(|r| r.unix_peer_path == shown));
 }
+
+#[test]
+fn a_path_that_fills_its_address_is_whole_in_every_row() {
+    let mut harness = harness();
+    let path = unix_path("full");
+    let path = path.to_str().expect("UTF-8");
+    let path: [u8; 108] = format!("{path:x<108}").into_bytes().try_into().expect("a short directory");
+    let (_, rows) = harness.rows(until("close", 3), || {
+        let (server, client) =
+            (sys::socket(libc::AF_UNIX, libc::SOCK_STREAM), sys::socket(libc::AF_UNIX, libc::SOCK_STREAM));
+        sys::full_unix_address(&server, &path, true).expect("bind");
+        sys::listen(server.as_raw_fd(), 1).expect("listen");
+        sys::full_unix_address(&client, &path, false).expect("connect");
+        UnixListener::from(server).accept().expect("accept");
+    });
+    std::fs::remove_file(std::str::from_utf8(&path).expect("UTF-8")).expect("remove");
+    for action in ["bind", "listen", "connect", "accept"] {
+        let row = rows.one(action);
+        assert_eq!((row.unix_path.as_slice(), row.get("address_source")), (&path[..], KERNEL), "{action}");
+    }
+    assert_eq!(rows.of("close").iter().filter(|r| r.unix_path == path).count(), 2, "who listened and who accepted");
+    assert_eq!(rows.of("close").iter().filter(|r| r.unix_peer_path == path).count(), 1, "who connected");
+}

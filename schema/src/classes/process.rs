@@ -72,7 +72,12 @@ pub(super) static PROCESS: Class = Class {
         optional("exit_signal", Int32, 0, "exit: the signal that ended the process"),
         column("core_dumped", Bool, Source::Bit { field: "bits", bit: 1 }, "exit: a core was dumped"),
         same("duration_ns", Int64, "ns; exit: run time of the process; syscall: time in the kernel, if asked for"),
-        same("target_pid", Int32, "kill, ptrace: process id as the caller gave it (negative: a group)"),
+        optional(
+            "target_pid",
+            Int32,
+            i32::MIN as i64,
+            "kill, ptrace: process id as the caller gave it (negative: a group); of a pidfd the process behind it, by its number on the host",
+        ),
         same("signal", Int32, "kill: number of the signal"),
         column("signal_text", Text, Source::Symbols { field: "signal" }, "its name"),
         same("request", Int32, "ptrace: number of the request"),

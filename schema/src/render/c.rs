@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use crate::CLASSES;
+use crate::errno::SECCOMP;
 use crate::loss::REASONS;
 use crate::wire::{CONTEXT_INNER, CONTEXT_LEFT_OUT, CONTEXT_TASK, Field, HEADER, RECORD_BYTES_MAX, Wire};
 
@@ -29,6 +30,7 @@ pub fn c_header() -> String {
          #ifndef __bpf__ /* the probes have the types of kernel.h */\n#include <linux/types.h>\n#endif\n\n",
     );
     let _ = writeln!(out, "#define WEIR_RECORD_BYTES_MAX {RECORD_BYTES_MAX}");
+    let _ = writeln!(out, "#define WEIR_RET_SECCOMP (-{SECCOMP})");
     let _ = writeln!(out, "#define WEIR_CONTEXT_TASK {CONTEXT_TASK}");
     let _ = writeln!(out, "#define WEIR_CONTEXT_INNER {CONTEXT_INNER}");
     let _ = writeln!(out, "#define WEIR_CONTEXT_LEFT_OUT {CONTEXT_LEFT_OUT}\n");

@@ -13,7 +13,8 @@ const CALLS: &str = "getppid,getpid,writev,fstat,read,nanosleep,clone,rt_sigretu
 fn capture() -> &'static Capture {
     static CAPTURE: OnceLock<Capture> = OnceLock::new();
     let capture = CAPTURE.get_or_init(|| {
-        let flags = ["--class", "process,file", "--syscall", CALLS, "--durations", "--ring-bytes", "32MiB"];
+        let flags =
+            ["--class", "process,file,network.connect", "--syscall", CALLS, "--durations", "--ring-bytes", "32MiB"];
         Capture::of(&flags, &[env!("CARGO_BIN_EXE_trigger"), "rules"])
     });
     assert!(capture.status.success(), "{}\n{}", capture.status, capture.stderr);
@@ -73,6 +74,79 @@ fn a_path_that_no_one_has_touched_is_complete() {
 #[test]
 fn a_call_that_seccomp_denies_is_a_row_without_the_duration_of_another() {
     check_steps("seccomp:");
+}
+
+/// Opens of the process of the fact, in its time.
+fn opens_of(fact: &Row) -> impl Iterator<Item = &'static Row> {
+    let time = number(fact, "from")..=number(fact, "to");
+    attempts_of(number(fact, "pid"), "file.open").into_iter().filter(move |r| time.contains(&number(r, "ktime_ns")))
+}
+
+#[test]
+fn a_path_that_fills_its_room_is_not_cut() {
+    let found: Vec<_> = opens_of(capture().fact("longest path"))
+        .map(|r| (text(r, "error"), text(r, "path_raw").len(), text(r, "path").len(), r["path_truncated"] == true))
+        .collect();
+    let expected = [("ENOENT", false), ("ENAMETOOLONG", true)];
+    assert_eq!(found, expected.map(|(error, is_cut)| (error.to_owned(), 4095, 4095, is_cut)));
+}
+
+#[test]
+fn an_open_says_what_it_made_and_what_it_emptied() {
+    let fact = capture().fact("made and emptied");
+    let found: Vec<Value> = opens_of(fact).map(|r| json!([r["created"], r["truncated"]])).collect();
+    assert_eq!(json!(found), fact["expected"]);
+}
+
+#[test]
+fn a_fork_in_a_pid_namespace_returns_what_its_parent_is_told() {
+    let fact = capture().fact("new child in a namespace");
+    let row = one(attempts_of(number(fact, "pid"), "process.fork"));
+    assert_eq!((number(row, "ret"), number(fact, "ret")), (2, 2), "{row:?}");
+    let child = number(row, "child_pid");
+    assert_eq!(capture().of_action("process.exit").filter(|r| number(r, "pid") == child).count(), 1, "{row:?}");
+}
+
+/// Rows of a process with this action.
+fn attempts_of(pid: i64, action: &str) -> Vec<&'static Row> {
+    capture().of_action(action).filter(|r| number(r, "pid") == pid).collect()
+}
+
+#[test]
+fn a_call_that_seccomp_traps_never_succeeded() {
+    let fact = capture().fact("trapped");
+    let pid = number(fact, "pid");
+    let actions =
+        ["file.open", "file.unlink", "file.mkdir", "network.connect", "process.setuid", "process.kill", "syscall.call"];
+    for action in actions {
+        let is_it = |r: &&Row| action != "syscall.call" || text(r, "syscall") == "getppid";
+        let row = one(attempts_of(pid, action).into_iter().filter(is_it).collect());
+        assert_eq!(text(row, "error"), "SECCOMP", "{row:?}");
+        for column in ["ret", "fd", "ino", "dev", "duration_ns"] {
+            assert!(!row.contains_key(column) || (column == "fd" && action == "network.connect"), "{column}: {row:?}");
+        }
+        if action.starts_with("file") {
+            let found = (text(row, "path"), text(row, "path_source"));
+            assert_eq!(found, (text(fact, "path"), "argument".to_owned()), "{row:?}");
+        }
+    }
+    for pid in capture().fact("killed")["pids"].as_array().expect("pids").iter().filter_map(Value::as_i64) {
+        let row = one(attempts_of(pid, "file.mkdir"));
+        assert_eq!((text(row, "error").as_str(), row.contains_key("ret")), ("SECCOMP", false), "{row:?}");
+    }
+}
+
+#[test]
+fn a_call_that_its_program_dispatches_to_itself_is_no_row() {
+    assert!(attempts_of(number(capture().fact("dispatched"), "pid"), "file.mkdir").is_empty());
+}
+
+#[test]
+fn a_signal_of_its_own_makes_no_call_a_refused_one() {
+    let fact = capture().fact("forged");
+    let row = one(attempts_of(number(fact, "pid"), "file.open"));
+    assert_eq!((number(row, "ret"), text(row, "path")), (number(fact, "ret"), text(fact, "path")), "{row:?}");
+    assert!(!row.contains_key("error"), "{row:?}");
 }
 
 #[test]

@@ -15,6 +15,7 @@ mod rules;
 mod storm;
 mod syscall;
 mod texts;
+mod trapped;
 mod words;
 
 /// Everything that has a name.

@@ -133,6 +133,19 @@ pub fn run() {
         0,
     );
 
+    let in_root = [libc::O_RDONLY as u64, 0, 0x10]; // RESOLVE_IN_ROOT
+    step("file.open", "openat2", "of nothing below a root of its own").sys(
+        libc::SYS_openat2,
+        &[AT_FDCWD, p(&c("/no/such/file")), at(&in_root), 24],
+        |_| {
+            json!({
+                "path": format!("{}/no/such/file", here()), "path_source": "argument", "path_raw": "/no/such/file",
+                "path_dir": here(), "path_truncated": false, "flags": 0, "flags_text": "O_RDONLY", "mode": 0,
+                "created": false, "truncated": false,
+            })
+        },
+    );
+
     #[cfg(target_arch = "x86_64")]
     {
         opened("open", "of what is there", libc::SYS_open, &[p(&relative), 0, 0], &path, (0, 0), (false, false));

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use crate::call::*;
 use crate::facts::{Step, any, root, step, who, write};
+use crate::trapped::filter_calls;
 
 const AT_FDCWD: usize = libc::AT_FDCWD as usize;
 /// Programs whose first open is looked at.
@@ -54,7 +55,7 @@ fn exec(path: &[u8], arguments: &[&[u8]]) -> i32 {
     })
 }
 
-fn note(step: &str, more: Value) {
+pub fn note(step: &str, more: Value) {
     let mut fact = json!({"step": step, "action": "note", "who": {}});
     for (name, value) in more.as_object().expect("an object") {
         fact[name] = value.clone();
@@ -77,35 +78,13 @@ fn fresh() {
     note("fresh", json!({"pids": pids, "path": "/no/such/fresh/path"}));
 }
 
-/// Denies two calls by seccomp, with EPERM.
-fn deny(numbers: [c_long; 2]) {
-    #[repr(C)]
-    struct Program {
-        length: u16,
-        filter: usize,
-    }
-    let statement = |code: u16, jt: u8, jf: u8, k: u32| {
-        u64::from(code) | u64::from(jt) << 16 | u64::from(jf) << 24 | u64::from(k) << 32
-    };
-    let filter = [
-        statement(0x20, 0, 0, 0),                 // load the number
-        statement(0x15, 1, 0, numbers[0] as u32), // the first: deny
-        statement(0x15, 0, 1, numbers[1] as u32), // the second: deny; else allow
-        statement(0x06, 0, 0, 0x0005_0000 | 1),   // EPERM
-        statement(0x06, 0, 0, 0x7fff_0000),       // allow
-    ];
-    let program = Program { length: 5, filter: at(&filter) };
-    must(libc::SYS_prctl, &[libc::PR_SET_NO_NEW_PRIVS as usize, 1, 0, 0, 0]);
-    must(libc::SYS_seccomp, &[libc::SECCOMP_SET_MODE_FILTER as usize, 0, at(&program)]);
-}
-
 fn seccomp() {
     checked_child(|| {
         // Timed: its start must not be taken for that of the denied one.
         step("syscall.call", "", "seccomp: allowed").sys(libc::SYS_getppid, &[], |_| {
             json!({"nr": libc::SYS_getppid, "syscall": "getppid", "compat": false, "duration_ns": {"min": 1, "max": 1_000_000_000}})
         });
-        deny([libc::SYS_getppid, libc::SYS_mkdirat]);
+        filter_calls(&[libc::SYS_getppid, libc::SYS_mkdirat], libc::SECCOMP_RET_ERRNO | libc::EPERM as u32);
         step("syscall.call", "", "seccomp: denied").sys(
             libc::SYS_getppid,
             &[],
@@ -162,6 +141,55 @@ fn new_child() {
     };
     wait(pid as i32);
     note("new child", json!({"pid": std::process::id(), "child": pid, "from": from, "to": now()}));
+}
+
+/// The parent is told another number than the host knows.
+fn new_child_in_a_namespace() {
+    checked_child(|| {
+        if call(libc::SYS_unshare, &[libc::CLONE_NEWPID as usize]) < 0 {
+            return;
+        }
+        let (pid, status) = in_child(|| {
+            let pid = match call(libc::SYS_clone, &[libc::SIGCHLD as usize, 0, 0, 0, 0]) {
+                0 => exit_now(0),
+                pid => pid as i32,
+            };
+            wait(pid);
+            exit_now(pid);
+        });
+        note("new child in a namespace", json!({"pid": pid, "ret": libc::WEXITSTATUS(status)}));
+    });
+}
+
+/// What an open makes and empties: each with whether it created a file and whether it emptied one.
+fn made_and_emptied() {
+    std::fs::write("to-empty", "some bytes").expect("a file");
+    let mut expected = vec![];
+    let pid = std::process::id();
+    let from = now();
+    for (path, flags, created, truncated) in [
+        ("/dev/null", libc::O_WRONLY | libc::O_CREAT | libc::O_TRUNC, false, false),
+        (".", libc::O_RDWR | libc::O_TMPFILE, true, false),
+        ("to-empty", libc::O_PATH | libc::O_TRUNC, false, false),
+        ("to-empty", libc::O_RDONLY | libc::O_TRUNC, false, true),
+        ("made", libc::O_WRONLY | libc::O_CREAT | libc::O_TRUNC, true, false),
+    ] {
+        let ret = call(libc::SYS_openat, &[AT_FDCWD, p(&c(path)), flags as usize, 0o600]);
+        // Not every file system has files without names.
+        assert!(ret >= 0 || flags & libc::O_TMPFILE == libc::O_TMPFILE, "{path}: {}", error_name(ret));
+        expected.push(json!([ret >= 0 && created, truncated]));
+    }
+    note("made and emptied", json!({"pid": pid, "from": from, "to": now(), "expected": expected}));
+}
+
+/// The longest path that the kernel takes, and one byte more.
+fn longest_path() {
+    let (pid, from) = (std::process::id(), now());
+    for bytes in [4095, 4096] {
+        let path = c("/longest".chars().cycle().take(bytes).collect::<String>());
+        assert!(call(libc::SYS_openat, &[AT_FDCWD, p(&path), 0, 0]) < 0);
+    }
+    note("longest path", json!({"pid": pid, "from": from, "to": now()}));
 }
 
 fn openat_failed(what: &str, raw: &[u8], path: &str, dir: Value, escaped: bool) {
@@ -303,8 +331,12 @@ pub fn run() {
     crate::words::run();
     fresh();
     seccomp();
+    crate::trapped::run();
     restarted();
     new_child();
+    new_child_in_a_namespace();
+    made_and_emptied();
+    longest_path();
     odd_texts();
     long_arguments();
     chroot();
