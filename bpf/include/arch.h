@@ -67,6 +67,7 @@ static __always_inline long call_number(struct pt_regs *regs)
 	return regs->syscallno;
 }
 
+/* As above; here that is the first argument, which is a result of many calls, too. */
 static __always_inline bool rolled_back(struct pt_regs *regs, long ret)
 {
 	return (__u32)ret == (__u32)regs->orig_x0;

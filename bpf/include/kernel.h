@@ -308,6 +308,10 @@ struct sigqueue {
 	kernel_siginfo_t info;
 };
 
+struct seccomp {
+	int mode; /* 0: none */
+};
+
 struct thread_info {
 	__u32 status;
 	unsigned long flags;
@@ -331,6 +335,7 @@ struct task_struct {
 	struct css_set *cgroups;
 	struct nsproxy *nsproxy;
 	kuid_t loginuid; /* with CONFIG_AUDIT */
+	struct seccomp seccomp; /* with CONFIG_SECCOMP */
 	sigset_t blocked;
 	struct sigpending pending; /* signals for this thread */
 };

@@ -441,6 +441,7 @@ HANDLER(rt_sigqueueinfo) { send_signal(call, ARG(call, 0), ARG(call, 1), -1); }
 HANDLER(rt_tgsigqueueinfo) { send_signal(call, ARG(call, 0), ARG(call, 2), -1); }
 #define PROC_SUPER_MAGIC 0x9fa0
 #define PIDFS_MAGIC 0x50494446 /* pidfds since 6.9; anonymous inodes before */
+#define EBADF 9 /* no pidfd: below a process's directory there are other files */
 #define NO_TARGET (-2147483647 - 1)
 
 static __always_inline bool is_anonymous_pidfd(struct file *file)
@@ -474,7 +475,7 @@ static __always_inline struct pid *pid_of_file(struct file *file)
 
 HANDLER(pidfd_send_signal)
 {
-	struct file *file = file_of(call->task, ARG(call, 0));
+	struct file *file = call->ret == -EBADF ? NULL : file_of(call->task, ARG(call, 0));
 	struct pid *pid = file ? pid_of_file(file) : NULL;
 
 	send_signal(call, pid ? LOAD(pid, numbers[0].nr) : NO_TARGET, ARG(call, 1), ARG(call, 0));

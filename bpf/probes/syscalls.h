@@ -67,44 +67,38 @@ static __always_inline bool failed(long ret)
 }
 
 #define SIGSYS 31
-#define SYS_SECCOMP 1 /* si_code; other ones: another trap of the kernel's */
+#define SYS_SECCOMP 1 /* si_code */
 #define QUEUED_MAX 4  /* signals of a thread that are looked at, the newest first */
 
 /*
- * The si_code of a SIGSYS that the kernel made in the place of a call, or 0. The thread gets it before it goes on, and it blocks
- * none: so a signal that the program sent itself in advance, of whatever content, is not taken for one.
+ * Whether seccomp put a SIGSYS in the place of a call. The thread gets it before it goes on, and does not block it: so one that
+ * it sent itself in advance is not taken for it, and others cannot send this si_code. What can deceive: who traces the thread
+ * can change what it blocks while it makes the call, and a SIGSYS that the program left pending keeps seccomp's own from it.
  */
-static __noinline int trapped(struct task_struct *task)
+static __noinline bool trapped(struct task_struct *task)
 {
 	unsigned long head = (unsigned long)task + bpf_core_field_offset(struct task_struct, pending.list), at;
 	unsigned long bit = 1UL << (SIGSYS - 1);
 
 	if (!(task->pending.signal.sig[0] & bit) || task->blocked.sig[0] & bit)
-		return 0;
+		return false;
+	if (!bpf_core_field_exists(task->seccomp.mode) || !task->seccomp.mode)
+		return false;
 	at = (unsigned long)POINTER(task, pending.list.prev);
 	for (int i = 0; i < QUEUED_MAX && at != head; i++) {
 		struct sigqueue *queued = (void *)(at - bpf_core_field_offset(struct sigqueue, list));
 
-		if (BPF_CORE_READ(queued, info.si_signo) == SIGSYS) {
-			int code = BPF_CORE_READ(queued, info.si_code);
-
-			return code > 0 ? code : 0; /* else a process sent it */
-		}
+		if (BPF_CORE_READ(queued, info.si_signo) == SIGSYS)
+			return BPF_CORE_READ(queued, info.si_code) == SYS_SECCOMP;
 		at = (unsigned long)BPF_CORE_READ(queued, list.prev);
 	}
-	return 0;
+	return false;
 }
-
-#define RET_TRAPPED (-ERRNO_MAX - 1) /* never ran, and nobody but the program knows what it was to do: no row */
 
 /* What a call returned; WEIR_RET_SECCOMP, a failure, where seccomp did not let it run. */
 static __always_inline long result_of(struct task_struct *task, struct pt_regs *regs, long ret)
 {
-	int code = rolled_back(regs, ret) ? trapped(task) : 0;
-
-	if (!code)
-		return ret;
-	return code == SYS_SECCOMP ? WEIR_RET_SECCOMP : RET_TRAPPED;
+	return rolled_back(regs, ret) && trapped(task) ? WEIR_RET_SECCOMP : ret;
 }
 
 #define ARG(call, i) ((call)->words ? (call)->words[i] : call_argument((call)->regs, (call)->abi, i))
@@ -195,8 +189,6 @@ int BPF_PROG(weir_exit, struct pt_regs *regs, long ret)
 	if (!(bits & (CALL_RECORD | CALL_ACTION)) || !wanted(call.task))
 		return 0;
 	call.ret = result_of(call.task, regs, ret);
-	if (call.ret == RET_TRAPPED)
-		return 0;
 	if (!wanted_result(call.ret)) {
 		if (bits & CALL_PLACE)
 			to_handler(ctx, call.slot);

@@ -4,7 +4,7 @@
 pub const ERRNO_MAX: i32 = 4095;
 
 /// Stands in a record's result, negative, for a call that seccomp did not let run: the kernel returns nothing then. No error
-/// has this number.
+/// of the kernel's has this number.
 pub const SECCOMP: i32 = ERRNO_MAX;
 
 /// Error numbers and their names, ascending: those of `uapi/asm-generic/errno.h`, and from 512 on those that the kernel

@@ -124,11 +124,7 @@ impl ParquetSink {
     }
 
     fn try_flush(&mut self, progress: &Progress) -> Result<(), Failure> {
-        self.opened_at = None;
-        let mut whole = Vec::new();
-        for file in std::mem::take(&mut self.open).into_iter().flatten() {
-            whole.push(file.finish(&self.identity, &self.collector_version, &mut self.codec)?);
-        }
+        let mut whole = self.finish()?;
         self.write_down(&whole, progress)?;
         let mut names = Vec::new();
         let published = self.publish(&mut whole, &mut names).and_then(|()| self.write_down_done(&names, progress));
@@ -138,14 +134,23 @@ impl ParquetSink {
         published
     }
 
+    fn finish(&mut self) -> Result<Vec<Whole>, Failure> {
+        self.opened_at = None;
+        let open = std::mem::take(&mut self.open).into_iter().flatten();
+        open.map(|file| file.finish(&self.identity, &self.collector_version, &mut self.codec)).collect()
+    }
+
     /// With a log behind the lane, what is about to become visible is written down first.
     fn write_down(&self, files: &[Whole], progress: &Progress) -> Result<(), Failure> {
         if progress.log_id.is_empty() || files.is_empty() {
             return Ok(());
         }
+        let mut published = self.published;
         let name = |file: &Whole| {
-            let n = self.published[file.class.id.index()];
-            file.next_name(&self.target, &self.identity, n)
+            let published = &mut published[file.class.id.index()];
+            let (name, n) = file.next_name(&self.target, &self.identity, *published);
+            *published = n + 1;
+            name
         };
         let names = files.iter().map(name).collect();
         let stored = generation::store(&self.target.dir()?, &self.options.name, progress, names, false);
@@ -256,5 +261,42 @@ impl Sink for ParquetSink {
         // Also after a failure: on a full disk this is what makes room for the next flush.
         self.limits.enforce(&self.target);
         Ok(flushed.map(|()| Receipt::default())?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::loss_rows::{LossAction, LossRow, loss_batch};
+
+    #[test]
+    fn the_note_of_a_flush_over_a_full_hour_has_the_names_that_its_files_get() {
+        let dir = tempfile::tempdir().unwrap();
+        let identity = Identity { host: "host".into(), boot_id: "boot".into(), epoch: 1 };
+        let options = ParquetOptions { dir: dir.path().to_owned(), ..ParquetOptions::default() };
+        let mut sink = ParquetSink::open(options, identity.clone(), "test").unwrap();
+        let row = |seq: i64| LossRow {
+            ktime_ns: seq * 3_600_000_000_000,
+            cpu: -1,
+            seq,
+            action: LossAction::Gap,
+            gap_cpu: Some(0),
+            first_seq: Some(0),
+            last_seq: Some(0),
+            first_ktime_ns: None,
+            last_ktime_ns: None,
+            count: 1,
+            by_action: String::new(),
+            reason: None,
+        };
+        for round in 0..2 {
+            sink.write(&loss_batch(&identity, round, &[row(0), row(1), row(2)])).unwrap();
+            let mut whole = sink.finish().unwrap();
+            sink.write_down(&whole, &Progress::begins("log", 0)).unwrap();
+            let note = generation::read(&sink.target.dir().unwrap(), &sink.options.name).unwrap().unwrap();
+            let mut names = vec![];
+            sink.publish(&mut whole, &mut names).unwrap();
+            assert_eq!((note.files(), names.len()), (&names[..], 3));
+        }
     }
 }

@@ -98,7 +98,10 @@ impl Client {
             match read_line(&mut lines, REPLY_BYTES_MAX) {
                 Ok(Some(Reply::Working)) => {}
                 Ok(Some(reply)) => return Ok(reply),
-                Ok(None) => return Err(anyhow!("it ended without an answer; its log says more")).with_context(doing),
+                Ok(None) => {
+                    let why = "it closed the connection without an answer: it ends, or too many others ask";
+                    return Err(anyhow!(why)).with_context(doing);
+                }
                 Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {
                     let limit = LINE_MAX.as_secs();
                     return Err(anyhow!("it gave no answer for {limit} s; its log says more")).with_context(doing);

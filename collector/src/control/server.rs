@@ -135,7 +135,10 @@ async fn serve(listener: UnixListener, desk: Arc<Desk>) {
             Ok((stream, _)) => {
                 let Ok(peer) = stream.peer_cred().map(|peer| peer.uid()) else { continue };
                 let room = if desk.allowed.is_ours(peer) { &ours } else { &others };
-                let Ok(permit) = Arc::clone(room).try_acquire_owned() else { continue };
+                let Ok(permit) = Arc::clone(room).try_acquire_owned() else {
+                    tracing::debug!(uid = peer, "a control connection was closed: too many of them are open");
+                    continue;
+                };
                 let desk = Arc::clone(&desk);
                 tokio::spawn(async move {
                     if let Err(error) = desk.answer(stream, peer).await {

@@ -165,8 +165,8 @@ impl Whole {
         &self.partition
     }
 
-    /// The name that [`Whole::publish`] will give, below the data directory.
-    pub(super) fn next_name(&self, target: &Target, identity: &Identity, n: u64) -> PathBuf {
+    /// The name that [`Whole::publish`] will give, below the data directory, and its number.
+    pub(super) fn next_name(&self, target: &Target, identity: &Identity, n: u64) -> (PathBuf, u64) {
         target.free_name(&self.partition, n, |n| names::stem(identity, self.first_ktime_ns, n))
     }
 

@@ -27,6 +27,13 @@ pub(super) struct Generation {
     published: bool,
 }
 
+#[cfg(test)]
+impl Generation {
+    pub(super) fn files(&self) -> &[PathBuf] {
+        &self.files
+    }
+}
+
 /// Where it is written down: nothing that a reader's glob for `*.parquet` takes.
 fn name(sink: &str) -> String {
     format!(".{}.generation.json", safe(sink, NAME_BYTES_MAX))

@@ -128,12 +128,13 @@ impl Target {
         made.map_err(Failure::io("make the directory", &self.given.join(partition)))
     }
 
-    /// The first free name of `stem`s, below the data directory.
-    pub(super) fn free_name(&self, partition: &Path, first: u64, stem: impl Fn(u64) -> String) -> PathBuf {
+    /// The first free name of `stem`s, below the data directory, and its number.
+    pub(super) fn free_name(&self, partition: &Path, first: u64, stem: impl Fn(u64) -> String) -> (PathBuf, u64) {
         let name = |n| partition.join(stem(n) + FINISHED);
         let dir = self.dir();
         let is_free = |n: &u64| dir.as_ref().is_ok_and(|dir| dir.stat(name(*n)).is_ok_and(|found| found.is_none()));
-        name((first..first + NAMES_MAX).find(is_free).unwrap_or(first))
+        let n = (first..first + NAMES_MAX).find(is_free).unwrap_or(first);
+        (name(n), n)
     }
 
     /// Gives a finished file its name, the first free one of `stem`s; returns it, below the data directory, and the number
