@@ -2,8 +2,6 @@
 
 use std::sync::Arc;
 
-use arrow_array::cast::AsArray;
-use arrow_array::types::TimestampMicrosecondType;
 use weir_schema::ClassId;
 use weir_sinks::payload::tallies;
 use weir_sinks::{Batch, Cut, Tally};
@@ -55,8 +53,10 @@ impl Span {
 
     /// The rows of a batch, which are in the order of their times.
     fn rows(&self, batch: &Batch) -> (usize, usize) {
-        let times = batch.rows.column_by_name("time").and_then(|c| c.as_primitive_opt::<TimestampMicrosecondType>());
-        let Some(times) = times.map(|times| times.values()) else { return (0, batch.rows.num_rows()) };
+        let times = batch.times();
+        if times.is_empty() {
+            return (0, batch.rows.num_rows());
+        }
         let from = self.since_us.map_or(0, |since| times.partition_point(|time| *time < since));
         let to = self.until_us.map_or(times.len(), |until| times.partition_point(|time| *time < until));
         (from, to.max(from))

@@ -216,14 +216,10 @@ impl Report {
                 say_json(&json!({ "level": "INFO", "message": "the run has ended", "report": self.json() }));
             }
         }
-        if let Some(path) = &config.report {
+        if let (Some(path), Some(file)) = (&config.report, self.file.take()) {
             let mut text = serde_json::to_string_pretty(&self.json())?;
             text.push('\n');
-            let written = match self.file.take() {
-                Some(file) => file.write(text),
-                None => Place::find(path)?.write(&text),
-            };
-            written.with_context(|| format!("write the report to {}", path.display()))?;
+            file.write(text).with_context(|| format!("write the report to {}", path.display()))?;
         }
         let is_stdout = |name: &str| config.sinks.iter().any(|s| s.name == name && s.kind() == SinkKind::Stdout);
         let excused = |lane: &LaneReport| self.reader_left && is_stdout(&lane.name);

@@ -42,8 +42,9 @@ fn calls_of(fact: &Row, syscall: &str, tid: Option<i64>) -> Vec<&'static Row> {
         .collect()
 }
 
-fn execs_of(pid: i64) -> Vec<&'static Row> {
-    capture().of_action("process.exec").filter(|r| number(r, "pid") == pid).collect()
+/// Rows of a process with this action.
+fn attempts_of(pid: i64, action: &str) -> Vec<&'static Row> {
+    capture().of_action(action).filter(|r| number(r, "pid") == pid).collect()
 }
 
 fn one<T: std::fmt::Debug>(mut rows: Vec<T>) -> T {
@@ -64,8 +65,8 @@ fn a_path_that_no_one_has_touched_is_complete() {
     let fact = capture().fact("fresh");
     let pids: Vec<i64> = fact["pids"].as_array().expect("pids").iter().filter_map(Value::as_i64).collect();
     for pid in &pids {
-        let rows = capture().of_action("file.open").filter(|r| number(r, "pid") == *pid);
-        let found = rows.filter(|r| text(r, "path") == text(fact, "path")).count();
+        let found =
+            attempts_of(*pid, "file.open").into_iter().filter(|r| text(r, "path") == text(fact, "path")).count();
         assert_eq!(found, 1, "opens of {} by {pid}", text(fact, "path"));
     }
     assert!(pids.len() > 30, "{} programs", pids.len());
@@ -105,11 +106,6 @@ fn a_fork_in_a_pid_namespace_returns_what_its_parent_is_told() {
     assert_eq!((number(row, "ret"), number(fact, "ret")), (2, 2), "{row:?}");
     let child = number(row, "child_pid");
     assert_eq!(capture().of_action("process.exit").filter(|r| number(r, "pid") == child).count(), 1, "{row:?}");
-}
-
-/// Rows of a process with this action.
-fn attempts_of(pid: i64, action: &str) -> Vec<&'static Row> {
-    capture().of_action(action).filter(|r| number(r, "pid") == pid).collect()
 }
 
 #[test]
@@ -217,12 +213,12 @@ fn odd_texts_are_kept_and_marked() {
 #[test]
 fn arguments_are_complete_up_to_a_limit_and_a_cut_is_marked() {
     let fact = capture().fact("many arguments");
-    let row = one(execs_of(number(fact, "pid")));
+    let row = one(attempts_of(number(fact, "pid"), "process.exec"));
     let args = row["args"].as_array().expect("arguments");
     assert_eq!((args.len() as i64, &row["args_truncated"]), (number(fact, "count"), &json!(false)));
     assert_eq!(args.last(), Some(&json!("argument-1999")));
 
-    let row = one(execs_of(number(capture().fact("a long argument"), "pid")));
+    let row = one(attempts_of(number(capture().fact("a long argument"), "pid"), "process.exec"));
     let args = row["args"].as_array().expect("arguments");
     assert_eq!((&args[0], &args[1], &row["args_truncated"]), (&json!("trigger"), &json!("nothing"), &json!(true)));
     assert!(
@@ -230,12 +226,12 @@ fn arguments_are_complete_up_to_a_limit_and_a_cut_is_marked() {
         "the beginning is there"
     );
 
-    let row = one(execs_of(number(capture().fact("an argument that is no UTF-8"), "pid")));
+    let row = one(attempts_of(number(capture().fact("an argument that is no UTF-8"), "pid"), "process.exec"));
     assert_eq!((&row["args"][2], &row["text_escaped"]), (&json!("a\\xffb"), &json!(true)));
 
     let fact = capture().fact("many arguments for nothing");
     let (from, to) = (number(fact, "from"), number(fact, "to"));
-    let failed = execs_of(number(fact, "tid"));
+    let failed = attempts_of(number(fact, "tid"), "process.exec");
     let row = one(failed.into_iter().filter(|r| (from..=to).contains(&number(r, "ktime_ns"))).collect());
     let args = row["args"].as_array().expect("arguments");
     assert_eq!((text(row, "error").as_str(), &row["args_truncated"]), ("ENOENT", &json!(args.len() < 200)));
