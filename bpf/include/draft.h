@@ -29,6 +29,13 @@ static __always_inline void refuse(struct cpu_state *state, __u32 cpu, __u16 act
 	irq_on(&irq);
 }
 
+static __always_inline unsigned long mount_namespace(struct task_struct *task)
+{
+	struct nsproxy *namespaces = POINTER(task, nsproxy);
+
+	return namespaces ? (unsigned long)namespaces->mnt_ns : 0;
+}
+
 /* Takes this CPU's draft and zeroes the fixed part; NULL (with a number and a loss) when it is in use. */
 static __always_inline struct draft *draft_begin(__u32 fixed, __u16 action)
 {
@@ -42,6 +49,7 @@ static __always_inline struct draft *draft_begin(__u32 fixed, __u16 action)
 	}
 	state->in_draft = 1;
 	draft->at = fixed;
+	draft->mnt_ns = mount_namespace(bpf_get_current_task_btf());
 	((struct weir_header *)draft->bytes)->action = action;
 	return draft;
 }
@@ -124,18 +132,34 @@ static __always_inline __u16 add_walk_inline(struct draft *draft, struct file *f
 
 #define SOURCE_KERNEL 1
 #define SOURCE_ARGUMENT 2
+#define SOURCE_DESCRIPTOR 3
 
-/* Path, device and inode from the kernel's own file, for any record that has these fields. */
-#define from_file_by(add_walk, draft, record, file)                                                \
+#define AT_EMPTY_PATH 0x1000
+
+/* An empty text stands for the descriptor itself where the caller says so: there the file is the kernel's own. */
+static __always_inline bool is_descriptor(const void *path, __u64 flags)
+{
+	char first = 1;
+
+	if (!path)
+		return true;
+	return flags & AT_EMPTY_PATH && !bpf_probe_read_user(&first, 1, path) && !first;
+}
+
+/*
+ * Path, device and inode from the kernel's own file behind a descriptor, for any record that has these fields. Who shares the
+ * descriptors may have put another file there between the call and its exit.
+ */
+#define from_file_by(add_walk, draft, record, task, file)                                          \
 	({                                                                                         \
 		struct inode *inode_ = LOAD(file, f_inode);                                        \
 		struct super_block *super_ = LOAD(inode_, i_sb);                                   \
-		(record)->path_source = SOURCE_KERNEL;                                             \
+		(record)->path_source = shares_descriptors(task) ? SOURCE_DESCRIPTOR : SOURCE_KERNEL; \
 		(record)->ino = LOAD(inode_, i_ino);                                               \
 		(record)->dev = stat_dev(LOAD(super_, s_dev));                                     \
 		(record)->path_len = add_walk(draft, file, &(record)->path_state);                 \
 	})
-#define from_file(draft, record, file) from_file_by(add_walk, draft, record, file)
+#define from_file(draft, record, task, file) from_file_by(add_walk, draft, record, task, file)
 
 #define AT_FDCWD -100
 
@@ -157,25 +181,51 @@ static __always_inline __u16 add_directory(struct draft *draft, struct task_stru
 	return draft->at - start;
 }
 
-/* The root directory of a program that has changed it; nothing for all others. An absolute text starts there. */
 static __always_inline bool is_absolute(struct draft *draft, __u32 start, __u16 length)
 {
 	return length && draft->bytes[start & (WEIR_RECORD_BYTES_MAX - 1)] == '/';
 }
 
-static __always_inline __u16 add_root(struct draft *draft, struct task_struct *task, __u8 *state)
+static __always_inline bool begins_with_parent(struct draft *draft, __u32 start, __u16 length)
+{
+	return length >= 2 && draft->bytes[start & (WEIR_RECORD_BYTES_MAX - 1)] == '.' &&
+	       draft->bytes[(start + 1) & (WEIR_RECORD_BYTES_MAX - 1)] == '.';
+}
+
+#define ROOTS_MAX 3 /* mounts on one another at `/`: what the system was booted from lies below the rest */
+
+/*
+ * Whether the program's root is another than that of its mount namespace. Unrolled, and a function of its own: otherwise clang
+ * joins the ways out by a register that nothing was put into on some of them, and the verifier refuses that.
+ */
+static __noinline bool has_other_root(struct task_struct *task)
 {
 	struct path *root = &POINTER(task, fs)->root;
-	struct dentry *dentry = root->dentry;
-	struct vfsmount *mnt = root->mnt;
-	struct mount *mount = mount_of(mnt);
+	unsigned long dentry = (unsigned long)root->dentry, mnt = (unsigned long)root->mnt;
+
+#pragma unroll
+	for (int i = 0; i < ROOTS_MAX; i++) {
+		struct mount *mount = mount_of((void *)mnt), *parent;
+
+		if (dentry != (unsigned long)LOAD(CAST(vfsmount, mnt), mnt_root))
+			return true;
+		parent = LOAD(mount, mnt_parent);
+		if (parent == mount)
+			return false;
+		dentry = (unsigned long)LOAD(mount, mnt_mountpoint);
+		mnt = (unsigned long)parent + bpf_core_field_offset(struct mount, mnt);
+	}
+	return true;
+}
+
+/* The root directory of a program that has changed it; nothing for all others. An absolute text starts there. */
+static __always_inline __u16 add_root(struct draft *draft, struct task_struct *task, __u8 *state)
+{
 	__u32 start = draft->at;
 
-	if (dentry == LOAD(mnt, mnt_root) && LOAD(mount, mnt_parent) == mount)
+	if (!has_other_root(task) || start >= DRAFT_BYTES_MAX - WALK_BYTES_MAX)
 		return 0;
-	if (start >= DRAFT_BYTES_MAX - WALK_BYTES_MAX)
-		return 0;
-	*state |= walk_path(draft, root);
+	*state |= walk_path(draft, &POINTER(task, fs)->root);
 	return draft->at - start;
 }
 
@@ -187,10 +237,17 @@ static __always_inline bool is_cut(const void *text, __u16 length)
 	return length == TEXT_BYTES_MAX - 1 && (bpf_probe_read_user(&next, 1, text + length) || next);
 }
 
-/*
- * Text and directory of one path argument: the directory where the text is relative, or where the directory is the root to
- * this call, else a changed root.
- */
+/* The directory of a text that stands in the draft: that which it is relative to, else a changed root. */
+static __always_inline void add_directory_of(struct draft *draft, struct task_struct *task, int dirfd, __u32 start,
+					     __u16 length, __u16 *dir_len, __u8 *state)
+{
+	if (begins_with_parent(draft, start, length) && has_other_root(task))
+		*state |= PATH_JAILED;
+	*dir_len = is_absolute(draft, start, length) ? add_root(draft, task, state)
+						     : add_directory(draft, task, dirfd, state);
+}
+
+/* Text and directory of one path argument; the directory is its root where the call says so. */
 static __always_inline void add_argument_below(struct draft *draft, struct task_struct *task, int dirfd, const void *text,
 					       __u16 *raw_len, __u16 *dir_len, __u8 *state, bool is_root)
 {
@@ -199,8 +256,12 @@ static __always_inline void add_argument_below(struct draft *draft, struct task_
 	*raw_len = add_user_text(draft, text);
 	if (is_cut(text, *raw_len))
 		*state |= PATH_TRUNCATED;
-	*dir_len = is_absolute(draft, start, *raw_len) && !is_root ? add_root(draft, task, state)
-								    : add_directory(draft, task, dirfd, state);
+	if (is_root) {
+		*state |= PATH_ROOTED;
+		*dir_len = add_directory(draft, task, dirfd, state);
+	} else {
+		add_directory_of(draft, task, dirfd, start, *raw_len, dir_len, state);
+	}
 }
 
 static __always_inline void add_argument(struct draft *draft, struct task_struct *task, int dirfd, const void *text,

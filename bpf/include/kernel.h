@@ -83,9 +83,14 @@ struct hlist_bl_node {
 	struct hlist_bl_node *next, **pprev;
 };
 
+struct file_system_type {
+	const char *name;
+};
+
 struct super_block {
 	__u32 s_dev;
 	unsigned long s_magic;
+	struct file_system_type *s_type;
 };
 
 struct inode {
@@ -123,6 +128,7 @@ struct dentry___shortname {
 
 struct vfsmount {
 	struct dentry *mnt_root;
+	struct super_block *mnt_sb;
 };
 
 struct mnt_namespace;
@@ -133,6 +139,12 @@ struct mount {
 	struct dentry *mnt_mountpoint;
 	struct vfsmount mnt;
 	struct mnt_namespace *mnt_ns;
+	const char *mnt_devname;
+};
+
+struct fs_context {
+	struct file_system_type *fs_type;
+	const char *source;
 };
 
 struct path {
@@ -167,6 +179,7 @@ struct fdtable {
 };
 
 struct files_struct {
+	atomic_t count; /* tasks that share it */
 	struct fdtable *fdt;
 };
 
@@ -343,7 +356,8 @@ struct task_struct {
 struct linux_binprm {
 	struct file *file;
 	const char *filename;
-	const char *interp;
+	const char *interp; /* the same pointer, unless the file is a script */
+	const char *fdpath; /* the name that the kernel makes up for an exec by descriptor; since 5.9 */
 };
 
 struct in6_addr {

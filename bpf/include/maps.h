@@ -128,6 +128,7 @@ struct draft {
 	__u32 at;
 	__u32 pad;
 	unsigned long mnt, dentry; /* where a walk begins */
+	unsigned long mnt_ns;	   /* the mount namespace that paths are of; 0 where the task has none any more */
 	__u8 bytes[SCRATCH_BYTES];
 };
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * Paths as the kernel has them: names leaf first, each ended by NUL, up to the root of the mount namespace.
- * The reader turns them round. The root itself is `/`.
+ * The reader turns them round. The root itself is `/`. One NUL more ends what does not begin at a root: `pipe:[1]`, and
+ * `...` where the names above were left out.
  */
 #ifndef WEIR_PATH_H
 #define WEIR_PATH_H
@@ -10,18 +11,28 @@
 
 #define PATH_TRUNCATED 1
 #define PATH_DELETED 2
-#define PATH_UNREACHABLE 4
+#define PATH_UNREACHABLE 4 /* not below the root of the task's mount namespace */
+#define PATH_ROOTED 8	   /* the directory of an argument is its root, too: `..` ends there */
+#define PATH_JAILED 16	   /* leading `..` of an argument may end at a root that the program has changed */
 
 #define WALK_STEP_NAMES 4	/* names that are walked in one step: a step is a call */
 #define WALK_STEPS_MAX 512	/* ... and at most one mount point behind them */
 #define WALK_STEPS_OLD_MAX 24	/* ... without bpf_loop (before 5.17), where each is verified by itself */
 #define WALK_STEPS_INLINE 2	/* steps before them that are no calls */
 #define WALK_BYTES_MAX 4096
+#define NAME_ROOM 256	/* of the longest name, with its NUL */
+#define CUT_BYTES 5	/* of `...`, with two NULs */
 
 #define HAS_LOOP bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_loop)
 
 /* the next free byte of a draft */
 #define AT(draft) ((draft)->bytes + ((draft)->at & (WEIR_RECORD_BYTES_MAX - 1)))
+
+/* What is odd about a path, as the rows name it. */
+static __always_inline __u8 odd_of(__u8 state)
+{
+	return (state & (PATH_DELETED | PATH_UNREACHABLE)) >> 1;
+}
 
 static __always_inline struct mount *mount_of(struct vfsmount *mnt)
 {
@@ -43,6 +54,17 @@ static __always_inline void walk_enters(struct walk *walk, unsigned long mnt, un
 	walk->root = (unsigned long)LOAD(CAST(vfsmount, mnt), mnt_root);
 }
 
+#define ERRORS_FROM ((unsigned long)-4095) /* pointers from here on are the kernel's error numbers */
+
+/*
+ * Whether a root is another than that of the task's mount namespace: of a mount that was detached, which is in no namespace or
+ * in one of its own, or of the namespace of others. The kernel's own mounts (pipes, memfd) have an error number there.
+ */
+static __always_inline bool is_elsewhere(struct draft *draft, unsigned long mnt_ns)
+{
+	return !mnt_ns || (draft->mnt_ns && mnt_ns != draft->mnt_ns && mnt_ns < ERRORS_FROM);
+}
+
 /* From the root of a mount to the place where it is mounted; returns 1 at the root of all. */
 static __always_inline long walk_mount(struct walk *walk)
 {
@@ -51,7 +73,7 @@ static __always_inline long walk_mount(struct walk *walk)
 
 	if (parent == mount) {
 		walk->state &= ~PATH_TRUNCATED;
-		if (!LOAD(mount, mnt_ns))
+		if (is_elsewhere(walk->draft, (unsigned long)LOAD(mount, mnt_ns)))
 			walk->state |= PATH_UNREACHABLE;
 		return 1;
 	}
@@ -98,7 +120,7 @@ static __always_inline void add_name(struct draft *draft, struct dentry *dentry)
 		add_short_name(draft, dentry);
 		return;
 	}
-	bytes = bpf_probe_read_kernel_str(AT(draft), 256, name);
+	bytes = bpf_probe_read_kernel_str(AT(draft), NAME_ROOM, name);
 	if (bytes > 0)
 		draft->at += bytes;
 }
@@ -195,6 +217,14 @@ __noinline __u32 name_root(struct draft *draft)
 	return 0;
 }
 
+/* The names above were left out. */
+static __always_inline void name_cut(struct draft *draft)
+{
+	*(__u32 *)AT(draft) = '.' | '.' << 8 | '.' << 16;
+	AT(draft)[sizeof(__u32)] = 0;
+	draft->at += CUT_BYTES;
+}
+
 /* Appends the walk to the draft, at most WALK_BYTES_MAX bytes; returns the PATH_ bits. */
 static __always_inline __u32 walk_inline(struct draft *draft)
 {
@@ -202,7 +232,7 @@ static __always_inline __u32 walk_inline(struct draft *draft)
 	__u32 start = draft->at, state;
 	struct dentry *dentry;
 
-	walk.end = start + WALK_BYTES_MAX - 256;
+	walk.end = start + WALK_BYTES_MAX - NAME_ROOM - CUT_BYTES;
 	walk_enters(&walk, draft->mnt, draft->dentry);
 	dentry = CAST(dentry, walk.dentry);
 	if (LOAD(dentry, d_hash.pprev) == NULL && LOAD(dentry, d_parent) != dentry)
@@ -210,6 +240,8 @@ static __always_inline __u32 walk_inline(struct draft *draft)
 	state = HAS_LOOP ? walk_steps(&walk) : walk_steps_old(&walk);
 	if (draft->at == start)
 		name_root(draft);
+	else if (state & PATH_TRUNCATED)
+		name_cut(draft);
 	return state;
 }
 
@@ -257,6 +289,12 @@ static __always_inline struct file *file_of(struct task_struct *task, int fd)
 	else
 		bpf_probe_read_kernel(&file, sizeof(file), &table->fd[fd]);
 	return file ? CAST(file, file) : NULL;
+}
+
+/* Whether another task can put another file behind a descriptor of this one. */
+static __always_inline bool shares_descriptors(struct task_struct *task)
+{
+	return POINTER(task, files)->count.counter != 1;
 }
 
 #endif

@@ -48,9 +48,11 @@ enum weir_action {
 	WEIR_FILE_CHMOD = 0x0208, /* permissions were set */
 	WEIR_FILE_CHOWN = 0x0209, /* owner or group was set */
 	WEIR_FILE_TRUNCATE = 0x020a, /* the length of a file was set */
-	WEIR_FILE_MOUNT = 0x020b, /* a file system was mounted or moved */
+	WEIR_FILE_MOUNT = 0x020b, /* a file system was mounted, moved, or mounted anew with other options (`MS_REMOUNT`) */
 	WEIR_FILE_UMOUNT = 0x020c, /* a file system was unmounted */
 	WEIR_FILE_CLOSE = 0x020d, /* the last reference to a file that was open for writing is closed by close(2) */
+	WEIR_FILE_MOUNT_SETATTR = 0x020e, /* attributes of a mount were changed */
+	WEIR_FILE_PIVOT_ROOT = 0x020f, /* the root of the mount namespace was changed to `path` */
 	WEIR_NETWORK_CONNECT = 0x0301, /* a connection was asked for */
 	WEIR_NETWORK_ESTABLISHED = 0x0302, /* a TCP connection that this host asked for came to be */
 	WEIR_NETWORK_REFUSED = 0x0303, /* a TCP connection that this host asked for failed */
@@ -144,9 +146,11 @@ struct weir_process {
 	__u32 uts_ns; /* of the UTS namespace */
 	__u32 ipc_ns; /* of the IPC namespace */
 	__u32 cgroup_ns; /* of the cgroup namespace */
-	__u8 path_state; /* bits of a path: 0 truncated, 1 deleted, 2 unreachable */
+	__u8 path_state; /* bits of paths: 0 truncated, 1 deleted, 2 unreachable, 3 and 4 how `..` of a text ends */
+	__u8 path_odd; /* bits 1 and 2 of `path_state` */
 	__u8 bits; /* 0: arguments cut, 1: core dumped, 2: dirfd unreadable */
 	__u16 exe_len; /* bytes of tail `exe` */
+	__u16 path_len; /* bytes of tail `path` */
 	__u16 path_raw_len; /* bytes of tail `path_raw` */
 	__u16 path_dir_len; /* bytes of tail `path_dir` */
 	__u16 args_len; /* bytes of tail `args` */
@@ -165,12 +169,15 @@ struct weir_file {
 	__u32 dev; /* device of the file as stat(2) shows it, or 0 */
 	__s32 fd; /* file descriptor, or -1 */
 	__u32 mode; /* mode argument */
+	__u32 attributes_set; /* mount_setattr: attributes that are set */
+	__u32 attributes_cleared; /* mount_setattr: attributes that are cleared */
+	__u32 propagation; /* mount_setattr: kind of propagation, or 0 */
 	__s32 new_uid; /* chown: owner asked for, -1 unchanged */
 	__s32 new_gid; /* chown: group asked for, -1 unchanged */
 	__u8 bits; /* 0: created, 1: truncated */
-	__u8 path_source; /* 1 kernel, 2 argument */
-	__u8 path_state; /* bits: 0 truncated, 1 deleted, 2 unreachable */
-	__u8 path_odd; /* `path_state >> 1` */
+	__u8 path_source; /* 1 kernel, 2 argument, 3 descriptor */
+	__u8 path_state; /* bits: 0 truncated, 1 deleted, 2 unreachable, 3 and 4 how `..` of a text ends */
+	__u8 path_odd; /* bits 1 and 2 of `path_state` */
 	__u16 path_len; /* bytes of tail `path` */
 	__u16 path_raw_len; /* bytes of tail `path_raw` */
 	__u16 path_dir_len; /* bytes of tail `path_dir` */
@@ -216,9 +223,9 @@ struct weir_memory {
 	__u32 prot; /* PROT_* */
 	__s32 fd; /* file descriptor, or -1 */
 	__s32 target_pid; /* process that is written to */
-	__u8 path_source; /* 1 kernel, 0 no path */
+	__u8 path_source; /* 1 kernel, 3 descriptor, 0 no path */
 	__u8 path_state; /* bits: 0 truncated, 1 deleted, 2 unreachable */
-	__u8 path_odd; /* `path_state >> 1` */
+	__u8 path_odd; /* bits 1 and 2 of `path_state` */
 	__u16 path_len; /* bytes of tail `path` */
 	__u16 name_len; /* bytes of tail `name` */
 } __attribute__((aligned(8)));
@@ -236,8 +243,9 @@ struct weir_kernel {
 	__s32 target_pid; /* perf: process, -1 all */
 	__s32 target_cpu; /* perf: CPU, -1 any */
 	__u32 instructions; /* bpf: instructions of the program */
-	__u8 path_source; /* 1 kernel, 0 no path */
+	__u8 path_source; /* 1 kernel, 3 descriptor, 0 no path */
 	__u8 path_state; /* bits: 0 truncated, 1 deleted, 2 unreachable */
+	__u8 path_odd; /* bits 1 and 2 of `path_state` */
 	__u16 path_len; /* bytes of tail `path` */
 	__u16 name_len; /* bytes of tail `name` */
 	__u16 params_len; /* bytes of tail `params` */

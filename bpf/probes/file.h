@@ -6,6 +6,9 @@
  * exit, so its path is walked from the kernel's own object; where only a text exists (unlink, rename, mkdir) the text is
  * resident by then, and the row says that it is the program's.
  * Kernel floor: 5.15. Without them: no file events. Not seen: opens by io_uring; a close by exit, exec or dup.
+ *
+ * An opened file is found by the descriptor that the call returned. Who shares the descriptors may have put another file there
+ * meanwhile: then the row says so, and the program's text, which every row has, is judged by the filters as well.
  */
 
 #define FMODE_WRITE 0x2
@@ -15,7 +18,6 @@
 #define O_TMPFILE 020000000 /* without the bit of O_DIRECTORY, which is another one on each architecture */
 #define O_CREAT_FLAGS (01 | 0100 | 01000) /* what creat(2) stands for */
 #define AT_REMOVEDIR 0x200
-#define AT_EMPTY_PATH 0x1000
 #define S_IFMT 0170000
 #define S_IFREG 0100000
 
@@ -38,7 +40,7 @@ static __always_inline struct weir_file *file_draft(struct draft **draft, struct
 /* Completes it; false, and nothing is left of it, where a path filter says no. */
 static __always_inline bool file_passes(struct draft *draft, struct weir_file *record)
 {
-	record->path_odd = record->path_state >> 1;
+	record->path_odd = odd_of(record->path_state);
 	if (config.filters & (FILTER_PATH | FILTER_NOT_PATH) && !passes_path(draft, record)) {
 		draft_drop();
 		return false;
@@ -72,6 +74,7 @@ static __always_inline void opened_below(struct call *call, int dirfd, const voi
 	struct draft *draft;
 	struct weir_file *record = file_draft(&draft, call, WEIR_FILE_OPEN);
 	struct file *file = NULL;
+	__u8 text_state = 0;
 
 	if (!record)
 		return;
@@ -83,11 +86,12 @@ static __always_inline void opened_below(struct call *call, int dirfd, const voi
 	}
 	if (file) {
 		fill_made(record, file, flags);
-		from_file_by(add_walk_inline, draft, record, file);
-	} else {
-		add_argument_below(draft, call->task, dirfd, path, &record->path_raw_len, &record->path_dir_len,
-				   &record->path_state, is_root);
+		from_file_by(add_walk_inline, draft, record, call->task, file);
 	}
+	if (path)
+		add_argument_below(draft, call->task, dirfd, path, &record->path_raw_len, &record->path_dir_len,
+				   &text_state, is_root);
+	record->path_state |= file ? text_state & (PATH_ROOTED | PATH_JAILED) : text_state;
 	if (file_passes(draft, record))
 		draft_send_inline(draft);
 }
@@ -112,16 +116,6 @@ HANDLER(openat2)
 
 	bpf_probe_read_user(&how, sizeof(how), (void *)ARG(call, 2));
 	opened_below(call, ARG(call, 0), (void *)ARG(call, 1), how.flags, how.mode, how.resolve & RESOLVE_IN_ROOT);
-}
-
-/* An empty text stands for the descriptor itself where the caller says so: there the file is the kernel's own. */
-static __always_inline bool is_descriptor(const void *path, __u64 flags)
-{
-	char first = 1;
-
-	if (!path)
-		return true;
-	return flags & AT_EMPTY_PATH && !bpf_probe_read_user(&first, 1, path) && !first;
 }
 
 /* One path argument and nothing else. */
@@ -172,7 +166,7 @@ static __always_inline void two_names(struct call *call, __u16 action, int dirfd
 	if (action == WEIR_FILE_LINK && path && is_descriptor(path, flags))
 		file = file_of(call->task, dirfd);
 	if (file)
-		from_file(draft, record, file);
+		from_file(draft, record, call->task, file);
 	else
 		add_argument(draft, call->task, dirfd, path, &record->path_raw_len, &record->path_dir_len,
 			     &record->path_state);
@@ -244,7 +238,7 @@ static __always_inline struct weir_file *attribute(struct draft **out, struct ca
 		record->fd = fd;
 	file = file_of(call->task, fd);
 	if (file)
-		from_file(draft, record, file);
+		from_file(draft, record, call->task, file);
 	return record;
 }
 
@@ -328,16 +322,120 @@ HANDLER(mount)
 	file_send(draft, record);
 }
 
+/* The path of a call on mounts: a name, or a descriptor where the text is empty and the call says that this may be. */
+static __always_inline void add_place_of_mount(struct draft *draft, struct weir_file *record, struct call *call, int fd,
+					       const void *path, bool may_be_empty)
+{
+	struct file *file = may_be_empty && is_descriptor(path, AT_EMPTY_PATH) ? file_of(call->task, fd) : NULL;
+
+	if (file)
+		from_file(draft, record, call->task, file);
+	else
+		add_argument(draft, call->task, fd, path, &record->path_raw_len, &record->path_dir_len,
+			     &record->path_state);
+}
+
+#define MOVE_MOUNT_F_EMPTY_PATH 0x4
+#define MOVE_MOUNT_T_EMPTY_PATH 0x40
+
+/* A mount that a descriptor stands for (fsmount, open_tree) is known to the kernel; any other is only a text. */
 HANDLER(move_mount)
 {
 	struct draft *draft;
 	struct weir_file *record = file_draft(&draft, call, WEIR_FILE_MOUNT);
+	const void *from = (void *)ARG(call, 1);
+	__u64 flags = ARG(call, 4);
+	struct file *mounted = NULL;
+	struct vfsmount *mnt;
 
 	if (!record)
 		return;
-	add_argument(draft, call->task, ARG(call, 2), (void *)ARG(call, 3), &record->path_raw_len,
-		     &record->path_dir_len, &record->path_state);
-	record->source_len = add_user_text(draft, (void *)ARG(call, 1));
+	add_place_of_mount(draft, record, call, ARG(call, 2), (void *)ARG(call, 3), flags & MOVE_MOUNT_T_EMPTY_PATH);
+	if (flags & MOVE_MOUNT_F_EMPTY_PATH && is_descriptor(from, AT_EMPTY_PATH))
+		mounted = file_of(call->task, ARG(call, 0));
+	if (mounted) {
+		mnt = LOAD(mounted, f_path.mnt);
+		record->source_len = add_kernel_text(draft, LOAD(mount_of(mnt), mnt_devname));
+		record->fs_type_len = add_kernel_text(draft, BPF_CORE_READ(mnt, mnt_sb, s_type, name));
+	} else {
+		record->source_len = add_user_text(draft, from);
+	}
+	file_send(draft, record);
+}
+
+#define MS_REMOUNT 0x20
+#define FSCONFIG_CMD_RECONFIGURE 7
+
+/*
+ * The newer way of mount(2) with MS_REMOUNT: of a file system, wherever it is mounted. Its context is only read where the call
+ * made sure that the descriptor is one, and where nobody can have put another file there since.
+ */
+HANDLER(fsconfig)
+{
+	struct draft *draft;
+	struct weir_file *record;
+	struct file *file;
+	struct fs_context *context;
+
+	if ((__u32)ARG(call, 1) != FSCONFIG_CMD_RECONFIGURE)
+		return;
+	record = file_draft(&draft, call, WEIR_FILE_MOUNT);
+	if (!record)
+		return;
+	record->flags = MS_REMOUNT;
+	file = call->ret || shares_descriptors(call->task) ? NULL : file_of(call->task, ARG(call, 0));
+	if (file) {
+		context = (void *)LOAD(file, private_data);
+		record->source_len = add_kernel_text(draft, BPF_CORE_READ(context, source));
+		record->fs_type_len = add_kernel_text(draft, BPF_CORE_READ(context, fs_type, name));
+	}
+	file_send(draft, record);
+}
+
+HANDLER(mount_setattr)
+{
+	struct {
+		__u64 set, clear, propagation;
+	} attributes = {};
+	struct draft *draft;
+	struct weir_file *record = file_draft(&draft, call, WEIR_FILE_MOUNT_SETATTR);
+	__u64 flags = ARG(call, 2);
+
+	if (!record)
+		return;
+	bpf_probe_read_user(&attributes, sizeof(attributes), (void *)ARG(call, 3));
+	record->flags = flags;
+	record->attributes_set = attributes.set;
+	record->attributes_cleared = attributes.clear;
+	record->propagation = attributes.propagation;
+	add_place_of_mount(draft, record, call, ARG(call, 0), (void *)ARG(call, 1), flags & AT_EMPTY_PATH);
+	file_send(draft, record);
+}
+
+/*
+ * One of the two names of pivot_root. After its success the new root has the place of the old one, which an absolute name begins
+ * at; the directory that a relative one was relative to has another path, or none: only the text is told.
+ */
+static __always_inline void add_pivot(struct draft *draft, struct call *call, const void *text, __u16 *raw_len,
+				      __u16 *dir_len, __u8 *state)
+{
+	__u32 start = draft->at;
+
+	*raw_len = add_user_text(draft, text);
+	if (call->ret || is_absolute(draft, start, *raw_len))
+		add_directory_of(draft, call->task, AT_FDCWD, start, *raw_len, dir_len, state);
+}
+
+HANDLER(pivot_root)
+{
+	struct draft *draft;
+	struct weir_file *record = file_draft(&draft, call, WEIR_FILE_PIVOT_ROOT);
+
+	if (!record)
+		return;
+	add_pivot(draft, call, (void *)ARG(call, 0), &record->path_raw_len, &record->path_dir_len, &record->path_state);
+	add_pivot(draft, call, (void *)ARG(call, 1), &record->new_path_raw_len, &record->new_path_dir_len,
+		  &record->path_state);
 	file_send(draft, record);
 }
 
@@ -364,6 +462,6 @@ static __always_inline void closing_file(struct task_struct *task, int fd, struc
 	record->fd = fd;
 	record->flags = LOAD(file, f_flags);
 	record->length = LOAD(inode, i_size);
-	from_file(draft, record, file);
+	from_file(draft, record, task, file);
 	file_send(draft, record);
 }

@@ -32,6 +32,7 @@ int weir_tasks(struct bpf_iter__task *ctx)
 	record = (void *)draft->bytes;
 	__builtin_memset(record, 0, sizeof(*record));
 	draft->at = sizeof(*record);
+	draft->mnt_ns = mount_namespace(task);
 	record->header.action = WEIR_PROCESS_RUNNING;
 	record->header.ktime_ns = bpf_ktime_get_boot_ns();
 	fill_task(&record->header, task);

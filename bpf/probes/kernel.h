@@ -40,7 +40,8 @@ static __always_inline void loaded(struct call *call, __u16 action, int fd, cons
 	record->flags = flags;
 	file = file_of(call->task, fd);
 	if (file)
-		from_file(draft, record, file);
+		from_file(draft, record, call->task, file);
+	record->path_odd = odd_of(record->path_state);
 	record->params_len = add_user_text(draft, text);
 	draft_send(draft);
 }

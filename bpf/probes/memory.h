@@ -40,8 +40,8 @@ static __always_inline void mapped(struct call *call, __u64 address, __u64 lengt
 		record->fd = fd;
 		file = file_of(call->task, fd);
 		if (file)
-			from_file(draft, record, file);
-		record->path_odd = record->path_state >> 1;
+			from_file(draft, record, call->task, file);
+		record->path_odd = odd_of(record->path_state);
 	}
 	draft_send(draft);
 }

@@ -7,9 +7,10 @@
  * the kernel's walk turned round, or a directory's walk and the program's text.
  *
  * What cannot be judged here passes, and the collector decides: texts with `.`, `..` or doubled slashes, a target of a
- * symbolic link that is relative to the link, walks that were cut or do not end at a root, all on kernels before 5.17.
- * Of two paths (rename, link, symlink) one that matches is enough for `only`; `except` leaves out what has both inside.
- * A row without a path matches nothing.
+ * symbolic link that is relative to the link, walks that were cut, all on kernels before 5.17.
+ * Of two paths (rename, link, symlink; the file behind a shared descriptor and the text that was opened) one that matches is
+ * enough for `only`; `except` leaves out what has both inside.
+ * A row without a path matches nothing, nor does one whose path is outside of its mount namespace.
  */
 
 struct prefix_key {
@@ -181,23 +182,31 @@ static __always_inline __u32 judge_argument(struct draft *draft, __u32 raw_at, _
 
 static __always_inline bool has_two_paths(__u16 action)
 {
-	return action == WEIR_FILE_RENAME || action == WEIR_FILE_LINK || action == WEIR_FILE_SYMLINK;
+	return action == WEIR_FILE_RENAME || action == WEIR_FILE_LINK || action == WEIR_FILE_SYMLINK ||
+	       action == WEIR_FILE_PIVOT_ROOT;
 }
 
 static __always_inline bool passes_path(struct draft *draft, struct weir_file *record)
 {
 	__u32 at = sizeof(*record), first, second;
 
-	if (record->path_state & (PATH_TRUNCATED | PATH_UNREACHABLE))
+	bool has_text = record->path_source == SOURCE_DESCRIPTOR && record->path_raw_len;
+	bool has_new = has_two_paths(record->header.action);
+
+	if (record->path_state & PATH_TRUNCATED)
 		return true;
-	first = record->path_source == SOURCE_KERNEL
-			? judge(draft, at, record->path_len, 0, 0)
-			: judge_argument(draft, at + record->path_len, record->path_raw_len, record->path_dir_len);
+	if (record->path_state & PATH_UNREACHABLE)
+		return has_new || !(config.filters & FILTER_PATH);
+	first = record->path_source == SOURCE_ARGUMENT
+			? judge_argument(draft, at, record->path_raw_len, record->path_dir_len)
+			: judge(draft, at, record->path_len, 0, 0);
 	second = first;
-	if (has_two_paths(record->header.action)) {
-		at += record->path_len + record->path_raw_len + record->path_dir_len;
+	at += record->path_len;
+	if (has_text)
+		second = judge_argument(draft, at, record->path_raw_len, record->path_dir_len);
+	at += record->path_raw_len + record->path_dir_len;
+	if (has_new)
 		second = judge_argument(draft, at, record->new_path_raw_len, record->new_path_dir_len);
-	}
 	if ((first | second) & NOT_JUDGED)
 		return true;
 	if (config.filters & FILTER_PATH && !((first | second) & IN_PREFIXES))

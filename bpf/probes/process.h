@@ -93,13 +93,59 @@ static __always_inline __u16 add_user_bytes(struct draft *draft, unsigned long f
 	return bytes;
 }
 
+#define FD_PATH_BYTES 8 /* of `/dev/fd/` */
+#define FD_DIGITS_MAX 10
+
+/*
+ * Of an exec by descriptor the kernel keeps only the name that it makes up: `/dev/fd/N/text`, `/dev/fd/N` for an empty text.
+ * Returns where the text begins, 0 for any other exec.
+ */
+static __always_inline __u32 behind_descriptor(struct linux_binprm *bprm, int *fd, bool *is_empty)
+{
+	char name[FD_DIGITS_MAX + 2] = {};
+	int number = 0;
+
+	if (!bpf_core_field_exists(bprm->fdpath) || !bprm->fdpath ||
+	    bpf_probe_read_kernel_str(name, sizeof(name), bprm->fdpath + FD_PATH_BYTES) <= 0)
+		return 0;
+	for (__u32 i = 0; i <= FD_DIGITS_MAX; i++) {
+		if (name[i] < '0' || name[i] > '9') {
+			*fd = number;
+			*is_empty = name[i] != '/';
+			return FD_PATH_BYTES + i + !*is_empty;
+		}
+		number = 10 * number + name[i] - '0';
+	}
+	return 0;
+}
+
+/*
+ * The file that was asked for by a descriptor: its text and the directory behind the descriptor. Where the text is empty, or the
+ * descriptor was closed by the exec itself, the file is the kernel's own; of a script the exec would have failed.
+ */
+static __always_inline void add_asked_by_descriptor(struct draft *draft, struct weir_process *record,
+						    struct task_struct *task, struct linux_binprm *bprm, __u32 text_at,
+						    bool is_empty)
+{
+	struct file *file = file_of(task, record->fd);
+
+	if (is_empty || !file)
+		record->path_len = add_walk(draft, file ? file : CAST(file, POINTER(task, mm)->exe_file),
+					    &record->path_state);
+	record->path_raw_len = add_kernel_text(draft, bprm->filename + text_at);
+	if (file && !is_empty)
+		record->path_dir_len = add_walk(draft, file, &record->path_state);
+}
+
 SEC("tp_btf/sched_process_exec")
 int BPF_PROG(weir_exec, struct task_struct *task, int old_pid, struct linux_binprm *bprm)
 {
 	struct weir_process *record;
 	struct mm_struct *mm = POINTER(task, mm);
 	struct draft *draft;
-	__u32 start;
+	bool is_empty = false;
+	__u32 start, text_at;
+	int fd = -1;
 
 	if (!selected(WEIR_PROCESS_EXEC) || !wanted(task))
 		return 0;
@@ -108,13 +154,18 @@ int BPF_PROG(weir_exec, struct task_struct *task, int old_pid, struct linux_binp
 		return 0;
 	fill_task(&record->header, task);
 	fill_ids(record, task);
-	record->fd = -1;
+	text_at = behind_descriptor(bprm, &fd, &is_empty);
+	record->fd = fd;
 	record->exe_len = add_walk(draft, mm->exe_file, &record->path_state);
 	start = draft->at;
-	record->path_raw_len = add_kernel_text(draft, bprm->filename);
-	record->path_dir_len = is_absolute(draft, start, record->path_raw_len)
-				       ? add_root(draft, task, &record->path_state)
-				       : add_directory(draft, task, AT_FDCWD, &record->path_state);
+	if (text_at) {
+		add_asked_by_descriptor(draft, record, task, bprm, text_at, is_empty);
+	} else {
+		record->path_raw_len = add_kernel_text(draft, bprm->filename);
+		add_directory_of(draft, task, AT_FDCWD, start, record->path_raw_len, &record->path_dir_len,
+				 &record->path_state);
+	}
+	record->path_odd = odd_of(record->path_state);
 	record->args_len = add_user_bytes(draft, mm->arg_start, mm->arg_end, config.args_bytes_max, &record->bits);
 	if (config.env)
 		record->env_len =
@@ -132,6 +183,7 @@ static __always_inline void failed_exec(struct call *call, int dirfd, const char
 	struct draft *draft;
 	struct weir_process *record;
 	__u32 start, width = call->abi == WEIR_ABI_COMPAT ? 4 : 8;
+	struct file *file;
 
 	if (call->ret >= 0)
 		return;
@@ -143,7 +195,13 @@ static __always_inline void failed_exec(struct call *call, int dirfd, const char
 	record->ret = call->ret;
 	record->flags = flags;
 	record->fd = dirfd == AT_FDCWD ? -1 : dirfd;
-	add_argument(draft, call->task, dirfd, path, &record->path_raw_len, &record->path_dir_len, &record->path_state);
+	file = path && is_descriptor(path, flags) ? file_of(call->task, dirfd) : NULL;
+	if (file)
+		record->path_len = add_walk(draft, file, &record->path_state);
+	else
+		add_argument(draft, call->task, dirfd, path, &record->path_raw_len, &record->path_dir_len,
+			     &record->path_state);
+	record->path_odd = odd_of(record->path_state);
 	start = draft->at;
 	for (int i = 0; i < ARGV_MAX; i++) {
 		__u64 text = 0;

@@ -3,11 +3,16 @@
 mod capture;
 
 use std::fs;
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use capture::{Capture, Row};
 use weir_bpf::Lists;
+
+const KERNEL: i64 = 1;
+const DESCRIPTOR: i64 = 3;
 
 const OPEN: u16 = 0x0201;
 const UNLINK: u16 = 0x0202;
@@ -63,8 +68,15 @@ fn actions(rows: &[Row]) -> Vec<&str> {
     rows.iter().map(|r| r.action).collect()
 }
 
+/// Gives this thread descriptors of its own: nobody else can put another file behind them.
+fn own_descriptors() {
+    // SAFETY: the thread keeps every descriptor that it has, and no other thread uses those that it opens from here on.
+    assert_eq!(unsafe { libc::unshare(libc::CLONE_FILES) }, 0, "unshare");
+}
+
 #[test]
 fn an_opened_file_is_judged_by_the_kernels_own_path() {
+    own_descriptors();
     let tree = Tree::new("open");
     let mut capture = Capture::start(ALL, only(tree.text("in")));
     let link = tree.path("out/link");
@@ -79,6 +91,75 @@ fn an_opened_file_is_judged_by_the_kernels_own_path() {
     let found: Vec<String> = rows.iter().map(|r| r.walked("path")).collect();
     let names = ["in/a", "in/deep/er/b", "in/a", "in/a", "in"];
     assert_eq!(found, names.map(|name| tree.text(name)));
+    assert!(rows.iter().all(|r| r.get("path_source") == KERNEL));
+}
+
+#[test]
+fn behind_a_shared_descriptor_the_file_and_the_text_are_judged() {
+    let tree = Tree::new("shared");
+    let (to_in, to_out) = (tree.path("out/to-in"), tree.path("in/to-out"));
+    symlink(tree.path("in/a"), &to_in).expect("link");
+    symlink(tree.path("out/a"), &to_out).expect("link");
+    let act = || {
+        for name in ["in/a", "inside/a", "out/a", "out/to-in", "in/to-out", "in/../out/a"] {
+            open(&tree.path(name));
+        }
+    };
+    let names = |rows: &[Row]| {
+        assert!(rows.iter().all(|r| r.get("path_source") == DESCRIPTOR), "{rows:#?}");
+        let below = |r: &Row| r.text("path_raw").strip_prefix(&tree.text("")).expect("below").to_owned();
+        rows.iter().map(below).collect::<Vec<_>>()
+    };
+    // The last one cannot be judged.
+    let rows = Capture::start(&[OPEN], only(tree.text("in"))).rows(act);
+    assert_eq!(names(&rows), ["in/a", "out/to-in", "in/to-out", "in/../out/a"]);
+    let rows = Capture::start(&[OPEN], except(tree.text("in"))).rows(act);
+    assert_eq!(names(&rows), ["inside/a", "out/a", "out/to-in", "in/to-out", "in/../out/a"]);
+}
+
+#[test]
+fn a_file_that_another_thread_puts_behind_the_descriptor_hides_no_open() {
+    const OPENS: usize = 20_000;
+    const AT_ONCE: usize = 500;
+    let tree = Tree::new("swapped");
+    let secret = tree.path("in/a");
+    let mut capture = Capture::start(&[OPEN], only(tree.text("in")));
+    // The lowest free number, which opens get while nobody has put something there.
+    let free = fs::File::open("/dev/null").map(|file| file.as_raw_fd()).expect("open");
+    let (null, done) = (fs::File::open("/dev/null").expect("open"), AtomicBool::new(false));
+    let spare = rustix::io::fcntl_dupfd_cloexec(&null, free + 100).expect("a number that is in nobody's way");
+    drop(null);
+    let mut swapped = 0;
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !done.load(Ordering::Relaxed) {
+                // SAFETY: only the thread below uses that number, and it expects anything there.
+                unsafe { libc::dup2(spare.as_raw_fd(), free) };
+            }
+        });
+        let name = std::ffi::CString::new(secret.to_str().expect("UTF-8")).expect("no NUL");
+        for _ in 0..OPENS / AT_ONCE {
+            let rows = capture.rows(|| {
+                for _ in 0..AT_ONCE {
+                    // SAFETY: a plain open; whatever is behind the number, it is this test's.
+                    unsafe {
+                        libc::close(free);
+                        libc::close(libc::open(name.as_ptr(), libc::O_RDONLY));
+                    }
+                }
+            });
+            assert_eq!(rows.len(), AT_ONCE, "no open is left out");
+            for row in &rows {
+                assert_eq!(
+                    (row.text("path_raw"), row.get("path_source")),
+                    (secret.to_str().expect("UTF-8"), DESCRIPTOR)
+                );
+            }
+            swapped += rows.iter().filter(|row| row.walked("path") != row.text("path_raw")).count();
+        }
+        done.store(true, Ordering::Relaxed);
+    });
+    println!("note: {swapped} of {OPENS} opens had another file behind their descriptor at the exit");
 }
 
 #[test]

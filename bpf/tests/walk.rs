@@ -3,11 +3,13 @@
 mod capture;
 
 use std::fs::{self, File};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 
 use capture::{Capture, Row};
 use rustix::fs::{AtFlags, Mode, OFlags, openat, unlinkat};
-use rustix::mount::{MountFlags, MountPropagationFlags, UnmountFlags, mount, mount_change, unmount};
+use rustix::mount::{MountFlags, MountPropagationFlags, OpenTreeFlags, UnmountFlags};
+use rustix::mount::{mount, mount_change, open_tree, unmount};
 use weir_bpf::Lists;
 
 const OPEN: u16 = 0x0201;
@@ -77,7 +79,9 @@ fn a_path_that_is_too_long_is_cut_at_the_root_and_says_so() {
     }
     let found = rows(&[OPEN], || drop(openat(&at, ".", OFlags::RDONLY, Mode::empty()).expect("open")));
     assert_eq!(found[0].get("path_state"), TRUNCATED);
-    let names: Vec<&str> = found[0].text("path").split_terminator('\0').collect();
+    // Names were left out: it begins at no root, which one NUL more says.
+    let kept = found[0].text("path").strip_suffix("...\0\0").expect("the mark of the cut");
+    let names: Vec<&str> = kept.split_terminator('\0').collect();
     assert!(names.len() > 20 && names.len() < DEPTH, "{}", names.len());
     for (i, found) in names.iter().enumerate() {
         assert_eq!(*found, name(DEPTH - 1 - i));
@@ -146,6 +150,49 @@ fn a_file_of_a_detached_mount_is_unreachable() {
         let found = rows(&[CHMOD], || rustix::fs::fchmod(&file, Mode::RUSR).expect("chmod"));
         assert_eq!((found[0].walked("path").as_str(), found[0].get("path_state")), ("/file", UNREACHABLE));
     });
+}
+
+/// Opens of a file that looks like one of this namespace and is none, each with its path and its state.
+fn opened_elsewhere(lists: Lists<String>, dir: &Path) -> Vec<(String, i64)> {
+    let (dir, path) = (dir.to_owned(), dir.join("file"));
+    fs::write(&path, "").expect("write");
+    let old_root = File::open("/").expect("open");
+    let others = format!("/proc/{}/root{}", std::process::id(), text(&path));
+    let mut capture = Capture::start(&[OPEN], lists);
+    let mut found = vec![];
+    with_own_mounts(|| {
+        let clone = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+        let detached = open_tree(rustix::fs::CWD, &dir, clone).expect("a detached mount");
+        let below_root = path.strip_prefix("/").expect("absolute");
+        let rows = capture.rows(|| {
+            let open = |dir: BorrowedFd<'_>, name: &Path| {
+                drop(openat(dir, name, OFlags::RDONLY, Mode::empty()).expect("open"));
+            };
+            open(detached.as_fd(), Path::new("file"));
+            open(old_root.as_fd(), below_root);
+            open(rustix::fs::CWD, Path::new(&others));
+            open(rustix::fs::CWD, &path);
+        });
+        found = rows.iter().map(|row| (row.walked("path"), row.get("path_state"))).collect();
+    });
+    found
+}
+
+#[test]
+fn a_file_outside_of_the_mount_namespace_is_unreachable_and_no_filter_takes_it_for_the_real_one() {
+    let dir = Dir::new("elsewhere");
+    let file = text(&dir.0.join("file")).to_owned();
+    // Of a detached mount, by the root of the old namespace, by another process of it, and the real one.
+    let [detached, old, others, real] =
+        [("/file", UNREACHABLE), (&file, UNREACHABLE), (&file, UNREACHABLE), (&file, 0)]
+            .map(|(p, s)| (p.to_owned(), s));
+    let all = vec![detached.clone(), old.clone(), others.clone(), real.clone()];
+    assert_eq!(opened_elsewhere(Lists::default(), &dir.0), all);
+    let prefixes = vec![text(&dir.0).to_owned(), "/file".to_owned()];
+    let only = Lists { only: prefixes.clone(), except: vec![] };
+    assert_eq!(opened_elsewhere(only, &dir.0), [real]);
+    let except = Lists { only: vec![], except: prefixes };
+    assert_eq!(opened_elsewhere(except, &dir.0), [detached, old, others]);
 }
 
 #[test]

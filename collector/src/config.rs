@@ -175,7 +175,8 @@ settings! {
         except_cgroup: Vec<String> as List<Text> = Vec::new(), &[Flag::Takes("except-cgroup", "CGROUP")];
         /// Of class `file`, only events with a path that is one of these or below it: `/etc` is the directory and all in it,
         /// and not `/etcetera`. Of two paths (rename, link) one is enough. Symbolic links
-        /// in what is known as a text only (unlink, rename, attempts that fail) are not followed.
+        /// in what is known as a text only (unlink, rename, attempts that fail) are not followed. What is outside of the
+        /// process's mount namespace (`path_state` is `unreachable`) is below nothing.
         only_path: Vec<String> as List<Text> = Vec::new(), &[Flag::Takes("only-path", "PREFIX")];
         /// Not events of class `file` whose path is one of these or below it; of two paths both have to be.
         except_path: Vec<String> as List<Text> = Vec::new(), &[Flag::Takes("except-path", "PREFIX")];

@@ -375,9 +375,9 @@ const SESSION_ID: usize = HEADER_SIZE + offset_of(PROCESS.fields, "session_id");
 const LOGIN: usize = HEADER_SIZE + offset_of(PROCESS.fields, "login");
 /// Places of tails.
 const EXE: usize = 0;
-const ARGS: usize = 3;
-const CWD: usize = 5;
-const TTY: usize = 6;
+const ARGS: usize = 4;
+const CWD: usize = 6;
+const TTY: usize = 7;
 /// The first of class container.
 const CGROUP_PATH: usize = 0;
 

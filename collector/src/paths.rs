@@ -1,19 +1,32 @@
 //! Absolute paths from what a record has: a walk of the kernel, or a program's text and the directory it was relative to.
 
 use crate::escape::{cut_at, push_at_most, push_bytes};
-use crate::texts::{Making, TextId, Texts};
+use crate::texts::{Making, Marks, TextId, Texts};
 
-/// Appends a walk (names leaf first, each ended by NUL) as an absolute path. One NUL more ends a name that stands in no
-/// directory: `pipe:[1]`.
-fn push_walk(walk: &[u8], out: &mut String) -> bool {
+/// Bit of a record's `path_state`: the path is not below the root of the mount namespace.
+pub const UNREACHABLE: u8 = 1 << 2;
+/// A record's `path_source` where the path is certainly that of the file.
+pub const FROM_KERNEL: u8 = 1;
+
+/// What a walk that was cut ends with.
+const CUT: &[u8] = b"...";
+
+/// The names of a walk (leaf first, each ended by NUL) from above, and whether the first stands below a root. One NUL more at
+/// the end says that it does not: `pipe:[1]`, or `...` where names were left out.
+fn names(walk: &[u8]) -> (impl Iterator<Item = &[u8]>, bool) {
+    let rootless = walk.strip_suffix(b"\0\0").filter(|names| !names.is_empty());
+    let names = rootless.or(walk.strip_suffix(b"\0")).unwrap_or(walk);
+    (names.rsplit(|b| *b == 0).filter(|n| !n.is_empty() && *n != b"/"), rootless.is_none())
+}
+
+/// Appends names as a path, which is `/` if there are none.
+fn push_names<'a>(names: impl Iterator<Item = &'a [u8]>, has_root: bool, out: &mut String) -> bool {
     let start = out.len();
     let mut escaped = false;
-    if let Some(name) = walk.strip_suffix(b"\0\0").filter(|name| !name.is_empty()) {
-        return push_bytes(name, out);
-    }
-    let names = walk.strip_suffix(b"\0").unwrap_or(walk);
-    for name in names.rsplit(|b| *b == 0).filter(|n| !n.is_empty() && *n != b"/") {
-        out.push('/');
+    for name in names {
+        if has_root || out.len() > start {
+            out.push('/');
+        }
         escaped |= push_bytes(name, out);
     }
     if out.len() == start {
@@ -22,22 +35,86 @@ fn push_walk(walk: &[u8], out: &mut String) -> bool {
     escaped
 }
 
-/// Appends the components of a program's text, without empty ones and `.`. `..` stays: only the kernel knows what a
-/// symbolic link before it leads to.
-fn push_components(text: &[u8], out: &mut String) -> bool {
-    let mut escaped = false;
-    for name in text.split(|b| *b == b'/').filter(|n| !n.is_empty() && *n != b".") {
-        if !out.ends_with('/') {
-            out.push('/');
-        }
-        escaped |= push_bytes(name, out);
-    }
-    escaped
-}
-
 /// A walked path; none for an empty walk.
 pub fn walked(texts: &mut Texts, walk: &[u8]) -> TextId {
-    texts.intern(Making::Walk, [walk, &[]], |[walk, _], out| push_walk(walk, out))
+    texts.intern(Making::Walk, [walk, &[]], |[walk, _], out| {
+        let (names, has_root) = names(walk);
+        push_names(names, has_root, out)
+    })
+}
+
+/// Where `..` at the beginning of a text ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ends {
+    /// At the root of the mount namespace.
+    AtTheRoot,
+    /// At the directory that the text is relative to.
+    AtTheDirectory,
+    /// Perhaps before the root of the mount namespace: the process has changed its own.
+    InAJail,
+}
+
+impl Ends {
+    /// As the `path_state` of a record says.
+    pub fn of(path_state: u8) -> Ends {
+        match path_state & 0b1_1000 {
+            0 => Ends::AtTheRoot,
+            0b1_0000 => Ends::InAJail,
+            _ => Ends::AtTheDirectory,
+        }
+    }
+
+    fn making(self) -> Making {
+        match self {
+            Ends::AtTheRoot => Making::Joined,
+            Ends::AtTheDirectory => Making::JoinedToRoot,
+            Ends::InAJail => Making::JoinedInJail,
+        }
+    }
+}
+
+/// A path that is put together name by name. `..` takes away the name before it: the kernel does the same where that is a
+/// directory that it has walked, but of a name in a program's text only it knows what a symbolic link may lead to.
+struct Folded<'a> {
+    names: Vec<&'a [u8]>,
+    has_root: bool,
+    /// How many of the names the kernel has walked.
+    real: usize,
+    /// How many of them no `..` takes away.
+    floor: usize,
+    /// Nobody knows how many that is.
+    is_jailed: bool,
+    is_folded: bool,
+}
+
+impl<'a> Folded<'a> {
+    /// The directory of a text.
+    fn new(dir: &'a [u8], text: &[u8], ends: Ends) -> Folded<'a> {
+        let (names, has_root) = names(dir);
+        let names: Vec<&[u8]> = names.collect();
+        let real = names.len();
+        // An absolute text has only a root for a directory.
+        let is_root = text.starts_with(b"/") || ends == Ends::AtTheDirectory;
+        let floor = if is_root { real } else { usize::from(!has_root && names.first() == Some(&CUT)) };
+        Folded { names, has_root, real, floor, is_jailed: ends == Ends::InAJail, is_folded: false }
+    }
+
+    fn push(mut self, text: &'a [u8]) -> Folded<'a> {
+        for name in text.split(|b| *b == b'/').filter(|n| !n.is_empty() && *n != b".") {
+            if name != b".." {
+                self.names.push(name);
+            } else if self.names.len() > self.floor {
+                self.names.pop();
+                self.is_folded |= self.is_jailed || self.names.len() >= self.real;
+                self.real = self.real.min(self.names.len());
+            }
+        }
+        self
+    }
+
+    fn write(self, out: &mut String) -> Marks {
+        Marks::new(push_names(self.names.into_iter(), self.has_root, out), self.is_folded)
+    }
 }
 
 /// What a path argument gives: the best absolute path, the program's text, and the directory that it was relative to.
@@ -52,44 +129,33 @@ pub struct Argument {
 }
 
 /// A program's text made absolute with the directory that the kernel had for it.
-pub fn argument(texts: &mut Texts, dir: &[u8], text: &[u8]) -> Argument {
+pub fn argument(texts: &mut Texts, dir: &[u8], text: &[u8], ends: Ends) -> Argument {
     let parts = |texts: &mut Texts| [texts.plain(text), walked(texts, dir)];
     if text.is_empty() || (dir.is_empty() && text[0] != b'/') {
         let [raw, dir] = parts(texts);
         return Argument { path: TextId::NONE, raw, dir };
     }
-    let (path, [raw, dir]) = texts.intern_joined(dir, text, parts, |[dir, text], out| {
-        let start = out.len();
-        let mut escaped = false;
-        if !dir.is_empty() {
-            escaped |= push_walk(dir, out);
-        }
-        // `push_components` looks at the end of `out`, which may hold other texts: begin at a slash of our own.
-        let mut path = out.split_off(start);
-        escaped |= push_components(text, &mut path);
-        out.push_str(if path.is_empty() { "/" } else { &path });
-        escaped
-    });
+    let make = |[dir, text]: [&[u8]; 2], out: &mut String| Folded::new(dir, text, ends).push(text).write(out);
+    let (path, [raw, dir]) = texts.intern_joined(ends.making(), [dir, text], parts, make);
     Argument { path, raw, dir }
 }
 
 /// The path of [`argument`] alone.
-pub fn joined(texts: &mut Texts, dir: &[u8], text: &[u8]) -> TextId {
-    argument(texts, dir, text).path
+pub fn joined(texts: &mut Texts, dir: &[u8], text: &[u8], ends: Ends) -> TextId {
+    argument(texts, dir, text, ends).path
 }
 
-/// The target of a symbolic link made absolute with the directory of the link (`link` is the link's absolute path).
-pub fn link_target(texts: &mut Texts, link: TextId, target: &[u8]) -> TextId {
-    if target.is_empty() || target[0] == b'/' || link.is_none() {
-        return joined(texts, &[], target);
+/// The target of a symbolic link made absolute with the directory of the link, which was made by `link` relative to `dir`.
+pub fn link_target(texts: &mut Texts, [dir, link]: [&[u8]; 2], target: &[u8], ends: Ends) -> TextId {
+    let has_path = !link.is_empty() && (link[0] == b'/' || !dir.is_empty());
+    if target.is_empty() || target[0] == b'/' || !has_path {
+        return joined(texts, &[], target, Ends::AtTheRoot);
     }
-    let link_text = texts.get(link).to_owned();
-    texts.intern(Making::Target, [link_text.as_bytes(), target], |[link, target], out| {
-        let parent = link.iter().rposition(|b| *b == b'/').map_or(&link[..0], |at| &link[..at]);
-        let mut path = String::from_utf8_lossy(parent).into_owned();
-        let escaped = push_components(target, &mut path);
-        out.push_str(&path);
-        escaped
+    texts.intern(Making::Target, [&[dir, link].concat(), target], |[_, target], out| {
+        let end = link.iter().rposition(|b| *b != b'/').map_or(0, |at| at + 1);
+        let link = &link[..end];
+        let parent = link.iter().rposition(|b| *b == b'/').map_or(&[][..], |at| &link[..at]);
+        Folded::new(dir, link, ends).push(parent).push(target).write(out)
     })
 }
 
@@ -138,43 +204,93 @@ mod tests {
     }
 
     #[test]
+    fn a_walk_that_was_cut_begins_with_dots() {
+        check(|t| walked(t, b"b\0a\0...\0\0"), ".../a/b");
+        check(|t| walked(t, b"b\0...\0"), "/.../b");
+        check(|t| joined(t, b"b\0a\0...\0\0", b"../c", Ends::AtTheRoot), ".../a/c");
+        check(|t| joined(t, b"b\0...\0\0", b"../../c", Ends::AtTheRoot), ".../c");
+    }
+
+    /// Each with whether it was folded by its text alone.
+    fn check_folded(ends: Ends, dir: &[u8], text: &[u8], expected: (&str, bool)) {
+        let mut texts = Texts::default();
+        let id = joined(&mut texts, dir, text, ends);
+        let found = (texts.get(id), id.is_folded());
+        assert_eq!(found, expected, "{ends:?} {} {}", dir.escape_ascii(), text.escape_ascii());
+    }
+
+    #[test]
     fn a_relative_text_is_joined_to_its_directory() {
-        check(|t| joined(t, b"b\0a\0", b"./c//d"), "/a/b/c/d");
-        check(|t| joined(t, b"/\0", b"c"), "/c");
-        check(|t| joined(t, b"a\0", b"../c"), "/a/../c");
-        check(|t| joined(t, b"a\0", b"."), "/a");
+        check_folded(Ends::AtTheRoot, b"b\0a\0", b"./c//d", ("/a/b/c/d", false));
+        check_folded(Ends::AtTheRoot, b"/\0", b"c", ("/c", false));
+        check_folded(Ends::AtTheRoot, b"a\0", b".", ("/a", false));
     }
 
     #[test]
     fn an_absolute_text_stays_and_a_changed_root_goes_before_it() {
-        check(|t| joined(t, b"", b"/x/y"), "/x/y");
-        check(|t| joined(t, b"", b"/"), "/");
-        check(|t| joined(t, b"jail\0srv\0", b"/x"), "/srv/jail/x");
+        check_folded(Ends::AtTheRoot, b"", b"/x/y", ("/x/y", false));
+        check_folded(Ends::AtTheRoot, b"", b"/", ("/", false));
+        check_folded(Ends::AtTheRoot, b"jail\0srv\0", b"/x", ("/srv/jail/x", false));
+    }
+
+    #[test]
+    fn leading_parents_are_those_of_the_directory() {
+        check_folded(Ends::AtTheRoot, b"b\0a\0", b"../c", ("/a/c", false));
+        check_folded(Ends::AtTheRoot, b"b\0a\0", b".././../c", ("/c", false));
+        check_folded(Ends::AtTheRoot, b"b\0a\0", b"../../../../c", ("/c", false));
+        check_folded(Ends::AtTheRoot, b"b\0a\0", b"..", ("/a", false));
+        check_folded(Ends::AtTheRoot, b"a\0", b"..", ("/", false));
+    }
+
+    #[test]
+    fn a_parent_of_a_name_is_folded_and_says_so() {
+        check_folded(Ends::AtTheRoot, b"", b"/etc/../etc/x", ("/etc/x", true));
+        check_folded(Ends::AtTheRoot, b"b\0a\0", b"c/../d", ("/a/b/d", true));
+        check_folded(Ends::AtTheRoot, b"b\0a\0", b"c/../../d", ("/a/d", true));
+        check_folded(Ends::AtTheRoot, b"b\0a\0", b"../c/../d", ("/a/d", true));
+        check_folded(Ends::AtTheRoot, b"", b"/x/..", ("/", true));
+        check_folded(Ends::AtTheRoot, b"", b"/x/..y/...", ("/x/..y/...", false));
+    }
+
+    #[test]
+    fn no_parent_leads_out_of_a_root() {
+        check_folded(Ends::AtTheRoot, b"", b"/../x", ("/x", false));
+        check_folded(Ends::AtTheRoot, b"jail\0srv\0", b"/../x", ("/srv/jail/x", false));
+        check_folded(Ends::AtTheRoot, b"jail\0srv\0", b"/y/../../x", ("/srv/jail/x", true));
+        check_folded(Ends::AtTheDirectory, b"b\0a\0", b"../x", ("/a/b/x", false));
+        check_folded(Ends::AtTheDirectory, b"b\0a\0", b"/../x", ("/a/b/x", false));
+        check_folded(Ends::InAJail, b"b\0jail\0srv\0", b"../../x", ("/srv/x", true));
+        check_folded(Ends::InAJail, b"b\0jail\0srv\0", b"x", ("/srv/jail/b/x", false));
     }
 
     #[test]
     fn without_a_directory_a_relative_text_has_no_path() {
-        assert!(joined(&mut Texts::default(), b"", b"x").is_none());
+        assert!(joined(&mut Texts::default(), b"", b"x", Ends::AtTheRoot).is_none());
     }
 
     #[test]
     fn texts_before_do_not_run_into_a_new_one() {
         let mut texts = Texts::default();
         texts.plain(b"ends/");
-        let id = joined(&mut texts, b"", b"x/y");
+        let id = joined(&mut texts, b"", b"x/y", Ends::AtTheRoot);
         assert!(id.is_none());
-        let id = joined(&mut texts, b"", b"/x/y");
+        let id = joined(&mut texts, b"", b"/x/y", Ends::AtTheRoot);
         assert_eq!(texts.get(id), "/x/y");
     }
 
     #[test]
     fn a_link_target_is_relative_to_the_link() {
         let mut texts = Texts::default();
-        let link = joined(&mut texts, b"", b"/a/b/link");
-        let target = link_target(&mut texts, link, b"../c");
-        assert_eq!(texts.get(target), "/a/b/../c");
-        let absolute = link_target(&mut texts, link, b"/c");
-        assert_eq!(texts.get(absolute), "/c");
+        let mut check = |dir: &[u8], link: &[u8], target: &[u8], expected: (&str, bool)| {
+            let id = link_target(&mut texts, [dir, link], target, Ends::AtTheRoot);
+            assert_eq!((texts.get(id), id.is_folded()), expected);
+        };
+        check(b"", b"/a/b/link", b"c", ("/a/b/c", false));
+        check(b"", b"/a/b/link/", b"../c", ("/a/c", true));
+        check(b"b\0a\0", b"link", b"../c", ("/a/c", false));
+        check(b"b\0a\0", b"../link", b"c", ("/a/c", false));
+        check(b"b\0a\0", b"link", b"/c", ("/c", false));
+        check(b"", b"link", b"c", ("", false));
     }
 
     #[test]

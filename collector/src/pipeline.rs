@@ -17,9 +17,10 @@ use crate::errand::Errand;
 use crate::host::clock::wall_offset_ns;
 use crate::names::{self, Metadata, Names};
 use crate::numbers::Gap;
-use crate::paths;
-use crate::texts::Texts;
+use crate::paths::{self, Ends, FROM_KERNEL, UNREACHABLE};
+use crate::texts::{TextId, Texts};
 use weir_schema::record::{Record, action_number, at};
+use weir_schema::wire::{HEADER_SIZE, offset_of};
 
 /// A jump of the wall clock against CLOCK_BOOTTIME that counts as a step, ns.
 const CLOCK_STEP_NS: i64 = 1_000_000;
@@ -126,8 +127,12 @@ impl Selected {
     }
 
     /// The rule of the kernel's filter: one of a row's paths below a prefix is enough to be kept, and only if all are below
-    /// one that is left out is the row dropped. A row without a path is below nothing.
+    /// one that is left out is the row dropped. A row without a path is below nothing; one whose beginning was cut may be below
+    /// anything.
     fn allows<'a>(&self, named: impl Iterator<Item = &'a str> + Clone) -> bool {
+        if named.clone().any(|path| path.starts_with(".../")) {
+            return true;
+        }
         let below = |prefixes: &[String], path: &str| prefixes.iter().any(|p| paths::is_below(path, p));
         let kept = self.only_paths.is_empty() || named.clone().any(|path| below(&self.only_paths, path));
         let dropped = named.clone().next().is_some() && named.clone().all(|path| below(&self.except_paths, path));
@@ -305,21 +310,29 @@ impl Pipeline {
             && self.passes_path(record)
     }
 
-    /// Texts with `..` in them.
+    /// Paths of files.
     fn passes_path(&mut self, record: &Record<'_>) -> bool {
         if self.selected.only_paths.is_empty() && self.selected.except_paths.is_empty() {
             return true;
         }
-        if record.class.id != ClassId::File || !record.tail(0).is_empty() {
+        if record.class.id != ClassId::File {
             return true;
         }
-        let texts = &mut self.texts;
-        let new = paths::joined(texts, record.tail(4), record.tail(3));
-        let old = match record.action.id {
-            SYMLINK => paths::link_target(texts, new, record.tail(1)),
-            _ => paths::joined(texts, record.tail(2), record.tail(1)),
+        let state = record.fixed[HEADER_SIZE + offset_of(record.class.fields, "path_state")];
+        if state & UNREACHABLE != 0 {
+            return true; // the kernel has judged: outside of the mount namespace nothing has the path that it seems to have
+        }
+        let (texts, ends) = (&mut self.texts, Ends::of(state));
+        let [raw, dir, new_raw, new_dir] = [1, 2, 3, 4].map(|tail| record.tail(tail));
+        let text = match record.action.id {
+            SYMLINK => paths::link_target(texts, [new_dir, new_raw], raw, ends),
+            _ => paths::joined(texts, dir, raw, ends),
         };
-        let named = [old, new].into_iter().filter(|path| !path.is_none());
+        let (file, new) = (paths::walked(texts, record.tail(0)), paths::joined(texts, new_dir, new_raw, ends));
+        // The text says nothing beside the kernel's own path, unless that may be another file's.
+        let source = record.fixed[HEADER_SIZE + offset_of(record.class.fields, "path_source")];
+        let text = if source == FROM_KERNEL { TextId::NONE } else { text };
+        let named = [file, text, new].into_iter().filter(|path| !path.is_none());
         self.selected.allows(named.map(|path| self.texts.get(path)))
     }
 

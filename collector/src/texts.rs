@@ -26,6 +26,26 @@ pub struct TextId(u32);
 const ESCAPED: u32 = 1 << 31;
 /// Of every second generation.
 const ODD: u32 = 1 << 30;
+const FOLDED: u32 = 1 << 29;
+/// Numbers are below.
+const NUMBERS: u32 = FOLDED;
+
+/// What a number says of its text: that bytes were escaped, that a path was folded by its text alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Marks(u32);
+
+impl Marks {
+    /// Of a text that was made in this way.
+    pub fn new(is_escaped: bool, is_folded: bool) -> Marks {
+        Marks(if is_escaped { ESCAPED } else { 0 } | if is_folded { FOLDED } else { 0 })
+    }
+}
+
+impl From<bool> for Marks {
+    fn from(is_escaped: bool) -> Marks {
+        Marks::new(is_escaped, false)
+    }
+}
 
 impl TextId {
     /// No text: null.
@@ -33,7 +53,7 @@ impl TextId {
 
     /// Position in tables by text, which are those of one generation.
     pub fn index(self) -> usize {
-        (self.0 & !(ESCAPED | ODD)) as usize
+        (self.0 & (NUMBERS - 1)) as usize
     }
 
     /// Whether there is no text.
@@ -44,6 +64,15 @@ impl TextId {
     /// Whether bytes that are not UTF-8 were escaped in it.
     pub fn is_escaped(self) -> bool {
         self.0 & ESCAPED != 0
+    }
+
+    /// Whether `name/..` was left out of it, though the name may have been a symbolic link.
+    pub fn is_folded(self) -> bool {
+        self.0 & FOLDED != 0
+    }
+
+    fn marks(self) -> Marks {
+        Marks(self.0 & (ESCAPED | FOLDED))
     }
 }
 
@@ -57,21 +86,27 @@ pub enum Making {
     Walk,
     /// A directory walk, then the program's text.
     Joined,
+    /// The same where the directory is the root of the text.
+    JoinedToRoot,
+    /// The same of a process that has changed its root.
+    JoinedInJail,
     /// Arguments separated by NUL.
     CommandLine,
     /// An IP address.
     Address,
     /// Number, arguments and texts of a system call.
     Arguments,
-    /// The target of a symbolic link, then the link.
+    /// The target of a symbolic link, and the directory and name of the link.
     Target,
 }
 
 impl Making {
-    const ALL: [Making; 7] = [
+    const ALL: [Making; 9] = [
         Making::Plain,
         Making::Walk,
         Making::Joined,
+        Making::JoinedToRoot,
+        Making::JoinedInJail,
         Making::CommandLine,
         Making::Address,
         Making::Arguments,
@@ -136,27 +171,27 @@ impl Generation {
     }
 
     /// `parity` is a bit of the number. A text whose place does not fit its number is none: a generation is over long before.
-    fn add(
+    fn add<M: Into<Marks>>(
         &mut self,
         parity: u32,
         making: Making,
         hash: u64,
         parts: [&[u8]; 2],
-        make: impl FnOnce([&[u8]; 2], &mut String) -> bool,
+        make: impl FnOnce([&[u8]; 2], &mut String) -> M,
     ) -> TextId {
         if self.entries.is_empty() {
             self.entries.push(Entry::default());
         }
         let start = self.text.len();
         let places = (u32::try_from(self.raw.len()), u32::try_from(start), u32::try_from(self.entries.len()));
-        let (Ok(raw), Ok(text), Ok(number @ 1..ODD)) = places else { return TextId::NONE };
+        let (Ok(raw), Ok(text), Ok(number @ 1..NUMBERS)) = places else { return TextId::NONE };
         self.raw.extend_from_slice(&raw_header(making, parts));
         self.raw.extend_from_slice(parts[0]);
         self.raw.extend_from_slice(parts[1]);
-        let escaped = make(parts, &mut self.text);
+        let Marks(marks) = make(parts, &mut self.text).into();
         let text = (text, (self.text.len() - start) as u32);
         self.entries.push(Entry { hash, raw, text, ..Entry::default() });
-        let id = TextId(number | parity | if escaped { ESCAPED } else { 0 });
+        let id = TextId(number | parity | marks);
         let entries = &self.entries;
         self.table.insert_unique(hash, Slot { id, raw }, |slot| entries[slot.id.index()].hash);
         id
@@ -212,13 +247,13 @@ impl Texts {
 
     /// The text of these raw bytes, made by `make` when it is new. Empty bytes are no text.
     ///
-    /// `make` appends the text and returns whether it escaped anything.
+    /// `make` appends the text and returns its marks, or just whether it escaped anything.
     #[inline]
-    pub fn intern(
+    pub fn intern<M: Into<Marks>>(
         &mut self,
         making: Making,
         parts: [&[u8]; 2],
-        make: impl FnOnce([&[u8]; 2], &mut String) -> bool,
+        make: impl FnOnce([&[u8]; 2], &mut String) -> M,
     ) -> TextId {
         if parts[0].is_empty() && parts[1].is_empty() {
             return TextId::NONE;
@@ -232,19 +267,19 @@ impl Texts {
 
     /// The path of a program's text and the directory it was relative to, made by `make` when it is new, with the texts of
     /// its two parts: one look-up finds all three.
-    pub fn intern_joined(
+    pub fn intern_joined<M: Into<Marks>>(
         &mut self,
-        dir: &[u8],
-        raw: &[u8],
+        making: Making,
+        [dir, raw]: [&[u8]; 2],
         parts: impl FnOnce(&mut Texts) -> [TextId; 2],
-        make: impl FnOnce([&[u8]; 2], &mut String) -> bool,
+        make: impl FnOnce([&[u8]; 2], &mut String) -> M,
     ) -> (TextId, [TextId; 2]) {
-        let hash = self.hash(Making::Joined, [dir, raw]);
-        if let Some(id) = self.now.find(Making::Joined, hash, [dir, raw]) {
+        let hash = self.hash(making, [dir, raw]);
+        if let Some(id) = self.now.find(making, hash, [dir, raw]) {
             return (id, self.now.entries[id.index()].parts);
         }
         let parts = parts(self);
-        let id = self.now.add(self.parity, Making::Joined, hash, [dir, raw], make);
+        let id = self.now.add(self.parity, making, hash, [dir, raw], make);
         self.now.entries[id.index()].parts = parts;
         (id, parts)
     }
@@ -354,7 +389,7 @@ impl Texts {
             let before = (self.now.entries.len(), self.now.bytes());
             let moved = self.now.add(self.parity, making, hash, raw, |_, out| {
                 out.push_str(self.before.get(id));
-                id.is_escaped()
+                id.marks()
             });
             self.now.entries[moved.index()].parts = parts;
             self.kept.0 += self.now.entries.len() - before.0;
@@ -433,14 +468,15 @@ mod tests {
         let parts = |texts: &mut Texts| [texts.plain(b"raw"), texts.plain(b"dir")];
         let make = |_: [&[u8]; 2], out: &mut String| {
             out.push_str("dir/raw");
-            false
+            Marks::new(false, true)
         };
-        let (id, _) = texts.intern_joined(b"dir", b"raw", parts, make);
+        let (id, _) = texts.intern_joined(Making::Joined, [b"dir", b"raw"], parts, make);
         texts.begin_turn();
         let new = texts.renewed(id);
         texts.end_turn();
-        let (found, [raw, dir]) = texts.intern_joined(b"dir", b"raw", parts, make);
+        let (found, [raw, dir]) = texts.intern_joined(Making::Joined, [b"dir", b"raw"], parts, make);
         assert_eq!((found, texts.get(raw), texts.get(dir)), (new, "raw", "dir"));
+        assert!(found.is_folded() && !found.is_escaped());
     }
 
     #[test]

@@ -51,6 +51,7 @@ fn a_file_is_called_what_proc_calls_it_wherever_it_is() {
         match step {
             "long" => {
                 assert!(row["path_truncated"] == true && path.ends_with("/end"), "{step}: {path}");
+                assert!(path.starts_with(".../"), "{step}: {path}");
                 assert!(path.len() > 3_000, "{step}: {} bytes are kept", path.len());
             }
             "deleted" => {

@@ -28,6 +28,7 @@ pub struct Block {
     actions: u32,
     in_task: u64,
     escaped: u64,
+    folded: u64,
     /// Bit per row whose system call has the argument.
     arguments: [u64; 6],
     /// What is known of the rows' processes, each once as far as neighbours go, and the place of each row's.
@@ -56,6 +57,7 @@ impl Block {
             actions: 0,
             in_task: 0,
             escaped: 0,
+            folded: 0,
             arguments: [0; 6],
             known: Vec::with_capacity(BLOCK_ROWS),
             known_of: [0; BLOCK_ROWS],
@@ -113,6 +115,7 @@ impl Block {
             self.texts[slot][self.len] = id;
             self.with_text |= 1 << slot;
             self.escaped |= u64::from(id.is_escaped()) << self.len;
+            self.folded |= u64::from(id.is_folded()) << self.len;
         }
     }
 
@@ -150,7 +153,8 @@ impl Block {
         self.by_action = [0; ACTIONS_MAX];
         self.arguments = [0; 6];
         self.known.clear();
-        (self.len, self.with_text, self.actions, self.in_task, self.escaped) = (0, 0, 0, 0, 0);
+        (self.len, self.with_text, self.actions) = (0, 0, 0);
+        (self.in_task, self.escaped, self.folded) = (0, 0, 0);
     }
 
     /// The fixed parts, one per row.
@@ -187,6 +191,11 @@ impl Block {
     /// Rows whose process fields are valid.
     pub fn in_task(&self) -> u64 {
         self.in_task
+    }
+
+    /// Rows with a path that was folded by its text alone.
+    pub fn folded(&self) -> u64 {
+        self.folded
     }
 
     /// Rows with an escaped text.

@@ -99,6 +99,7 @@ fn own(class: &Class, column: &Column) -> Option<Box<dyn Filling>> {
         })),
         "action" => Box::new(ActionColumn::new(class.actions.iter().map(|a| a.name).collect())),
         "text_escaped" => Box::new(BoolColumn::new(Flag::Escaped, Rule::Always)),
+        "path_folded" => Box::new(BoolColumn::new(Flag::Folded, Rule::Actions(setters(class, column)))),
         "syscall" => Box::new(syscall::names()),
         "compat" => Box::new(BoolColumn::new(Flag::NotZero(syscall::ABI), Rule::Always)),
         _ => return None,

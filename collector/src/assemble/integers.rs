@@ -137,6 +137,8 @@ pub enum Flag {
     NotZero(usize),
     /// Some text of the row was escaped.
     Escaped,
+    /// A path of the row was folded by its text alone.
+    Folded,
 }
 
 /// A column of booleans.
@@ -164,6 +166,7 @@ impl Filling for BoolColumn {
             Flag::Bit(at, bit) => rows_where(block, |r| r[at] & 1 << bit != 0),
             Flag::NotZero(at) => rows_where(block, |r| r[at] != 0),
             Flag::Escaped => block.escaped(),
+            Flag::Folded => block.folded(),
         };
         self.values.push(set & rows, block.len());
         self.valid.push(rows, block.len());

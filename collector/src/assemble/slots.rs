@@ -8,7 +8,7 @@ use super::block::Block;
 use super::rows::Row;
 use super::syscall;
 use crate::escape::push_bytes;
-use crate::paths;
+use crate::paths::{self, Argument, Ends};
 use crate::texts::{Making, TextId, Texts};
 
 /// How one or more text slots of a row get their texts.
@@ -27,12 +27,15 @@ enum Taken {
         dir: usize,
         raw_slot: Option<usize>,
         dir_slot: Option<usize>,
+        /// Byte that says where `..` ends.
+        state: usize,
     },
     /// The target of a symbolic link.
     Target {
         raw: usize,
         link_raw: usize,
         link_dir: usize,
+        state: usize,
     },
     Address {
         field: usize,
@@ -116,6 +119,7 @@ impl Slots {
                 raw: tail(class, raw),
                 link_raw: tail(class, "new_path_raw"),
                 link_dir: tail(class, "new_path_dir"),
+                state: field_at(class, "path_state"),
             },
             (_, Source::Path { walk, raw, dir }) => Taken::Path {
                 walk: walk.map(|walk| tail(class, walk)),
@@ -123,6 +127,7 @@ impl Slots {
                 dir: tail(class, dir),
                 raw_slot: self.slot_of_tail(action, raw),
                 dir_slot: self.slot_of_tail(action, dir),
+                state: field_at(class, "path_state"),
             },
             (_, Source::Address { field }) => Taken::Address {
                 field: field_at(class, field),
@@ -144,18 +149,22 @@ impl Slots {
             let id = match taken {
                 Taken::Plain { tail } => texts.plain(record.tail(tail)),
                 Taken::Walk { tail } => paths::walked(texts, record.tail(tail)),
-                Taken::Path { walk, raw, dir, raw_slot, dir_slot } => {
-                    let argument = paths::argument(texts, record.tail(dir), record.tail(raw));
+                Taken::Path { walk, raw, dir, raw_slot, dir_slot, state } => {
+                    let walk = walk.map_or(&[][..], |walk| record.tail(walk));
+                    let (raw, dir) = (record.tail(raw), record.tail(dir));
+                    let argument = if walk.is_empty() {
+                        paths::argument(texts, dir, raw, Ends::of(record.fixed[state]))
+                    } else {
+                        let path = paths::walked(texts, walk);
+                        Argument { path, raw: texts.plain(raw), dir: paths::walked(texts, dir) }
+                    };
                     raw_slot.into_iter().for_each(|slot| block.text(slot, argument.raw));
                     dir_slot.into_iter().for_each(|slot| block.text(slot, argument.dir));
-                    match walk.map_or(&[][..], |walk| record.tail(walk)) {
-                        [] => argument.path,
-                        walk => paths::walked(texts, walk),
-                    }
+                    argument.path
                 }
-                Taken::Target { raw, link_raw, link_dir } => {
-                    let link = paths::joined(texts, record.tail(link_dir), record.tail(link_raw));
-                    paths::link_target(texts, link, record.tail(raw))
+                Taken::Target { raw, link_raw, link_dir, state } => {
+                    let link = [record.tail(link_dir), record.tail(link_raw)];
+                    paths::link_target(texts, link, record.tail(raw), Ends::of(record.fixed[state]))
                 }
                 Taken::Address { ends, bit, .. } if record.fixed[ends] & bit == 0 => TextId::NONE,
                 Taken::Address { field, family, .. } => address(record, field, family, texts),

@@ -1,5 +1,6 @@
 //! Class `kernel`: changes to the kernel itself.
 
+use super::file::{PATH_SOURCES, PATH_STATES, STATE_DOC, TRUNCATED_DOC};
 use crate::class::{Action, Class, ClassId, Trigger};
 use crate::column::{ColumnType::*, ERROR, RET, Source, TEXT_ESCAPED, column, optional, same};
 use crate::wire::{Wire, field};
@@ -20,8 +21,9 @@ pub(super) static KERNEL: Class = Class {
         field("target_pid", Wire::I32, "perf: process, -1 all"),
         field("target_cpu", Wire::I32, "perf: CPU, -1 any"),
         field("instructions", Wire::U32, "bpf: instructions of the program"),
-        field("path_source", Wire::U8, "1 kernel, 0 no path"),
+        field("path_source", Wire::U8, "1 kernel, 3 descriptor, 0 no path"),
         field("path_state", Wire::U8, "bits: 0 truncated, 1 deleted, 2 unreachable"),
+        field("path_odd", Wire::U8, "bits 1 and 2 of `path_state`"),
     ],
     tails: &["path", "name", "params"],
     columns: &[
@@ -43,10 +45,12 @@ pub(super) static KERNEL: Class = Class {
         column(
             "path_source",
             Text,
-            Source::Names { field: "path_source", names: super::file::PATH_SOURCES },
-            "`kernel` where there is a path",
+            Source::Names { field: "path_source", names: PATH_SOURCES },
+            "where there is a path: `kernel`, walked from the kernel's own object; `descriptor`, the same where others share the \
+             descriptors and may have put another file there before the call returned",
         ),
-        column("path_truncated", Bool, Source::Bit { field: "path_state", bit: 0 }, "a path was longer than the limit"),
+        column("path_truncated", Bool, Source::Bit { field: "path_state", bit: 0 }, TRUNCATED_DOC),
+        column("path_state", Text, Source::Names { field: "path_odd", names: PATH_STATES }, STATE_DOC),
         optional("dev", Int64, 0, "device of the file as stat(2) shows it"),
         optional("ino", Int64, 0, "inode number"),
         same("flags", Int64, "flags argument"),
@@ -75,6 +79,7 @@ pub(super) static KERNEL: Class = Class {
                 "path",
                 "path_source",
                 "path_truncated",
+                "path_state",
                 "dev",
                 "ino",
                 "flags",
@@ -124,6 +129,7 @@ pub(super) static KERNEL: Class = Class {
                 "path",
                 "path_source",
                 "path_truncated",
+                "path_state",
                 "dev",
                 "ino",
                 "flags",

@@ -1,5 +1,6 @@
 //! Class `memory`: executable memory and memory of other processes.
 
+use super::file::{PATH_SOURCES, PATH_STATES, STATE_DOC, TRUNCATED_DOC};
 use crate::class::{Action, Class, ClassId};
 use crate::column::{ColumnType::*, ERROR, RET, Source, TEXT_ESCAPED, column, optional, same};
 use crate::wire::{Wire, field};
@@ -19,9 +20,9 @@ pub(super) static MEMORY: Class = Class {
         field("prot", Wire::U32, "PROT_*"),
         field("fd", Wire::I32, "file descriptor, or -1"),
         field("target_pid", Wire::I32, "process that is written to"),
-        field("path_source", Wire::U8, "1 kernel, 0 no path"),
+        field("path_source", Wire::U8, "1 kernel, 3 descriptor, 0 no path"),
         field("path_state", Wire::U8, "bits: 0 truncated, 1 deleted, 2 unreachable"),
-        field("path_odd", Wire::U8, "`path_state >> 1`"),
+        field("path_odd", Wire::U8, "bits 1 and 2 of `path_state`"),
     ],
     tails: &["path", "name"],
     columns: &[
@@ -38,16 +39,12 @@ pub(super) static MEMORY: Class = Class {
         column(
             "path_source",
             Text,
-            Source::Names { field: "path_source", names: super::file::PATH_SOURCES },
-            "`kernel` where there is a path",
+            Source::Names { field: "path_source", names: PATH_SOURCES },
+            "where there is a path: `kernel`, walked from the kernel's own object; `descriptor`, the same where others share the \
+             descriptors and may have put another file there before the call returned",
         ),
-        column("path_truncated", Bool, Source::Bit { field: "path_state", bit: 0 }, "a path was longer than the limit"),
-        column(
-            "path_state",
-            Text,
-            Source::Names { field: "path_odd", names: super::file::PATH_STATES },
-            "`deleted`, `unreachable` or both, else null",
-        ),
+        column("path_truncated", Bool, Source::Bit { field: "path_state", bit: 0 }, TRUNCATED_DOC),
+        column("path_state", Text, Source::Names { field: "path_odd", names: PATH_STATES }, STATE_DOC),
         optional("dev", Int64, 0, "device of the file as stat(2) shows it"),
         optional("ino", Int64, 0, "inode number"),
         column("name", Text, Source::Text { tail: "name" }, "memfd_create: name given"),

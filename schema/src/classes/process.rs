@@ -1,5 +1,6 @@
 //! Class `process`: lifecycle, credentials, namespaces, signals.
 
+use super::file::{FOLDED_DOC, PATH_STATES, TRUNCATED_DOC};
 use crate::class::{Action, Class, ClassId};
 use crate::column::{ColumnType::*, ERROR, RET, Source, TEXT_ESCAPED, column, optional, same};
 use crate::wire::{Wire, field};
@@ -43,20 +44,30 @@ pub(super) static PROCESS: Class = Class {
         field("uts_ns", Wire::U32, "of the UTS namespace"),
         field("ipc_ns", Wire::U32, "of the IPC namespace"),
         field("cgroup_ns", Wire::U32, "of the cgroup namespace"),
-        field("path_state", Wire::U8, "bits of a path: 0 truncated, 1 deleted, 2 unreachable"),
+        field(
+            "path_state",
+            Wire::U8,
+            "bits of paths: 0 truncated, 1 deleted, 2 unreachable, 3 and 4 how `..` of a text ends",
+        ),
+        field("path_odd", Wire::U8, "bits 1 and 2 of `path_state`"),
         field("bits", Wire::U8, "0: arguments cut, 1: core dumped, 2: dirfd unreadable"),
     ],
-    tails: &["exe", "path_raw", "path_dir", "args", "env", "cwd", "tty"],
+    tails: &["exe", "path", "path_raw", "path_dir", "args", "env", "cwd", "tty"],
     columns: &[
         RET,
         ERROR,
         column(
             "path",
             Text,
-            Source::Path { walk: None, raw: "path_raw", dir: "path_dir" },
-            "exec: the file asked for, absolute",
+            Source::Path { walk: Some("path"), raw: "path_raw", dir: "path_dir" },
+            "exec: the file asked for, absolute: of a script the script, while `exe` is its interpreter",
         ),
-        column("path_raw", Text, Source::Text { tail: "path_raw" }, "the program's text of `path`"),
+        column(
+            "path_raw",
+            Text,
+            Source::Text { tail: "path_raw" },
+            "the program's text of `path`; null where a descriptor alone says it",
+        ),
         column("path_dir", Text, Source::Walk { tail: "path_dir" }, "directory that `path_raw` was relative to"),
         column("args", TextList, Source::List { tail: "args" }, "exec: the arguments"),
         column("env", TextList, Source::List { tail: "env" }, "exec: the environment, only on request"),
@@ -99,7 +110,15 @@ pub(super) static PROCESS: Class = Class {
         optional("requested", Int64, -1, "setuid, setgid, setgroups: first id (or count) asked for"),
         same("cap_effective", Int64, "effective capabilities after the call, as bits"),
         column("cap_effective_text", Text, Source::Symbols { field: "cap_effective" }, "their names"),
-        column("path_truncated", Bool, Source::Bit { field: "path_state", bit: 0 }, "a path was longer than the limit"),
+        column("path_truncated", Bool, Source::Bit { field: "path_state", bit: 0 }, TRUNCATED_DOC),
+        column(
+            "path_state",
+            Text,
+            Source::Names { field: "path_odd", names: PATH_STATES },
+            "exec: `deleted` where `exe` or `path` had no name any more, `unreachable` where one was not below the root of the \
+             process's mount namespace or in no directory at all (memfd), or both; else null",
+        ),
+        column("path_folded", Bool, Source::Collector, FOLDED_DOC),
         TEXT_ESCAPED,
         optional("mnt_ns", Int64, 0, "mount namespace (inode number) after the event; fork: the child's"),
         optional("pid_ns", Int64, 0, "pid namespace; fork: the child's"),
@@ -120,6 +139,8 @@ pub(super) static PROCESS: Class = Class {
                 "path_raw",
                 "path_dir",
                 "path_truncated",
+                "path_folded",
+                "path_state",
                 "args",
                 "env",
                 "args_truncated",
@@ -183,7 +204,7 @@ pub(super) static PROCESS: Class = Class {
             .symbols(&[("signal_text", "signals")]),
         Action::new(0x010d, "chdir", "the working directory was changed: `cwd` is the new one")
             .calls(&["chdir", "fchdir"])
-            .sets(&["ret", "error", "path", "path_raw", "path_dir", "path_truncated", "fd"])
+            .sets(&["ret", "error", "path", "path_raw", "path_dir", "path_truncated", "path_folded", "fd"])
             .on_request(),
         Action::new(0x010e, "setsid", "a session was created: `session` is the new one")
             .calls(&["setsid"])

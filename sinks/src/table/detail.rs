@@ -88,12 +88,28 @@ fn file(columns: &Columns<'_>, row: usize, line: &mut String) {
         push_visible(line, new);
     }
     line.push(' ');
-    for (bit, word) in [("created", "(created) "), ("truncated", "(emptied) "), ("path_truncated", "(path cut) ")] {
+    for (bit, word) in [
+        ("created", "(created) "),
+        ("truncated", "(emptied) "),
+        ("path_truncated", "(path cut) "),
+        ("path_folded", "(folded) "),
+    ] {
         if columns.bool(bit, row) {
             line.push_str(word);
         }
     }
-    fields(columns, row, &["path_state", "flags_text", "length", "fs_type", "new_uid", "new_gid"], line);
+    let more = [
+        "path_state",
+        "flags_text",
+        "length",
+        "fs_type",
+        "new_uid",
+        "new_gid",
+        "attributes_set",
+        "attributes_cleared",
+        "propagation",
+    ];
+    fields(columns, row, &more, line);
     if let Some(mode) = columns.int("mode", row).filter(|m| *m != 0) {
         let _ = write!(line, "mode={mode:#o} ");
     }

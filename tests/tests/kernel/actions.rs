@@ -89,6 +89,8 @@ actions! {
     file_truncate = "file.truncate";
     file_mount = "file.mount";
     file_umount = "file.umount";
+    file_mount_setattr = "file.mount_setattr";
+    file_pivot_root = "file.pivot_root";
     file_close = "file.close";
     network_connect = "network.connect";
     network_established = "network.established";

@@ -216,11 +216,6 @@ pub fn any() -> Value {
     json!({"any": true})
 }
 
-/// A rule: the directory of an absolute text, which is only told where the root is not that of the mount namespace.
-pub fn root() -> Value {
-    json!({"one_of": [null, "/"]})
-}
-
 /// Flags or a number by the names of a set of the schema.
 pub fn symbols(set: &str, value: u64) -> String {
     let mut out = String::new();

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use crate::call::*;
 use crate::facts::{any, step, symbols};
-use crate::file::{argument, directory, here, walked, with};
+use crate::file::{argument, directory, here, text, walked, with};
 
 const AT_FDCWD: usize = libc::AT_FDCWD as usize;
 
@@ -16,13 +16,13 @@ pub fn opened(
     what: &str,
     number: c_long,
     arguments: &[usize],
-    path: &str,
+    (raw, path): (&str, &str),
     (flags, mode): (i32, u32),
     (created, truncated): (bool, bool),
 ) {
     let fd = step("file.open", call_name, what).sys(number, arguments, |fd| {
         with(
-            walked(path),
+            with(walked(path), text(raw)),
             json!({
                 "fd": fd, "flags": flags, "flags_text": symbols("open_flags", flags as u64), "mode": mode,
                 "created": created, "truncated": truncated,
@@ -70,7 +70,7 @@ pub fn run() {
         "that creates",
         libc::SYS_openat,
         &[AT_FDCWD, p(&relative), create as usize, 0o640],
-        &path,
+        ("opened", &path),
         (create, 0o640),
         (true, false),
     );
@@ -79,7 +79,7 @@ pub fn run() {
         "of what is there",
         libc::SYS_openat,
         &[AT_FDCWD, p(&relative), create as usize, 0o640],
-        &path,
+        ("opened", &path),
         (create, 0o640),
         (false, false),
     );
@@ -89,7 +89,7 @@ pub fn run() {
         "that empties",
         libc::SYS_openat,
         &[AT_FDCWD, p(&relative), truncate as usize, 0],
-        &path,
+        ("opened", &path),
         (truncate, 0),
         (false, true),
     );
@@ -119,7 +119,7 @@ pub fn run() {
         "beneath",
         libc::SYS_openat2,
         &[AT_FDCWD, p(&relative), at(&how), 24],
-        &path,
+        ("opened", &path),
         (0, 0),
         (false, false),
     );
@@ -140,7 +140,7 @@ pub fn run() {
         |_| {
             json!({
                 "path": format!("{}/no/such/file", here()), "path_source": "argument", "path_raw": "/no/such/file",
-                "path_dir": here(), "path_truncated": false, "flags": 0, "flags_text": "O_RDONLY", "mode": 0,
+                "path_dir": here(), "path_truncated": false, "path_folded": false, "flags": 0, "flags_text": "O_RDONLY", "mode": 0,
                 "created": false, "truncated": false,
             })
         },
@@ -148,7 +148,15 @@ pub fn run() {
 
     #[cfg(target_arch = "x86_64")]
     {
-        opened("open", "of what is there", libc::SYS_open, &[p(&relative), 0, 0], &path, (0, 0), (false, false));
+        opened(
+            "open",
+            "of what is there",
+            libc::SYS_open,
+            &[p(&relative), 0, 0],
+            ("opened", &path),
+            (0, 0),
+            (false, false),
+        );
         open_failed("open", "of nothing", libc::SYS_open, &[p(&nothing), 0, 0], "nothing/here", 0, 0);
         let creat = libc::O_CREAT | libc::O_WRONLY | libc::O_TRUNC;
         opened(
@@ -156,7 +164,7 @@ pub fn run() {
             "of what is there",
             libc::SYS_creat,
             &[p(&relative), 0o600],
-            &path,
+            ("opened", &path),
             (creat, 0o600),
             (false, true),
         );
@@ -186,7 +194,7 @@ pub fn run() {
     }
     step("file.open", "open_by_handle_at", "of no handle").sys(libc::SYS_open_by_handle_at, &[AT_FDCWD, 0, 0], |_| {
         // A handle is no text: there is no path to tell.
-        json!({"path_source": {"one_of": [null, "argument"]}, "path_dir": {"one_of": [null, here()]}, "path_truncated": false,
+        json!({"path_source": {"one_of": [null, "argument"]}, "path_truncated": false, "path_folded": false,
             "flags": 0, "flags_text": "O_RDONLY", "mode": 0, "created": false, "truncated": false})
     });
 
@@ -197,7 +205,7 @@ pub fn run() {
         "through a link",
         libc::SYS_openat,
         &[AT_FDCWD, p(&c("to-opened")), 0, 0],
-        &path,
+        ("to-opened", &path),
         (0, 0),
         (false, false),
     );
@@ -208,7 +216,8 @@ pub fn run() {
     std::fs::remove_file("gone").expect("removed");
     let again = c(format!("/proc/self/fd/{fd}"));
     let fd2 = step("file.open", "openat", "of a deleted file").sys(libc::SYS_openat, &[AT_FDCWD, p(&again), 0, 0], |fd| {
-        json!({"path": format!("{}/gone", here()), "path_source": "kernel", "path_state": "deleted", "path_truncated": false,
+        json!({"path": format!("{}/gone", here()), "path_source": "kernel", "path_state": "deleted",
+            "path_raw": again.to_str().expect("UTF-8"), "path_dir": null, "path_truncated": false, "path_folded": false,
             "dev": gone.dev(), "ino": gone.ino(), "fd": fd, "flags": 0, "flags_text": "O_RDONLY", "mode": 0, "created": false, "truncated": false})
     });
     close(fd2);

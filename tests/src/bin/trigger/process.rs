@@ -329,15 +329,15 @@ fn directories() {
         step("process.chdir", "chdir", "to nowhere").sys(
             libc::SYS_chdir,
             &[p(&missing)],
-            |_| json!({"path": format!("{cwd}/no/such/directory"), "path_raw": "no/such/directory", "path_dir": cwd, "path_truncated": false}),
+            |_| json!({"path": format!("{cwd}/no/such/directory"), "path_raw": "no/such/directory", "path_dir": cwd, "path_truncated": false, "path_folded": false}),
         );
         let fd = must(libc::SYS_openat, &[libc::AT_FDCWD as usize, p(&there), libc::O_DIRECTORY as usize]) as usize;
-        moved("chdir", libc::SYS_chdir, &[p(&there)], json!({"path_truncated": false}));
-        moved("fchdir", libc::SYS_fchdir, &[fd], json!({"fd": fd, "path_truncated": false}));
+        moved("chdir", libc::SYS_chdir, &[p(&there)], json!({"path_truncated": false, "path_folded": false}));
+        moved("fchdir", libc::SYS_fchdir, &[fd], json!({"fd": fd, "path_truncated": false, "path_folded": false}));
         step("process.chdir", "fchdir", "to nothing").sys(
             libc::SYS_fchdir,
             &[777],
-            |_| json!({"fd": 777, "path_truncated": false}),
+            |_| json!({"fd": 777, "path_truncated": false, "path_folded": false}),
         );
     });
 }

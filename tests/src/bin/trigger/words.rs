@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::call::*;
-use crate::facts::{Step, root, step, write};
+use crate::facts::{Step, step, write};
 
 /// i386 numbers, which are other calls in the table of 64-bit programs: `writev`, `fstat`.
 const I386_GETPID: u32 = 20;
@@ -40,8 +40,8 @@ fn gate() {
         |_| json!({"nr": I386_GETPID, "syscall": "getpid", "compat": true, "duration_ns": {"min": 1}}),
     );
     step("file.open", "", "32 bits: open").run(|| int80(I386_OPEN, page as u32, 0, 0), |_| {
-        json!({"path": "/no/such/thirty-two", "path_source": "argument", "path_raw": "/no/such/thirty-two", "path_dir": root(),
-            "path_truncated": false, "flags": 0, "flags_text": "O_RDONLY", "mode": 0, "created": false, "truncated": false})
+        json!({"path": "/no/such/thirty-two", "path_source": "argument", "path_raw": "/no/such/thirty-two", "path_dir": null,
+            "path_truncated": false, "path_folded": false, "flags": 0, "flags_text": "O_RDONLY", "mode": 0, "created": false, "truncated": false})
     });
 }
 
@@ -91,7 +91,7 @@ fn program() {
     me["cmdline"] = json!("thirty-two argument");
     let exited: Step = step("process.exit", "", "32 bits: a program");
     exited.note(&me, from, now(), None, &json!({"exit_code": 7, "core_dumped": false, "duration_ns": {"min": 1}}));
-    let columns = json!({"ret": 0, "path": here.join("thirty-two"), "path_raw": "./thirty-two", "path_dir": here, "path_truncated": false,
+    let columns = json!({"ret": 0, "path": here.join("thirty-two"), "path_raw": "./thirty-two", "path_dir": here, "path_truncated": false, "path_folded": false,
         "args": ["thirty-two argument"], "args_truncated": false});
     write(
         &json!({"step": "process.exec 32 bits: a program", "action": "process.exec", "who": me, "from": from, "to": now(), "some": columns, "expect": {}}),
