@@ -14,15 +14,17 @@ use support::skip::{has, is_root, note};
 use support::strace::{self, Call, Line, What};
 
 /// Actions that both can name.
-const CLASSES: &str = "process.exec,process.fork,process.exit,file.open,file.unlink,file.rmdir,file.rename,file.mkdir,\
-                       network.connect,network.bind";
+const CLASSES: &str = "process.exec,process.fork,process.exit,process.kill,file.open,file.unlink,file.rmdir,file.rename,\
+                       file.mkdir,file.mount,file.umount,file.mount_setattr,file.pivot_root,network.connect,network.bind";
 /// Their calls.
 const CALLS: &str = "trace=execve,execveat,open,openat,openat2,creat,unlink,unlinkat,rmdir,rename,renameat,renameat2,\
-                     mkdir,mkdirat,connect,bind,clone,clone3,fork,vfork";
+                     mkdir,mkdirat,mount,move_mount,umount2,mount_setattr,pivot_root,connect,bind,clone,clone3,fork,vfork,\
+                     kill,tkill,tgkill,pidfd_send_signal";
 /// Sources of the program that the workload builds.
 const SOURCES: u32 = 4;
 /// Signals that end a process of the workload.
-const SIGNALS: &[(&str, i64)] = &[("SIGKILL", 9), ("SIGPIPE", 13), ("SIGTERM", 15), ("SIGHUP", 1), ("SIGINT", 2)];
+const SIGNALS: &[(&str, i64)] =
+    &[("SIGKILL", 9), ("SIGPIPE", 13), ("SIGTERM", 15), ("SIGHUP", 1), ("SIGINT", 2), ("SIGSYS", 31)];
 
 /// What both can say of one event: who (a thread; for an end the process), what, how it went, and its text.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -51,17 +53,36 @@ fn joined(dir: Option<String>, name: &str) -> String {
     }
 }
 
-/// The file that was opened, or the name that could not be.
+/// The file that was opened and the text that named it, or the name that could not be opened.
 fn opened(call: &Call) -> String {
     let has_dir = call.name != "open" && call.name != "creat";
     let name = raw(&call.args, usize::from(has_dir));
     let dir = if has_dir { strace::path_behind(&call.args[0]) } else { None };
-    call.file.clone().unwrap_or_else(|| joined(dir, &name))
+    match &call.file {
+        Some(file) => format!("{file} by {name}"),
+        None => joined(dir, &name),
+    }
+}
+
+/// The words by which the kernel replaces the first argument, if the file that a descriptor named is a script.
+fn interpreter(call: &Call) -> Option<Vec<String>> {
+    let (fd, name) = (call.args[0].split_once('<')?.0, raw(&call.args, 1));
+    let file = strace::path_behind(&call.args[0])?;
+    let (file, text) = match name.as_str() {
+        "" => (file, format!("/dev/fd/{fd}")),
+        name => (joined(Some(file), name), format!("/dev/fd/{fd}/{name}")),
+    };
+    let script = String::from_utf8(fs::read(file).ok()?).ok()?;
+    let first = script.strip_prefix("#!")?.lines().next()?;
+    Some(first.split_whitespace().map(str::to_owned).chain([text]).collect())
 }
 
 fn executed(call: &Call) -> String {
     let at = usize::from(call.name == "execveat");
-    let args = strace::texts(&call.args[at + 1]).unwrap_or_else(|| panic!("no list in {:?}", call.args));
+    let mut args = strace::texts(&call.args[at + 1]).unwrap_or_else(|| panic!("no list in {:?}", call.args));
+    if let Some(words) = interpreter(call).filter(|_| call.name == "execveat") {
+        args.splice(..1, words);
+    }
     let args = if call.ret == 0 { args.join("\0") } else { String::new() };
     format!("{} {args:?}", raw(&call.args, at))
 }
@@ -104,6 +125,17 @@ fn of_call(tid: i32, call: &Call) -> Option<Event> {
         "mkdir" | "mkdirat" => ("mkdir", raw(args, at)),
         "rename" => ("rename", format!("{} > {}", raw(args, 0), raw(args, 1))),
         "renameat" | "renameat2" => ("rename", format!("{} > {}", raw(args, 1), raw(args, 3))),
+        "mount" => ("mount", raw(args, 1)),
+        "move_mount" => ("mount", raw(args, 3)),
+        "umount2" => ("umount", raw(args, 0)),
+        "mount_setattr" => ("mount_setattr", raw(args, 1)),
+        "pivot_root" => ("pivot_root", format!("{} > {}", raw(args, 0), raw(args, 1))),
+        "kill" | "tkill" => ("kill", format!("{} to {}", args[1], args[0])),
+        "tgkill" => ("kill", format!("{} to {}", args[2], args[0])),
+        "pidfd_send_signal" => {
+            let process = strace::path_behind(&args[0]).and_then(|what| Some(what.strip_prefix("pid:")?.to_owned()));
+            ("kill", format!("{} to {}", args[1], process.as_deref().unwrap_or("nobody")))
+        }
         "connect" | "bind" => (call.name.as_str(), address(&args[1])),
         _ if args.iter().any(|arg| arg.contains("CLONE_THREAD")) => return None,
         _ => ("fork", String::new()),
@@ -147,8 +179,20 @@ fn text_of(row: &Row) -> String {
             let args = if row.number("ret") == Some(0) { args.join("\0") } else { String::new() };
             format!("{} {args:?}", row.text("path_raw"))
         }
-        "open" => row.text("path").to_owned(),
-        "rename" => format!("{} > {}", row.text("path_raw"), row.text("new_path_raw")),
+        "open" if row.text("error").is_empty() => format!("{} by {}", row.text("path"), row.text("path_raw")),
+        "open" => {
+            let dir = row.text("path_dir");
+            joined((!dir.is_empty()).then(|| dir.to_owned()), row.text("path_raw"))
+        }
+        "kill" => {
+            // Of a process that is gone strace does not know any more that it was behind the pidfd.
+            let is_gone = row.number("fd").is_some() && !row.text("error").is_empty();
+            let target = row.number("target_pid").filter(|_| !is_gone);
+            let target = target.map_or("nobody".to_owned(), |pid| pid.to_string());
+            format!("{} to {target}", row.text("signal_text"))
+        }
+        "mount" | "umount" | "mount_setattr" => row.text("path_raw").to_owned(),
+        "rename" | "pivot_root" => format!("{} > {}", row.text("path_raw"), row.text("new_path_raw")),
         "unlink" | "rmdir" | "mkdir" => row.text("path_raw").to_owned(),
         "connect" => ends(row, "remote_ip", "remote_port"),
         "bind" => ends(row, "local_ip", "local_port"),
@@ -185,7 +229,12 @@ fn seen_by_weir(rows: &[Row], first: i64) -> Vec<Event> {
     let children = rows.iter().filter(of_strace).filter_map(|row| row.number("child_pid"));
     let mut left_out: HashSet<i64> = children.filter(|child| *child != first).collect();
     left_out.insert(strace);
-    let wanted = |row: &&Row| row.text("class") != "loss" && !left_out.contains(&row.number("pid").unwrap_or(-1));
+    // strace sees no return of a SIGKILL to oneself, nor the SIGSTOP by which its child waits to be traced.
+    let is_to_itself = |row: &Row| row.text("action") == "kill" && row.number("target_pid") == row.number("pid");
+    let is_unseen = |row: &Row| is_to_itself(row) && ["SIGKILL", "SIGSTOP"].contains(&row.text("signal_text"));
+    let wanted = |row: &&Row| {
+        row.text("class") != "loss" && !left_out.contains(&row.number("pid").unwrap_or(-1)) && !is_unseen(row)
+    };
     rows.iter().filter(wanted).map(of_row).collect()
 }
 
@@ -222,6 +271,7 @@ fn free_port() -> u16 {
 fn write_workload(dir: &Path) {
     fs::write(dir.join("workload.sh"), include_str!("support/workload.sh")).expect("the script");
     fs::write(dir.join("workload.py"), include_str!("support/workload.py")).expect("the Python program");
+    fs::write(dir.join("odd.py"), include_str!("support/odd.py")).expect("the odd one");
     write_sources(&dir.join("source"), SOURCES);
 }
 
@@ -244,8 +294,19 @@ fn strace_and_weir_see_the_same_calls_of_a_build_a_pipeline_and_a_program_with_s
     write_workload(&dir);
     let log = dir.join("strace.log");
     let lines = fs::File::create(dir.join("rows.jsonl")).expect("a file for the rows");
-    let mut weir =
-        weir(&["run", "--status", "never", "--stdout", "json", "--class", CLASSES, "--", "strace", "-f", "-y"]);
+    let mut weir = weir(&[
+        "run",
+        "--status",
+        "never",
+        "--stdout",
+        "json",
+        "--class",
+        CLASSES,
+        "--",
+        "strace",
+        "-f",
+        "--decode-fds=path,pidfd",
+    ]);
     weir.args(["-s", "4096", "-e", CALLS, "-o"]).arg(&log).args(["sh", "workload.sh"]).current_dir(&dir);
     weir.env("PYTHON", python()).env("PORT", free_port().to_string()).env("DEAD_PORT", free_port().to_string());
     run_into(&mut weir, lines).expect_code(0);
@@ -268,7 +329,23 @@ fn strace_and_weir_see_the_same_calls_of_a_build_a_pipeline_and_a_program_with_s
         truth.len(),
         seen.len()
     ));
-    for action in ["exec", "fork", "exit", "open", "unlink", "rmdir", "rename", "mkdir", "connect", "bind"] {
+    for action in [
+        "exec",
+        "fork",
+        "exit",
+        "kill",
+        "open",
+        "unlink",
+        "rmdir",
+        "rename",
+        "mkdir",
+        "mount",
+        "umount",
+        "mount_setattr",
+        "pivot_root",
+        "connect",
+        "bind",
+    ] {
         assert!(counts.contains_key(action), "the workload has no {action}");
     }
     expect_same(&truth, &seen);

@@ -25,7 +25,7 @@ pub enum What {
 pub struct Call {
     pub name: String,
     pub args: Vec<String>,
-    /// Return value; an error as its negative place in `error`.
+    /// Return value; an error as its negative place in `error`, which is `SECCOMP` for a call that never ran.
     pub ret: i64,
     /// Name of the error, empty on success.
     pub error: String,
@@ -41,6 +41,11 @@ pub fn lines(log: &str) -> Vec<Line> {
         let Some((tid, text)) = line.split_once(' ') else { continue };
         let tid: i32 = tid.parse().unwrap_or_else(|e| panic!("no thread id: {e}: {line}"));
         let text = text.trim_start();
+        if (text.starts_with("--- SIGSYS ") && text.contains("si_code=SYS_SECCOMP"))
+            || text.starts_with("+++ killed by SIGSYS")
+        {
+            never_ran(&mut found, tid);
+        }
         if let Some(half) = text.strip_suffix("<unfinished ...>") {
             halves.insert(tid, half.trim_end().to_owned());
         } else if let Some(rest) = text.strip_prefix("<... ") {
@@ -52,6 +57,15 @@ pub fn lines(log: &str) -> Vec<Line> {
         }
     }
     found
+}
+
+/// What strace shows as the result of a call that seccomp did not let run is the call's number: the signal behind it tells.
+fn never_ran(found: &mut [Line], tid: i32) {
+    let call = found.iter_mut().rev().find_map(|line| match &mut line.what {
+        What::Call(call) if line.tid == tid => Some(call),
+        _ => None,
+    });
+    call.expect("the signal is behind its call").error = "SECCOMP".into();
 }
 
 fn what(text: &str) -> Option<What> {

@@ -18,3 +18,4 @@ rmdir tree 2>/dev/null || true
 (exit 7) || true
 sh -c 'kill -KILL $$' || true
 "$PYTHON" workload.py "$PORT" "$DEAD_PORT" "$PWD/tree"
+"$PYTHON" odd.py "$PWD/tree"
