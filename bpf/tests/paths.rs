@@ -68,9 +68,9 @@ fn actions(rows: &[Row]) -> Vec<&str> {
     rows.iter().map(|r| r.action).collect()
 }
 
-/// Gives this thread descriptors of its own: nobody else can put another file behind them.
+/// Gives this thread descriptors of its own: only threads that it begins can put another file behind them.
 fn own_descriptors() {
-    // SAFETY: the thread keeps every descriptor that it has, and no other thread uses those that it opens from here on.
+    // SAFETY: the thread keeps every descriptor that it has, and none that is there uses those that it opens from here on.
     assert_eq!(unsafe { libc::unshare(libc::CLONE_FILES) }, 0, "unshare");
 }
 
@@ -121,6 +121,8 @@ fn behind_a_shared_descriptor_the_file_and_the_text_are_judged() {
 fn a_file_that_another_thread_puts_behind_the_descriptor_hides_no_open() {
     const OPENS: usize = 20_000;
     const AT_ONCE: usize = 500;
+    // Shared with the thread below, and not with the tests beside this one: their descriptors must stay what they are.
+    own_descriptors();
     let tree = Tree::new("swapped");
     let secret = tree.path("in/a");
     let mut capture = Capture::start(&[OPEN], only(tree.text("in")));
