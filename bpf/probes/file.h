@@ -152,24 +152,30 @@ HANDLER(mkdir) { named(call, WEIR_FILE_MKDIR, AT_FDCWD, (void *)ARG(call, 0), AR
 HANDLER(mkdirat) { named(call, WEIR_FILE_MKDIR, ARG(call, 0), (void *)ARG(call, 1), ARG(call, 2), 0); }
 HANDLER(umount2) { named(call, WEIR_FILE_UMOUNT, AT_FDCWD, (void *)ARG(call, 0), 0, ARG(call, 1)); }
 
+/* The first path of a call: a name, or a descriptor where the text is empty and the call says that this may be. */
+static __always_inline void add_name_or_file(struct draft *draft, struct weir_file *record, struct call *call, int fd,
+					     const void *path, bool may_be_empty)
+{
+	struct file *file = may_be_empty && is_descriptor(path, AT_EMPTY_PATH) ? file_of(call->task, fd) : NULL;
+
+	if (file)
+		from_file(draft, record, call->task, file);
+	else
+		add_argument(draft, call->task, fd, path, &record->path_raw_len, &record->path_dir_len,
+			     &record->path_state);
+}
+
 /* Two path arguments: the old name and the new one. */
 static __always_inline void two_names(struct call *call, __u16 action, int dirfd, const void *path, int new_dirfd,
 				      const void *new_path, __u32 flags)
 {
 	struct draft *draft;
 	struct weir_file *record = file_draft(&draft, call, action);
-	struct file *file = NULL;
 
 	if (!record)
 		return;
 	record->flags = flags;
-	if (action == WEIR_FILE_LINK && path && is_descriptor(path, flags))
-		file = file_of(call->task, dirfd);
-	if (file)
-		from_file(draft, record, call->task, file);
-	else
-		add_argument(draft, call->task, dirfd, path, &record->path_raw_len, &record->path_dir_len,
-			     &record->path_state);
+	add_name_or_file(draft, record, call, dirfd, path, action == WEIR_FILE_LINK && path && flags & AT_EMPTY_PATH);
 	add_argument(draft, call->task, new_dirfd, new_path, &record->new_path_raw_len, &record->new_path_dir_len,
 		     &record->path_state);
 	file_send(draft, record);
@@ -322,19 +328,6 @@ HANDLER(mount)
 	file_send(draft, record);
 }
 
-/* The path of a call on mounts: a name, or a descriptor where the text is empty and the call says that this may be. */
-static __always_inline void add_place_of_mount(struct draft *draft, struct weir_file *record, struct call *call, int fd,
-					       const void *path, bool may_be_empty)
-{
-	struct file *file = may_be_empty && is_descriptor(path, AT_EMPTY_PATH) ? file_of(call->task, fd) : NULL;
-
-	if (file)
-		from_file(draft, record, call->task, file);
-	else
-		add_argument(draft, call->task, fd, path, &record->path_raw_len, &record->path_dir_len,
-			     &record->path_state);
-}
-
 #define MOVE_MOUNT_F_EMPTY_PATH 0x4
 #define MOVE_MOUNT_T_EMPTY_PATH 0x40
 
@@ -350,7 +343,7 @@ HANDLER(move_mount)
 
 	if (!record)
 		return;
-	add_place_of_mount(draft, record, call, ARG(call, 2), (void *)ARG(call, 3), flags & MOVE_MOUNT_T_EMPTY_PATH);
+	add_name_or_file(draft, record, call, ARG(call, 2), (void *)ARG(call, 3), flags & MOVE_MOUNT_T_EMPTY_PATH);
 	if (flags & MOVE_MOUNT_F_EMPTY_PATH && is_descriptor(from, AT_EMPTY_PATH))
 		mounted = file_of(call->task, ARG(call, 0));
 	if (mounted) {
@@ -408,7 +401,7 @@ HANDLER(mount_setattr)
 	record->attributes_set = attributes.set;
 	record->attributes_cleared = attributes.clear;
 	record->propagation = attributes.propagation;
-	add_place_of_mount(draft, record, call, ARG(call, 0), (void *)ARG(call, 1), flags & AT_EMPTY_PATH);
+	add_name_or_file(draft, record, call, ARG(call, 0), (void *)ARG(call, 1), flags & AT_EMPTY_PATH);
 	file_send(draft, record);
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use weir_schema::loss::{CPU_COLLECTOR, REASONS};
-use weir_schema::{ClassId, Reason, action_by_id};
+use weir_schema::{CLASSES, ClassId, Reason, action_by_id};
 use weir_sinks::{Cut, Identity, Lane, LaneWatch, LossAction, LossRow, Position};
 
 use crate::outlet::{Answer, Boundary, Edit, Outlet};
@@ -318,20 +318,19 @@ impl Pipeline {
         if record.class.id != ClassId::File {
             return true;
         }
-        let state = record.fixed[HEADER_SIZE + offset_of(record.class.fields, "path_state")];
+        let state = record.fixed[PATH_STATE];
         if state & UNREACHABLE != 0 {
             return true; // the kernel has judged: outside of the mount namespace nothing has the path that it seems to have
         }
         let (texts, ends) = (&mut self.texts, Ends::of(state));
         let [raw, dir, new_raw, new_dir] = [1, 2, 3, 4].map(|tail| record.tail(tail));
         let text = match record.action.id {
+            // It says nothing beside the kernel's own path, unless that may be another file's.
+            _ if record.fixed[PATH_SOURCE] == FROM_KERNEL => TextId::NONE,
             SYMLINK => paths::link_target(texts, [new_dir, new_raw], raw, ends),
             _ => paths::joined(texts, dir, raw, ends),
         };
         let (file, new) = (paths::walked(texts, record.tail(0)), paths::joined(texts, new_dir, new_raw, ends));
-        // The text says nothing beside the kernel's own path, unless that may be another file's.
-        let source = record.fixed[HEADER_SIZE + offset_of(record.class.fields, "path_source")];
-        let text = if source == FROM_KERNEL { TextId::NONE } else { text };
         let named = [file, text, new].into_iter().filter(|path| !path.is_none());
         self.selected.allows(named.map(|path| self.texts.get(path)))
     }
@@ -654,6 +653,9 @@ const EXIT: u16 = 0x0104;
 const RUNNING: u16 = 0x0801;
 const METADATA: u16 = 0x0804;
 const SYMLINK: u16 = 0x0206;
+/// Places in the records of class file.
+const PATH_STATE: usize = HEADER_SIZE + offset_of(CLASSES[ClassId::File.index()].fields, "path_state");
+const PATH_SOURCE: usize = HEADER_SIZE + offset_of(CLASSES[ClassId::File.index()].fields, "path_source");
 
 #[cfg(test)]
 mod tests {

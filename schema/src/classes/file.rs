@@ -6,6 +6,9 @@ use crate::wire::{Wire, field};
 
 /// Who the text of a path comes from.
 pub static PATH_SOURCES: &[(u64, &str)] = &[(1, "kernel"), (2, "argument"), (3, "descriptor")];
+/// What column `path_source` says where only descriptors lead to paths.
+pub(super) const SOURCE_DOC: &str = "where there is a path: `kernel`, walked from the kernel's own object; `descriptor`, the same where others share the \
+     descriptors and may have put another file there before the call returned";
 /// What column `path_state` says.
 pub(super) const STATE_DOC: &str = "`deleted`; `unreachable`: not below the root of the process's mount namespace (of a detached mount, or of \
      another namespace), whatever the path looks like; or both; else null";
@@ -18,7 +21,7 @@ pub(super) const FOLDED_DOC: &str = "a path has lost `name/..` by its text alone
 /// Columns of a path that the program named.
 const NAMED: &[&str] = &["path", "path_source", "path_raw", "path_dir", "path_truncated", "path_state", "path_folded"];
 /// Columns of a path that is always the kernel's own.
-const WALKED: &[&str] = &["path", "path_source", "path_truncated", "path_state", "dev", "ino"];
+pub(super) const WALKED: &[&str] = &["path", "path_source", "path_truncated", "path_state", "dev", "ino"];
 
 /// What is odd about a path (`path_state >> 1`).
 pub static PATH_STATES: &[(u64, &str)] = &[(1, "deleted"), (2, "unreachable"), (3, "deleted,unreachable")];

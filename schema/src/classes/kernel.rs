@@ -1,6 +1,6 @@
 //! Class `kernel`: changes to the kernel itself.
 
-use super::file::{PATH_SOURCES, PATH_STATES, STATE_DOC, TRUNCATED_DOC};
+use super::file::{PATH_SOURCES, PATH_STATES, SOURCE_DOC, STATE_DOC, TRUNCATED_DOC, WALKED};
 use crate::class::{Action, Class, ClassId, Trigger};
 use crate::column::{ColumnType::*, ERROR, RET, Source, TEXT_ESCAPED, column, optional, same};
 use crate::wire::{Wire, field};
@@ -42,13 +42,7 @@ pub(super) static KERNEL: Class = Class {
             Source::Walk { tail: "path" },
             "file that was loaded, the kernel's own; null when from memory",
         ),
-        column(
-            "path_source",
-            Text,
-            Source::Names { field: "path_source", names: PATH_SOURCES },
-            "where there is a path: `kernel`, walked from the kernel's own object; `descriptor`, the same where others share the \
-             descriptors and may have put another file there before the call returned",
-        ),
+        column("path_source", Text, Source::Names { field: "path_source", names: PATH_SOURCES }, SOURCE_DOC),
         column("path_truncated", Bool, Source::Bit { field: "path_state", bit: 0 }, TRUNCATED_DOC),
         column("path_state", Text, Source::Names { field: "path_odd", names: PATH_STATES }, STATE_DOC),
         optional("dev", Int64, 0, "device of the file as stat(2) shows it"),
@@ -72,20 +66,8 @@ pub(super) static KERNEL: Class = Class {
     actions: &[
         Action::new(0x0501, "module_load", "a module was loaded")
             .calls(&["init_module", "finit_module"])
-            .sets(&[
-                "ret",
-                "error",
-                "params",
-                "path",
-                "path_source",
-                "path_truncated",
-                "path_state",
-                "dev",
-                "ino",
-                "flags",
-                "flags_text",
-                "fd",
-            ])
+            .also(WALKED)
+            .sets(&["ret", "error", "params", "flags", "flags_text", "fd"])
             .symbols(&[("flags_text", "module_init_flags")])
             .trigger(Trigger::Machine("success needs a module of the running kernel")),
         Action::new(0x0502, "module_unload", "a module was unloaded")
@@ -122,20 +104,8 @@ pub(super) static KERNEL: Class = Class {
             .symbols(&[("kind_text", "io_uring_ops")]),
         Action::new(0x0507, "kexec_file_load", "another kernel was loaded from a file")
             .calls(&["kexec_file_load"])
-            .sets(&[
-                "ret",
-                "error",
-                "params",
-                "path",
-                "path_source",
-                "path_truncated",
-                "path_state",
-                "dev",
-                "ino",
-                "flags",
-                "flags_text",
-                "fd",
-            ])
+            .also(WALKED)
+            .sets(&["ret", "error", "params", "flags", "flags_text", "fd"])
             .symbols(&[("flags_text", "kexec_file_flags")])
             .trigger(Trigger::Machine("success replaces the kernel to boot")),
     ],

@@ -1,6 +1,6 @@
 //! Class `memory`: executable memory and memory of other processes.
 
-use super::file::{PATH_SOURCES, PATH_STATES, STATE_DOC, TRUNCATED_DOC};
+use super::file::{PATH_SOURCES, PATH_STATES, SOURCE_DOC, STATE_DOC, TRUNCATED_DOC, WALKED};
 use crate::class::{Action, Class, ClassId};
 use crate::column::{ColumnType::*, ERROR, RET, Source, TEXT_ESCAPED, column, optional, same};
 use crate::wire::{Wire, field};
@@ -36,13 +36,7 @@ pub(super) static MEMORY: Class = Class {
         column("flags_text", Text, Source::Symbols { field: "flags" }, "`flags` in words"),
         optional("fd", Int32, -1, "file descriptor; null when the call failed or had none"),
         column("path", Text, Source::Walk { tail: "path" }, "mmap: path of the mapped file, the kernel's own"),
-        column(
-            "path_source",
-            Text,
-            Source::Names { field: "path_source", names: PATH_SOURCES },
-            "where there is a path: `kernel`, walked from the kernel's own object; `descriptor`, the same where others share the \
-             descriptors and may have put another file there before the call returned",
-        ),
+        column("path_source", Text, Source::Names { field: "path_source", names: PATH_SOURCES }, SOURCE_DOC),
         column("path_truncated", Bool, Source::Bit { field: "path_state", bit: 0 }, TRUNCATED_DOC),
         column("path_state", Text, Source::Names { field: "path_odd", names: PATH_STATES }, STATE_DOC),
         optional("dev", Int64, 0, "device of the file as stat(2) shows it"),
@@ -54,23 +48,8 @@ pub(super) static MEMORY: Class = Class {
     actions: &[
         Action::new(0x0401, "mmap", "memory was mapped with PROT_EXEC")
             .calls(&["mmap"])
-            .sets(&[
-                "ret",
-                "error",
-                "address",
-                "length",
-                "prot",
-                "prot_text",
-                "flags",
-                "flags_text",
-                "fd",
-                "path",
-                "path_source",
-                "path_truncated",
-                "path_state",
-                "dev",
-                "ino",
-            ])
+            .sets(&["ret", "error", "address", "length", "prot", "prot_text", "flags", "flags_text", "fd"])
+            .also(WALKED)
             .symbols(&[("prot_text", "prot"), ("flags_text", "mmap_flags")]),
         Action::new(0x0402, "mprotect", "memory was given PROT_EXEC")
             .calls(&["mprotect", "pkey_mprotect"])

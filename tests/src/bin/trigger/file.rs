@@ -222,10 +222,30 @@ fn attributes() {
     }
 }
 
+/// A mount namespace of its own, where nothing that is mounted is seen by others.
+fn own_mounts() {
+    must(libc::SYS_unshare, &[libc::CLONE_NEWNS as usize]);
+    must(libc::SYS_mount, &[0, p(&c("/")), 0, (libc::MS_REC | libc::MS_PRIVATE) as usize, 0]);
+}
+
+/// Memory, mounted on a directory that is made for it.
+fn mount_memory(on: &str) {
+    std::fs::create_dir_all(on).expect("a directory");
+    must(libc::SYS_mount, &[p(&c("none")), p(&c(on)), p(&c("tmpfs")), 0, 0]);
+}
+
+/// A descriptor of memory that is mounted nowhere yet.
+fn memory_mount() -> usize {
+    let context = must(libc::SYS_fsopen, &[p(&c("tmpfs")), 0]) as usize;
+    must(libc::SYS_fsconfig, &[context, 6, 0, 0, 0]); // FSCONFIG_CMD_CREATE
+    let mount = must(libc::SYS_fsmount, &[context, 0, 0]) as usize;
+    close(context as i64);
+    mount
+}
+
 fn mounts() {
     checked_child(|| {
-        must(libc::SYS_unshare, &[libc::CLONE_NEWNS as usize]);
-        must(libc::SYS_mount, &[0, p(&c("/")), 0, (libc::MS_REC | libc::MS_PRIVATE) as usize, 0]);
+        own_mounts();
         std::fs::create_dir_all("mnt").expect("a directory");
         let (source, target, kind, nothing) = (c("weir-test"), c("mnt"), c("tmpfs"), c("nothing"));
         let flags = (libc::MS_NOSUID | libc::MS_NODEV) as usize;
@@ -270,10 +290,7 @@ fn mounts() {
 
 /// The newer calls: a mount without a place, then moved to one.
 fn moved(target: &std::ffi::CStr, nothing: &std::ffi::CStr) {
-    let (kind, empty) = (c("tmpfs"), c(""));
-    let context = must(libc::SYS_fsopen, &[p(&kind), 0]) as usize;
-    must(libc::SYS_fsconfig, &[context, 6, 0, 0, 0]); // FSCONFIG_CMD_CREATE
-    let mount = must(libc::SYS_fsmount, &[context, 0, 0]) as usize;
+    let (mount, empty) = (memory_mount(), c(""));
     let from_fd = 4usize; // MOVE_MOUNT_F_EMPTY_PATH
     let memory = json!({"source": "none", "fs_type": "tmpfs", "flags": 0, "flags_text": "0"});
     for (what, to) in [("to nothing", nothing), ("to a place", target)] {
@@ -285,7 +302,6 @@ fn moved(target: &std::ffi::CStr, nothing: &std::ffi::CStr) {
         );
     }
     close(mount as i64);
-    close(context as i64);
     changed(target);
     moved_by_descriptors(&memory);
 }
@@ -330,10 +346,7 @@ fn changed(target: &std::ffi::CStr) {
 
 /// From a descriptor to a descriptor, neither of which has a name.
 fn moved_by_descriptors(memory: &Value) {
-    let (kind, empty) = (c("tmpfs"), c(""));
-    let context = must(libc::SYS_fsopen, &[p(&kind), 0]) as usize;
-    must(libc::SYS_fsconfig, &[context, 6, 0, 0, 0]); // FSCONFIG_CMD_CREATE
-    let mount = must(libc::SYS_fsmount, &[context, 0, 0]) as usize;
+    let (mount, empty) = (memory_mount(), c(""));
     std::fs::create_dir_all("place").expect("a directory");
     let (place, columns) = (directory("place"), walked(&format!("{}/place", here())));
     let both = 4usize | 0x40; // MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH
@@ -348,7 +361,7 @@ fn moved_by_descriptors(memory: &Value) {
         &[AT_FDCWD, p(&c("place")), AT_FDCWD, p(&c("mnt")), 0],
         |_| with(argument("mnt"), json!({"source": "place", "flags": 0, "flags_text": "0"})),
     );
-    for fd in [place, mount, context] {
+    for fd in [place, mount] {
         close(fd as i64);
     }
 }
@@ -356,10 +369,8 @@ fn moved_by_descriptors(memory: &Value) {
 /// The whole namespace gets another root.
 fn pivoted() {
     checked_child(|| {
-        must(libc::SYS_unshare, &[libc::CLONE_NEWNS as usize]);
-        must(libc::SYS_mount, &[0, p(&c("/")), 0, (libc::MS_REC | libc::MS_PRIVATE) as usize, 0]);
-        std::fs::create_dir_all("root").expect("a directory");
-        must(libc::SYS_mount, &[p(&c("none")), p(&c("root")), p(&c("tmpfs")), 0, 0]);
+        own_mounts();
+        mount_memory("root");
         std::fs::create_dir("root/old").expect("a directory");
         step("file.pivot_root", "pivot_root", "to nothing").sys(
             libc::SYS_pivot_root,
@@ -381,12 +392,7 @@ fn pivoted() {
 /// A root that is not that of the namespace is replaced: that works wherever the machine has its first one.
 fn pivoted_in_a_jail() {
     checked_child(|| {
-        must(libc::SYS_unshare, &[libc::CLONE_NEWNS as usize]);
-        must(libc::SYS_mount, &[0, p(&c("/")), 0, (libc::MS_REC | libc::MS_PRIVATE) as usize, 0]);
-        let mount_memory = |on: &str| {
-            std::fs::create_dir_all(on).expect("a directory");
-            must(libc::SYS_mount, &[p(&c("none")), p(&c(on)), p(&c("tmpfs")), 0, 0]);
-        };
+        own_mounts();
         mount_memory("jail");
         mount_memory("jail/root");
         std::fs::create_dir("jail/root/old").expect("a directory");
